@@ -1,0 +1,20 @@
+"""Score trained enhancers on a test split: results.json, a table and a strip of pictures.
+
+    python launch.py --config=configs/evaluate.py --workdir=W --config.weights=RUN \
+        --config.data.source=dped --config.data.dir=DPED
+
+About 20 images of 100x100 a second on one CPU core.
+"""
+
+import ml_collections
+
+from configs import teacher
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """What to evaluate, on what."""
+    config = ml_collections.ConfigDict()
+    config.task = "evaluate"
+    config.weights = ""  # training workdir, or <workdir>/checkpoints/<step>; several by commas
+    config.data = teacher.get_config().data
+    return config

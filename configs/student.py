@@ -1,0 +1,27 @@
+"""The student: 2,715 parameters, guided by a trained teacher's attention.
+
+    python launch.py --config=configs/student.py --workdir=W --config.teacher=TEACHER_WORKDIR \
+        --config.data.dir=DPED --config.vgg.weights=FILE
+
+Variants: `:released` follows the released training code instead of the paper where the two
+differ; `:no_distillation` is the paper's ablation and needs no teacher. 20,000 steps of 50
+patches take hours on one GPU; on a CPU, days.
+"""
+
+import ml_collections
+
+from configs import teacher
+
+
+def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
+    """The teacher's fields, with the student as the model and Eq. 12 in the objective."""
+    if variant not in ("paper", "released", "no_distillation"):
+        raise ValueError(
+            "configs/student.py has the variants paper, released and no_distillation, "
+            f"not {variant!r}"
+        )
+    config = teacher.get_config("released" if variant == "released" else "paper")
+    config.model = "student"
+    if variant != "no_distillation":
+        config.objective.attention.weight = 75.0  # Eq. 13
+    return config

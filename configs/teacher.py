@@ -1,0 +1,83 @@
+"""The teacher: the larger enhancer, which later guides the student.
+
+    python launch.py --config=configs/teacher.py --workdir=W --config.data.dir=DPED \
+        --config.vgg.weights=FILE
+
+Variants: `configs/teacher.py:released` follows the released training code instead of the paper
+where the two differ. 20,000 steps of 50 patches take hours on one GPU; on a CPU, days.
+"""
+
+import ml_collections
+
+
+def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
+    """All fields of an enhancer's training run."""
+    if variant not in ("paper", "released"):
+        raise ValueError(f"configs/teacher.py has the variants paper and released, not {variant!r}")
+    config = ml_collections.ConfigDict()
+    config.task = "train"
+    config.preset = variant
+    config.model = "teacher"
+    config.teacher = ""  # workdir of a trained teacher; for a student only
+
+    config.data = ml_collections.ConfigDict()
+    config.data.source = "dped"  # dped, pairs, photos or synthetic
+    config.data.dir = ""  # folder of the source; photos and synthetic need none
+    config.data.phone = "iphone"  # dped: iphone, blackberry or sony
+    config.data.input = "input"  # pairs: folder in dir with the photos to enhance
+    config.data.target = "target"  # pairs: folder in dir with their targets, same names
+    config.data.holdout = 10  # pairs: the last so many names are the test split
+    config.data.crop = 100  # side of the training patches, px; section 4.1
+    config.data.in_memory = False  # decode everything once into RAM; needs no TensorFlow
+
+    config.vgg = ml_collections.ConfigDict()
+    config.vgg.weights = ""  # file of VGG-19 or VGG-16 weights, "keras" or "lpips"
+
+    config.objective = ml_collections.ConfigDict()  # Eq. 13; a weight of 0 drops the term
+    config.objective.contextual = {"weight": 40.0, "bandwidth": 0.5, "distance": "cosine"}
+    config.objective.ssim = {"weight": 250.0}  # Eq. 7 times 10, like contextual's 10 * 4
+    config.objective.texture = {"weight": 50.0, "form": "non_saturating"}  # Eq. 8 sums 50 images
+    config.objective.color = {"weight": 1.0, "kernel": "paper"}
+    config.objective.total_variation = {"weight": 2000.0}
+    config.objective.attention = {"weight": 0.0, "form": "norm"}
+    config.objective.l1 = {"weight": 0.0}  # l1 and perceptual: the challenge entry, section 4.3
+    config.objective.perceptual = {"weight": 0.0}
+    config.objective.mae = {"weight": 0.0}
+
+    config.discriminator = ml_collections.ConfigDict()
+    config.discriminator.outputs = 1  # logits: 1 with a sigmoid (Fig. 4), 2 with a softmax
+    config.discriminator.first_norm = True  # instance norm after the first convolution (Fig. 4)
+    config.discriminator.learning_rate = 5e-4  # section 4.2
+    config.discriminator.real_label = 1.0  # what a target image counts as; 1 is a hard label
+    config.discriminator.clip = False  # clip probabilities at 1e-10: no gradient beyond
+
+    config.train = ml_collections.ConfigDict()
+    config.train.steps = 20_000  # updates of each player; section 4.2
+    config.train.batch_size = 50  # pairs over all devices and processes; section 4.2
+    config.train.seed = 0
+    config.train.learning_rate = 5e-4  # section 4.2
+    config.train.boundaries = (10_000,)  # steps at which both learning rates decay; section 4.2
+    config.train.decay = 0.1  # factor at each boundary; section 4.2
+
+    config.checkpoint = ml_collections.ConfigDict()
+    config.checkpoint.every = 1000  # steps
+    config.checkpoint.keep = 2  # latest checkpoints kept; the best is kept besides
+    config.evaluate = ml_collections.ConfigDict()
+    config.evaluate.every = 1000  # steps between evaluations of the test split
+    config.log = ml_collections.ConfigDict()
+    config.log.every = 50  # steps between rows of metrics
+
+    if variant == "released":
+        _follow_released_code(config)
+    return config
+
+
+def _follow_released_code(config: ml_collections.ConfigDict) -> None:
+    config.objective.texture.form = "saturating"
+    config.objective.color = {"weight": 0.5, "kernel": "released"}  # half the squared norm
+    config.objective.attention.form = "squared"
+    config.discriminator.outputs = 2
+    config.discriminator.first_norm = False
+    config.discriminator.learning_rate = 5e-4
+    config.discriminator.real_label = 1.0
+    config.discriminator.clip = True

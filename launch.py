@@ -1,0 +1,84 @@
+"""Command line of ppcn-jax: train or evaluate what a configuration file describes.
+
+    python launch.py --config=configs/student.py --workdir=W [--config.FIELD=VALUE ...]
+
+Among several processes (TPU pods, SLURM, Open MPI, Kubernetes jobs as JAX detects them, or the
+flags --coordinator, --process_count, --process_index) every process runs the same command.
+"""
+
+import functools
+import pathlib
+import sys
+
+import jax
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+import data
+from ppcn_jax import evaluate, train
+from ppcn_jax.errors import InputError
+
+FLAGS = flags.FLAGS
+config_flags.DEFINE_config_file("config", None, "Configuration file, e.g. configs/student.py.")
+flags.DEFINE_string("workdir", None, "Folder for everything that is written.")
+flags.DEFINE_string("coordinator", None, "Address host:port of process 0.")
+flags.DEFINE_integer("process_count", None, "Number of processes.")
+flags.DEFINE_integer("process_index", None, "Index of this process, from 0.")
+flags.DEFINE_bool("distributed", True, "Join other processes when a cluster is detected.")
+flags.mark_flags_as_required(["config", "workdir"])
+
+
+def join_processes() -> None:
+    """Start jax.distributed when this process is one of several."""
+    explicit = (FLAGS.coordinator, FLAGS.process_count, FLAGS.process_index)
+    if any(flag is not None for flag in explicit):
+        if any(flag is None for flag in explicit):
+            raise ValueError("--coordinator, --process_count and --process_index go together")
+        jax.distributed.initialize(*explicit)
+    elif FLAGS.distributed:
+        try:
+            jax.distributed.initialize()
+        except ValueError as error:
+            if "coordinator_address" not in str(error):  # otherwise: no cluster, one process
+                raise
+
+
+def run_training(config, workdir: pathlib.Path) -> None:
+    """Open both splits of the data and train."""
+    source = data.make_source(**config.data, split="train")
+    batches = functools.partial(
+        data.batches,
+        source,
+        seed=config.train.seed,
+        batch_size=config.train.batch_size,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        local_devices=jax.local_device_count(),
+    )
+    pairs = data.make_source(**config.data, split="test")
+    train.run(config, workdir, lambda step: batches(start_step=step), pairs)
+
+
+def run_evaluation(config, workdir: pathlib.Path) -> None:
+    """Open the test split and evaluate."""
+    evaluate.run(config, workdir, data.make_source(**config.data, split="test"))
+
+
+TASKS = {"train": run_training, "evaluate": run_evaluation}
+
+
+def main(arguments: list[str]) -> None:
+    """Run the task that the configuration names."""
+    if len(arguments) > 1:
+        raise app.UsageError(f"unexpected arguments: {arguments[1:]}")
+    if not FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # orbax tells every detail of every save
+    join_processes()
+    try:
+        TASKS[FLAGS.config.task](FLAGS.config, pathlib.Path(FLAGS.workdir))
+    except (data.DataError, InputError) as error:  # what the user can mend needs no stack trace
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,207 @@
+"""How good is an enhancer: PSNR and MS-SSIM on held-out pairs, a table and a picture."""
+
+import math
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import rich.console
+import rich.progress
+import rich.table
+
+from ppcn_jax.files import write_json
+from ppcn_jax.metrics import ms_ssim, psnr
+from ppcn_jax.pictures import save_png, strip
+from ppcn_jax.weights import Model, load_model
+
+Enhance = Callable[[np.ndarray], np.ndarray]
+Score = dict[str, Any]
+
+
+class Pairs(Protocol):
+    """Held-out pairs: what a data source's test split offers."""
+
+    names: Sequence[str]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+def make_enhance(module: nn.Module, params: Any) -> Enhance:
+    """One-image form of an enhancer, compiled once per image size.
+
+    Args:
+        module: the enhancer.
+        params: its parameters.
+
+    Returns:
+        uint8 `[H, W, 3]` -> float32 `[H, W, 3]`, unclipped.
+    """
+
+    @jax.jit
+    def apply(params, image):
+        return module.apply({"params": params}, image[None].astype(jnp.float32) / 255)[0]
+
+    return lambda image: np.asarray(apply(params, image))
+
+
+@jax.jit
+def _scores(enhanced: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
+    enhanced, target = enhanced[None], target[None].astype(jnp.float32) / 255
+    # PSNR of what would be written to a file, MS-SSIM of the network's own output: the protocol
+    # of the reference evaluation.
+    return psnr(jnp.clip(enhanced, 0, 1), target)[0], ms_ssim(enhanced, target)[0]
+
+
+def score_image(name: str, enhanced: np.ndarray, target: np.ndarray) -> Score:
+    """Scores of one image.
+
+    Args:
+        name: of the image.
+        enhanced: float32 `[H, W, 3]`, unclipped.
+        target: uint8 `[H, W, 3]`.
+
+    Returns:
+        `{"name", "psnr", "ms_ssim"}`; psnr is None where it is infinite (JSON has no infinity).
+
+    Reference:
+        Table 3.
+    """
+    decibels, similarity = map(float, _scores(enhanced, target))
+    finite = math.isfinite(decibels)
+    return {"name": name, "psnr": decibels if finite else None, "ms_ssim": similarity}
+
+
+def summarize(scores: Sequence[Score]) -> dict[str, Any]:
+    """Means over images.
+
+    Args:
+        scores: of `score_image`, at least one.
+
+    Returns:
+        `{"images", "psnr", "ms_ssim", "infinite_psnr", "per_image"}`. Images of infinite PSNR
+        are counted in "infinite_psnr" and left out of the mean, which is None if none is left.
+    """
+    finite = [score["psnr"] for score in scores if score["psnr"] is not None]
+    return {
+        "images": len(scores),
+        "psnr": float(np.mean(finite)) if finite else None,
+        "ms_ssim": float(np.mean([score["ms_ssim"] for score in scores])),
+        "infinite_psnr": len(scores) - len(finite),
+        "per_image": list(scores),
+    }
+
+
+def evaluate(
+    enhance: Enhance, pairs: Pairs, *, track: Callable[[Iterable], Iterable] = iter
+) -> dict[str, Any]:
+    """Score an enhancer on every pair.
+
+    Args:
+        enhance: uint8 `[H, W, 3]` -> float32 `[H, W, 3]`.
+        pairs: held-out pairs.
+        track: wraps the loop over images, to show progress.
+
+    Returns:
+        See `summarize`.
+    """
+    scores = []
+    for index in track(range(len(pairs))):
+        image, target = pairs[index]
+        scores.append(score_image(pairs.names[index], enhance(image), target))
+    return summarize(scores)
+
+
+def unchanged(image: np.ndarray) -> np.ndarray:
+    """The baseline of every table: the input as it is."""
+    return np.asarray(image, np.float32) / 255
+
+
+def run(config, workdir: pathlib.Path, pairs: Pairs) -> dict[str, Any]:
+    """Evaluate `config.weights`: results.json, a table and a picture in `workdir`.
+
+    Args:
+        config: see configs/evaluate.py; several weights, separated by commas, are compared.
+        workdir: where results.json and strip.png go.
+        pairs: the test split.
+
+    Returns:
+        What results.json holds: the scores of the (first) model, "input" with those of the
+        unchanged input, and "models" with every model's.
+
+    Raises:
+        InputError: a model that is not there.
+    """
+    models = [load_model(path) for path in config.weights.split(",")]
+    console = rich.console.Console()
+
+    def scored(title: str, enhance: Enhance) -> dict[str, Any]:
+        def track(items):
+            return rich.progress.track(items, description=title, console=console)
+
+        return evaluate(enhance, pairs, track=track)
+
+    rows = [
+        {"model": model.name, "weights": model.source, "parameters": model.parameters}
+        | scored(model.name, make_enhance(model.module, model.params))
+        for model in models
+    ]
+    baseline = scored("input", unchanged)
+    results = {**rows[0], "input": baseline, "models": rows}
+    write_json(workdir / "results.json", results)
+    save_png(workdir / "strip.png", picture(models, rows[0]["per_image"], pairs))
+    console.print(table([{"model": "input", "parameters": 0, **baseline}, *rows]))
+    if any(row["infinite_psnr"] for row in [baseline, *rows]):
+        console.print("Images of infinite PSNR are left out of its mean.")
+    console.print(f"wrote {workdir / 'results.json'} and {workdir / 'strip.png'}")
+    return results
+
+
+def table(rows: Sequence[dict[str, Any]]) -> rich.table.Table:
+    """Results for people: one line a model.
+
+    Args:
+        rows: with "model", "parameters" and the fields of `summarize`.
+
+    Returns:
+        A table for a rich console.
+    """
+    grid = rich.table.Table("model", "parameters", "images", "PSNR, dB", "MS-SSIM")
+    for row in rows:
+        decibels = "infinite" if row["psnr"] is None else f"{row['psnr']:.3f}"
+        if row["infinite_psnr"] and row["psnr"] is not None:
+            decibels += f" ({row['images'] - row['infinite_psnr']} finite)"
+        values = (f"{row['parameters']:,}", str(row["images"]), decibels, f"{row['ms_ssim']:.4f}")
+        grid.add_row(row["model"], *values)
+    return grid
+
+
+def picture(models: Sequence[Model], scores: Sequence[Score], pairs: Pairs) -> np.ndarray:
+    """Strip of the best, the median and the worst picture by the first model's PSNR.
+
+    Args:
+        models: shown between input and target.
+        scores: of the first model, in the order of `pairs`.
+        pairs: held-out pairs.
+
+    Returns:
+        uint8 `[height, width, 3]`.
+    """
+    order = sorted(range(len(scores)), key=lambda i: -(scores[i]["psnr"] or math.inf))
+    chosen = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
+    rows, captions = [], []
+    for rank, index in chosen.items():
+        image, target = pairs[index]
+        enhanced = [make_enhance(model.module, model.params)(image) for model in models]
+        rows.append([image, *enhanced, target])
+        captions.append(f"{rank}: {pairs.names[index]}, {_decibels(scores[index])}")
+    return strip(rows, ["input", *(model.name for model in models), "target"], captions)
+
+
+def _decibels(score: Score) -> str:
+    return "identical" if score["psnr"] is None else f"{score['psnr']:.2f} dB"

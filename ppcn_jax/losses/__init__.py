@@ -1,0 +1,31 @@
+"""Losses of PPCN, as pure functions: `loss(prediction, target, *, knob=...) -> float32[N]`.
+
+One value per image: no batch mean, no weight, no configuration inside. Images are float
+`[N, H, W, C]` in [0, 1]; feature losses take features, adversarial losses take logits.
+Lower is better, and every loss is differentiable with finite gradients on any finite input.
+"""
+
+from ppcn_jax.losses.adversarial import discrimination, real_logit, texture
+from ppcn_jax.losses.color import color, paper_blur, released_blur
+from ppcn_jax.losses.contextual import contextual
+from ppcn_jax.losses.distillation import attention
+from ppcn_jax.losses.perceptual import perceptual
+from ppcn_jax.losses.pixel import l1, mae
+from ppcn_jax.losses.ssim import ssim
+from ppcn_jax.losses.total_variation import total_variation
+
+__all__ = [
+    "attention",
+    "color",
+    "contextual",
+    "discrimination",
+    "l1",
+    "mae",
+    "paper_blur",
+    "perceptual",
+    "real_logit",
+    "released_blur",
+    "ssim",
+    "texture",
+    "total_variation",
+]

@@ -1,0 +1,48 @@
+"""Pixel-wise absolute differences."""
+
+import jax
+import jax.numpy as jnp
+
+from ppcn_jax.losses.arguments import as_float_pair
+
+
+def l1(prediction: jax.Array, target: jax.Array) -> jax.Array:
+    """L1 norm of the difference: ||y - t||_1, a sum over pixels and channels.
+
+    Args:
+        prediction: y, float `[N, H, W, C]`.
+        target: t, the same shape and range.
+
+    Returns:
+        float32 `[N]`, >= 0; 0 means identical. Grows with the number of pixels.
+
+    Raises:
+        TypeError: an input is not floating.
+        ValueError: a rank other than 4, or unequal shapes.
+
+    Reference:
+        Eq. 3, literally; a term of the paper's challenge submission (section 4.3).
+    """
+    prediction, target = as_float_pair(prediction, target)
+    return jnp.sum(jnp.abs(prediction - target), axis=(1, 2, 3))
+
+
+def mae(prediction: jax.Array, target: jax.Array) -> jax.Array:
+    """Mean absolute error: the mean of |y - t| over pixels and channels.
+
+    Args:
+        prediction: y, float `[N, H, W, C]`.
+        target: t, the same shape and range.
+
+    Returns:
+        float32 `[N]` in the unit of the images, >= 0; 0 means identical.
+
+    Raises:
+        TypeError: an input is not floating.
+        ValueError: a rank other than 4, or unequal shapes.
+
+    Reference:
+        The super-resolution loss of Eq. 6 as trained: Eq. 3's norm over the number of values.
+    """
+    prediction, target = as_float_pair(prediction, target)
+    return jnp.mean(jnp.abs(prediction - target), axis=(1, 2, 3))

@@ -1,0 +1,92 @@
+"""Image quality: PSNR and MS-SSIM, one value per image.
+
+Images are float `[N, H, W, C]`; `data_range` is the span of their values. Higher is better.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from ppcn_jax.losses.arguments import as_float_pair
+from ppcn_jax.losses.ssim import ssim_maps
+
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+MS_SSIM_WINDOW, MS_SSIM_SIGMA = 11, 1.5
+
+
+def psnr_of_mse(mse: jax.Array, *, data_range: float = 1.0) -> jax.Array:
+    """PSNR that belongs to a mean squared error, in dB; infinite for 0.
+
+    Args:
+        mse: mean squared error, >= 0.
+        data_range: span of the values.
+
+    Returns:
+        Like `mse`.
+    """
+    return 10 * jnp.log10(data_range**2 / mse)
+
+
+def psnr(prediction: jax.Array, target: jax.Array, *, data_range: float = 1.0) -> jax.Array:
+    """Peak signal-to-noise ratio, 10 log10(L^2 / mean (y - t)^2).
+
+    Args:
+        prediction: y, float `[N, H, W, C]`. Clip it to the valid range first to follow the
+            paper's protocol.
+        target: t, the same shape.
+        data_range: L.
+
+    Returns:
+        float32 `[N]` in dB; infinite for identical images.
+
+    Raises:
+        TypeError: an input is not floating.
+        ValueError: a rank other than 4, or unequal shapes.
+
+    Reference:
+        Table 3; mean over images of per-image values.
+    """
+    prediction, target = as_float_pair(prediction, target)
+    mse = jnp.mean(jnp.square(prediction - target), axis=(1, 2, 3))
+    return psnr_of_mse(mse, data_range=data_range)
+
+
+def ms_ssim(prediction: jax.Array, target: jax.Array, *, data_range: float = 1.0) -> jax.Array:
+    """Multi-scale structural similarity as the PIRM challenge computes it.
+
+    prod_{s<5} mean(cs_s)^w_s * mean(ssim_5)^w_5; between scales a 2x2 mean with reflection at
+    the border and every second pixel. The window shrinks with the image, its deviation alike,
+    so small images have a value too. A negative mean at a scale counts as 0.
+
+    Args:
+        prediction: y, float `[N, H, W, C]`, unclipped in the paper's protocol.
+        target: t, the same shape.
+        data_range: span of the values.
+
+    Returns:
+        float32 `[N]` in [0, 1]; 1 means identical.
+
+    Raises:
+        TypeError: an input is not floating.
+        ValueError: a rank other than 4, or unequal shapes.
+
+    Reference:
+        Table 3; Wang et al., Multi-scale Structural Similarity, Asilomar 2003.
+    """
+    x, y = as_float_pair(prediction, target)
+    product = jnp.ones(x.shape[0], x.dtype)
+    for scale, weight in enumerate(MS_SSIM_WEIGHTS):
+        window = min(MS_SSIM_WINDOW, *x.shape[1:3])
+        sigma = MS_SSIM_SIGMA * window / MS_SSIM_WINDOW
+        luminance, contrast = ssim_maps(x, y, data_range=data_range, window=window, sigma=sigma)
+        last = scale == len(MS_SSIM_WEIGHTS) - 1
+        mean = jnp.mean(luminance * contrast if last else contrast, axis=(1, 2, 3))
+        product *= jnp.maximum(mean, 0) ** weight
+        x, y = _halve(x), _halve(y)
+    return product
+
+
+def _halve(x: jax.Array) -> jax.Array:
+    # Reflection about the border's edge repeats the last row; only odd sides need it.
+    x = jnp.pad(x, [(0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)], mode="edge")
+    n, height, width, channels = x.shape
+    return x.reshape(n, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))

@@ -1,0 +1,124 @@
+"""The two enhancers: the student people run and the teacher that guides its training.
+
+Both map a photo of any size to one of the same size. Spec of both in one line:
+stretched contrast -> convolutions with two instance-normalized stages -> 0.58 tanh + 0.5.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from ppcn_jax.models.layers import Conv, InstanceNorm, check_images, spatial_mean
+
+CONTRAST = 1.2
+SLOPE = 0.05
+
+Taps = tuple[jax.Array, jax.Array]
+
+
+def stretch_contrast(images: jax.Array) -> jax.Array:
+    """Stretch contrast by 1.2 about the mean of each image and channel, unclipped.
+
+    Args:
+        images: float `[N, H, W, 3]` in [0, 1].
+
+    Returns:
+        float32 `[N, H, W, 3]`.
+
+    Reference:
+        The released networks; the paper's text does not mention it.
+    """
+    mean = spatial_mean(images)
+    return CONTRAST * (images - mean) + mean
+
+
+def lrelu(x: jax.Array) -> jax.Array:
+    """Leaky ReLU of the enhancers, slope 0.05."""
+    return nn.leaky_relu(x, SLOPE)
+
+
+class Student(nn.Module):
+    """The compact enhancer: 2,715 parameters, one-dimensional and dilated kernels.
+
+    Call with float images `[N, H, W, 3]` in [0, 1], H and W >= 16; returns float32 of the same
+    shape in [-0.08, 1.08], unclipped. With `taps=True` also returns its two attention maps,
+    float32 `[N, H, W, 1]` each, the channel means of the stages that Eq. 12 compares.
+
+    Attributes:
+        dtype: compute type of the convolutions; statistics and output stay float32.
+
+    Raises:
+        TypeError: images are not floating.
+        ValueError: not `[N, H, W, 3]`, or a side below 16 px.
+
+    Reference:
+        Fig. 3, lower half.
+    """
+
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, taps: bool = False):
+        check_images(images)
+        x = stretch_contrast(images)
+        x = lrelu(Conv(8, (1, 7), dtype=self.dtype, name="conv0")(x))
+        c1 = lrelu(Conv(8, (7, 1), dtype=self.dtype, name="conv1")(x))
+        x = Conv(16, (1, 7), dilation=2, dtype=self.dtype, name="conv2")(c1)
+        x = lrelu(InstanceNorm(name="norm2")(x))
+        x = Conv(8, (7, 1), dilation=2, dtype=self.dtype, name="conv3")(x)
+        c3 = lrelu(InstanceNorm(name="norm3")(x)) + c1
+        x = Conv(3, (3, 3), dtype=self.dtype, name="conv4")(c3)
+        return _output(x, (c1, c3), taps)
+
+
+class Teacher(nn.Module):
+    """The larger enhancer: 21,843 parameters, two residual stages joined by a 1x1 convolution.
+
+    Call with float images `[N, H, W, 3]` in [0, 1], H and W >= 16; returns float32 of the same
+    shape in [-0.08, 1.08], unclipped. With `taps=True` also returns its two attention maps,
+    float32 `[N, H, W, 1]` each, the channel means of the stages that Eq. 12 compares.
+
+    Attributes:
+        dtype: compute type of the convolutions; statistics and output stay float32.
+
+    Raises:
+        TypeError: images are not floating.
+        ValueError: not `[N, H, W, 3]`, or a side below 16 px.
+
+    Reference:
+        Fig. 3, upper half.
+    """
+
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, taps: bool = False):
+        check_images(images)
+        x = stretch_contrast(images)
+        x = lrelu(Conv(16, (1, 7), dtype=self.dtype, name="conv0")(x))
+        c1 = lrelu(Conv(16, (7, 1), dtype=self.dtype, name="conv1")(x))
+        x = Conv(32, (3, 3), dtype=self.dtype, name="conv2")(c1)
+        x = lrelu(InstanceNorm(name="norm2")(x))
+        x = Conv(16, (3, 3), dtype=self.dtype, name="conv3")(x)
+        c3 = InstanceNorm(name="norm3")(x) + c1
+        x = Conv(32, (3, 3), dilation=2, dtype=self.dtype, name="conv4")(c3)
+        x = lrelu(InstanceNorm(name="norm4")(x))
+        x = Conv(16, (3, 3), dilation=2, dtype=self.dtype, name="conv5")(x)
+        c5 = InstanceNorm(name="norm5")(x) + c3
+        x = jnp.concatenate([c3, c5], axis=-1)
+        c6 = lrelu(Conv(16, (1, 1), dtype=self.dtype, name="conv6")(x))
+        x = Conv(3, (3, 3), dtype=self.dtype, name="conv7")(c6)
+        return _output(x, (c1, c6), taps)
+
+
+def _output(x: jax.Array, stages: Taps, taps: bool):
+    images = 0.58 * jnp.tanh(x.astype(jnp.float32)) + 0.5
+    if not taps:
+        return images
+    first, second = stages
+    return images, (_attention(first), _attention(second))
+
+
+def _attention(stage: jax.Array) -> jax.Array:
+    return jnp.mean(stage.astype(jnp.float32), axis=-1, keepdims=True)

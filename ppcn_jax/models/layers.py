@@ -1,0 +1,109 @@
+"""Building blocks that several networks share.
+
+Padding is always explicit: "SAME" is resolved from the image size at trace time, which
+exports with dynamic sizes get wrong for dilated kernels.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import DTypeLike
+
+SMALLEST_SIDE = 16
+
+
+def check_images(images: jax.Array, channels: int = 3) -> None:
+    """Check what a network is called with.
+
+    Args:
+        images: should be float `[N, H, W, channels]`, H and W >= 16.
+        channels: number of channels.
+
+    Raises:
+        TypeError: not floating.
+        ValueError: another rank, number of channels, or a side below 16 px.
+    """
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise TypeError(f"images must be floating in [0, 1], got {images.dtype}")
+    if images.ndim != 4 or images.shape[3] != channels:
+        raise ValueError(f"images must be [N, H, W, {channels}], got {images.shape}")
+    if images.shape[1] < SMALLEST_SIDE or images.shape[2] < SMALLEST_SIDE:
+        raise ValueError(
+            f"images must be at least {SMALLEST_SIDE} px on each side, got {images.shape}"
+        )
+
+
+def spatial_mean(x: jax.Array) -> jax.Array:
+    """Mean over height and width in float32, kept as `[N, 1, 1, C]`.
+
+    Two stages, because a single float32 sum over a large image loses digits in other runtimes
+    that run an exported network.
+
+    Args:
+        x: `[N, H, W, C]`.
+
+    Returns:
+        float32 `[N, 1, 1, C]`.
+    """
+    return x.astype(jnp.float32).mean(axis=2, keepdims=True).mean(axis=1, keepdims=True)
+
+
+class Conv(nn.Module):
+    """Convolution with a zero border that keeps the size (divided by the stride, rounded up).
+
+    Kernels start as a truncated normal of deviation 0.01, biases at 0.01.
+    """
+
+    features: int
+    kernel: tuple[int, int]
+    stride: int = 1
+    dilation: int = 1
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (*self.kernel, x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.truncated_normal(0.01), shape)
+        bias = self.param("bias", nn.initializers.constant(0.01), (self.features,))
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        padding = [
+            _border(side, taps, self.stride, self.dilation)
+            for side, taps in zip(x.shape[1:3], self.kernel, strict=True)
+        ]
+        y = lax.conv_general_dilated(
+            x,
+            kernel,
+            window_strides=(self.stride, self.stride),
+            padding=padding,
+            rhs_dilation=(self.dilation, self.dilation),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return y + bias[None, None, None]
+
+
+def _border(side: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    if stride == 1:  # does not depend on the side, which may be symbolic
+        total = dilation * (kernel - 1)
+    else:
+        total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+    return total // 2, total - total // 2
+
+
+class InstanceNorm(nn.Module):
+    """Normalization over height and width per image and channel: scale * x_hat + shift.
+
+    Statistics are float32 whatever the input's type; biased variance, 1e-3 inside the root.
+    """
+
+    epsilon: float = 1e-3
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        channels = x.shape[-1]
+        scale = self.param("scale", nn.initializers.ones, (channels,))[None, None, None]
+        shift = self.param("shift", nn.initializers.zeros, (channels,))[None, None, None]
+        centered = x.astype(jnp.float32) - spatial_mean(x)
+        variance = spatial_mean(jnp.square(centered))
+        y = centered * (scale * lax.rsqrt(variance + self.epsilon)) + shift
+        return y.astype(x.dtype)

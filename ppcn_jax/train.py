@@ -1,0 +1,175 @@
+"""The training loop: steps, records, evaluations, checkpoints, and a way out of all of it."""
+
+import contextlib
+import importlib.metadata
+import pathlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Self
+
+import jax
+import numpy as np
+import rich.console
+
+from ppcn_jax.checkpoints import Checkpoints
+from ppcn_jax.enhancement import Experiment, make_experiment
+from ppcn_jax.evaluate import Pairs, evaluate, make_enhance
+from ppcn_jax.logs import Progress, Recorder
+from ppcn_jax.parallel import parallelize, replicate, to_host
+from ppcn_jax.pictures import save_png, strip
+from ppcn_jax.settings import check, claim_workdir
+from ppcn_jax.state import TrainState
+
+PACKAGES = ("ppcn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
+# Steps that may be in flight; on virtual CPU devices many more can dead-lock their collectives.
+IN_FLIGHT = 8
+PICTURES = 3
+
+Batches = Callable[[int], Iterator[dict[str, np.ndarray]]]
+
+
+def run(config, workdir: pathlib.Path, batches: Batches, pairs: Pairs) -> TrainState:
+    """Train what a configuration describes, from where `workdir` was left.
+
+    Args:
+        config: of configs/teacher.py or configs/student.py.
+        workdir: gets config.json, versions.json, metrics.jsonl, tensorboard/, strips/ and
+            checkpoints/.
+        batches: first step -> endless iterator of batches of this process, from that step on.
+        pairs: the test split.
+
+    Returns:
+        The final state, on the host. Ctrl-C (or SIGTERM) ends training after the current step
+        with a checkpoint; a second one ends it at once.
+
+    Raises:
+        InputError: a configuration that does not fit together, a workdir of another run, or
+            weights that cannot be used.
+    """
+    check(config, devices=jax.device_count())
+    experiment = make_experiment(config)
+    first = jax.process_index() == 0
+    if first:
+        claim_workdir(workdir, config, _versions())
+    console = rich.console.Console(quiet=not first)
+    with Checkpoints(workdir, keep=config.checkpoint.keep) as checkpoints:
+        state = experiment.state
+        if checkpoints.latest_step() is not None:
+            state = checkpoints.restore(state)
+        start = int(state.step)
+        with contextlib.ExitStack() as stack:
+            recorder = None
+            if first:
+                recorder = Recorder(workdir, start_step=start)
+                stack.callback(recorder.close)
+            progress = stack.enter_context(Progress(config.train.steps, start, console))
+            progress.say(_greeting(config, start, len(pairs)))
+            tools = SimpleNamespace(
+                checkpoints=checkpoints,
+                recorder=recorder,
+                progress=progress,
+                pairs=pairs,
+                workdir=workdir,
+            )
+            state = _loop(config, experiment, state, batches, tools)
+    return state
+
+
+def _loop(config, experiment: Experiment, state: TrainState, batches: Batches, tools):
+    start, total = int(state.step), config.train.steps
+    step_fn = parallelize(experiment.step)
+    replicas, frozen = replicate(state), replicate(experiment.frozen)
+    stream = batches(start)
+    with _Interruption() as interruption, contextlib.closing(stream):
+        for step in range(start + 1, total + 1):
+            batch = next(stream)
+            images = {name: batch[name] for name in ("input", "target")}
+            replicas, metrics = step_fn(replicas, images, frozen)
+            if step % IN_FLIGHT == 0:
+                jax.block_until_ready(metrics)
+            tools.progress.advance(step)
+            last = step == total or interruption.asked
+            if step % config.log.every == 0 or last:
+                _log(step, metrics, experiment, tools)
+            due = step % config.evaluate.every == 0 or step == total
+            if due or last or step % config.checkpoint.every == 0:
+                state = to_host(replicas)
+                score = _evaluate(state, experiment, tools) if due else None
+                tools.checkpoints.save(state, score=score)
+            if last:
+                break
+        if interruption.asked:
+            tools.progress.say(f"stopped at step {int(state.step)}; the same command continues")
+    return state
+
+
+def _log(step: int, metrics, experiment: Experiment, tools) -> None:
+    values = {name: float(value) for name, value in to_host(metrics).items()}
+    values["learning_rate"] = float(experiment.learning_rate(step - 1))
+    tools.progress.line(step, values)
+    if tools.recorder:
+        tools.recorder.scalars(step, "train", values)
+
+
+def _evaluate(state: TrainState, experiment: Experiment, tools) -> float | None:
+    enhance = make_enhance(experiment.module, state.players["generator"].params)
+    result = evaluate(enhance, tools.pairs)
+    step = int(state.step)
+    if tools.recorder:
+        values = {name: result[name] for name in ("psnr", "ms_ssim") if result[name] is not None}
+        tools.recorder.scalars(step, "test", values)
+        picture = _strip(enhance, tools.pairs)
+        tools.recorder.picture(step, "test", picture)
+        save_png(tools.workdir / "strips" / f"{step:07d}.png", picture)
+        scores = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+        tools.progress.say(f"step {step}: test split  {scores}")
+    return result["psnr"]
+
+
+def _strip(enhance, pairs: Pairs) -> np.ndarray:
+    chosen = np.unique(np.linspace(0, len(pairs) - 1, PICTURES).round().astype(int))
+    rows = []
+    for index in chosen:
+        image, target = pairs[int(index)]
+        rows.append([image, enhance(image), target])
+    return strip(rows, ["input", "enhanced", "target"], [pairs.names[int(i)] for i in chosen])
+
+
+def _greeting(config, start: int, images: int) -> str:
+    where = f"from step {start}" if start else "from the start"
+    return (
+        f"training the {config.model} ({config.preset} preset) {where} to {config.train.steps} on "
+        f"{jax.device_count()} {jax.default_backend()} device(s); {images} test images"
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {"python": sys.version.split()[0]} | {
+        name: importlib.metadata.version(name) for name in PACKAGES
+    }
+
+
+class _Interruption:
+    """Turns the first SIGINT or SIGTERM into a wish to stop; the second acts as ever."""
+
+    def __init__(self):
+        self.asked = False
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._ask)
+        return self
+
+    def _ask(self, number: int, frame) -> None:
+        self.asked = True
+        self._restore()
+
+    def _restore(self) -> None:
+        while self._previous:
+            signal.signal(*self._previous.popitem())  # type: ignore[arg-type]
+
+    def __exit__(self, *exception) -> None:
+        self._restore()
