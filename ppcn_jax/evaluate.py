@@ -146,7 +146,7 @@ def run(config, workdir: pathlib.Path, pairs: Pairs) -> dict[str, Any]:
 
         return evaluate(enhance, pairs, track=track)
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"model": model.name, "weights": model.source, "parameters": model.parameters}
         | scored(model.name, make_enhance(model.module, model.params))
         for model in models
@@ -193,13 +193,13 @@ def picture(models: Sequence[Model], scores: Sequence[Score], pairs: Pairs) -> n
         uint8 `[height, width, 3]`.
     """
     order = sorted(range(len(scores)), key=lambda i: -(scores[i]["psnr"] or math.inf))
-    chosen = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
+    chosen = {order[len(order) // 2]: "median", order[-1]: "worst", order[0]: "best"}
     rows, captions = [], []
-    for rank, index in chosen.items():
+    for index in sorted(chosen, key=order.index):
         image, target = pairs[index]
         enhanced = [make_enhance(model.module, model.params)(image) for model in models]
         rows.append([image, *enhanced, target])
-        captions.append(f"{rank}: {pairs.names[index]}, {_decibels(scores[index])}")
+        captions.append(f"{chosen[index]}: {pairs.names[index]}, {_decibels(scores[index])}")
     return strip(rows, ["input", *(model.name for model in models), "target"], captions)
 
 

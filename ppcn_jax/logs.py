@@ -78,7 +78,8 @@ class Progress:
 
     def __init__(self, total: int, start: int, console: rich.console.Console):
         self._total, self._start, self._console = total, start, console
-        self._began = self._first_done = None
+        self._began: float | None = None
+        self._first_done = start
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),
             rich.progress.BarColumn(),
@@ -117,7 +118,7 @@ class Progress:
         self._console.print(text, soft_wrap=True, highlight=False)
 
     def _pace(self, step: int) -> str:
-        if self._began is None or self._first_done is None or step <= self._first_done:
+        if self._began is None or step <= self._first_done:
             return ""
         seconds = (time.monotonic() - self._began) / (step - self._first_done)
         left = round(seconds * (self._total - step))

@@ -5,7 +5,7 @@ import importlib.metadata
 import pathlib
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from types import SimpleNamespace
 from typing import Self
 
@@ -27,7 +27,7 @@ PACKAGES = ("ppcn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "n
 IN_FLIGHT = 8
 PICTURES = 3
 
-Batches = Callable[[int], Iterator[dict[str, np.ndarray]]]
+Batches = Callable[[int], Generator[dict[str, np.ndarray]]]
 
 
 def run(config, workdir: pathlib.Path, batches: Batches, pairs: Pairs) -> TrainState:
@@ -37,7 +37,7 @@ def run(config, workdir: pathlib.Path, batches: Batches, pairs: Pairs) -> TrainS
         config: of configs/teacher.py or configs/student.py.
         workdir: gets config.json, versions.json, metrics.jsonl, tensorboard/, strips/ and
             checkpoints/.
-        batches: first step -> endless iterator of batches of this process, from that step on.
+        batches: first step -> endless generator of batches of this process, from that step on.
         pairs: the test split.
 
     Returns:
@@ -156,20 +156,20 @@ class _Interruption:
 
     def __init__(self):
         self.asked = False
-        self._previous: dict[int, object] = {}
+        self._previous = {}
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._ask)
         return self
 
-    def _ask(self, number: int, frame) -> None:
+    def _ask(self, number, frame) -> None:
         self.asked = True
         self._restore()
 
     def _restore(self) -> None:
         while self._previous:
-            signal.signal(*self._previous.popitem())  # type: ignore[arg-type]
+            signal.signal(*self._previous.popitem())
 
     def __exit__(self, *exception) -> None:
         self._restore()

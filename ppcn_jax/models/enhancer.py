@@ -4,6 +4,8 @@ Both map a photo of any size to one of the same size. Spec of both in one line:
 stretched contrast -> convolutions with two instance-normalized stages -> 0.58 tanh + 0.5.
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -61,14 +63,15 @@ class Student(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, *, taps: bool = False):
         check_images(images)
+        conv = functools.partial(Conv, dtype=self.dtype)
         x = stretch_contrast(images)
-        x = lrelu(Conv(8, (1, 7), dtype=self.dtype, name="conv0")(x))
-        c1 = lrelu(Conv(8, (7, 1), dtype=self.dtype, name="conv1")(x))
-        x = Conv(16, (1, 7), dilation=2, dtype=self.dtype, name="conv2")(c1)
+        x = lrelu(conv(8, (1, 7), name="conv0")(x))
+        c1 = lrelu(conv(8, (7, 1), name="conv1")(x))
+        x = conv(16, (1, 7), dilation=2, before_norm=True, name="conv2")(c1)
         x = lrelu(InstanceNorm(name="norm2")(x))
-        x = Conv(8, (7, 1), dilation=2, dtype=self.dtype, name="conv3")(x)
+        x = conv(8, (7, 1), dilation=2, before_norm=True, name="conv3")(x)
         c3 = lrelu(InstanceNorm(name="norm3")(x)) + c1
-        x = Conv(3, (3, 3), dtype=self.dtype, name="conv4")(c3)
+        x = conv(3, (3, 3), name="conv4")(c3)
         return _output(x, (c1, c3), taps)
 
 
@@ -95,20 +98,21 @@ class Teacher(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, *, taps: bool = False):
         check_images(images)
+        conv = functools.partial(Conv, dtype=self.dtype)
         x = stretch_contrast(images)
-        x = lrelu(Conv(16, (1, 7), dtype=self.dtype, name="conv0")(x))
-        c1 = lrelu(Conv(16, (7, 1), dtype=self.dtype, name="conv1")(x))
-        x = Conv(32, (3, 3), dtype=self.dtype, name="conv2")(c1)
+        x = lrelu(conv(16, (1, 7), name="conv0")(x))
+        c1 = lrelu(conv(16, (7, 1), name="conv1")(x))
+        x = conv(32, (3, 3), before_norm=True, name="conv2")(c1)
         x = lrelu(InstanceNorm(name="norm2")(x))
-        x = Conv(16, (3, 3), dtype=self.dtype, name="conv3")(x)
+        x = conv(16, (3, 3), before_norm=True, name="conv3")(x)
         c3 = InstanceNorm(name="norm3")(x) + c1
-        x = Conv(32, (3, 3), dilation=2, dtype=self.dtype, name="conv4")(c3)
+        x = conv(32, (3, 3), dilation=2, before_norm=True, name="conv4")(c3)
         x = lrelu(InstanceNorm(name="norm4")(x))
-        x = Conv(16, (3, 3), dilation=2, dtype=self.dtype, name="conv5")(x)
+        x = conv(16, (3, 3), dilation=2, before_norm=True, name="conv5")(x)
         c5 = InstanceNorm(name="norm5")(x) + c3
         x = jnp.concatenate([c3, c5], axis=-1)
-        c6 = lrelu(Conv(16, (1, 1), dtype=self.dtype, name="conv6")(x))
-        x = Conv(3, (3, 3), dtype=self.dtype, name="conv7")(c6)
+        c6 = lrelu(conv(16, (1, 1), name="conv6")(x))
+        x = conv(3, (3, 3), name="conv7")(c6)
         return _output(x, (c1, c6), taps)
 
 

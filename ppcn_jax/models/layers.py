@@ -53,12 +53,23 @@ class Conv(nn.Module):
     """Convolution with a zero border that keeps the size (divided by the stride, rounded up).
 
     Kernels start as a truncated normal of deviation 0.01, biases at 0.01.
+
+    Attributes:
+        features: output channels.
+        kernel: height and width.
+        stride: of both directions.
+        dilation: of both directions.
+        before_norm: the output goes straight into an instance norm, which takes the bias out
+            again. Its gradient is then exactly 0 instead of rounding noise, which Adam would
+            scale up to full steps that differ from machine to machine.
+        dtype: compute type.
     """
 
     features: int
     kernel: tuple[int, int]
     stride: int = 1
     dilation: int = 1
+    before_norm: bool = False
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -66,6 +77,8 @@ class Conv(nn.Module):
         shape = (*self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.truncated_normal(0.01), shape)
         bias = self.param("bias", nn.initializers.constant(0.01), (self.features,))
+        if self.before_norm:
+            bias = lax.stop_gradient(bias)
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         padding = [
             _border(side, taps, self.stride, self.dilation)
