@@ -1,0 +1,1 @@
+"""DPED: patches taken by three phones, paired with a camera's."""

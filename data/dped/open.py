@@ -1,0 +1,62 @@
+"""Choose between DPED's own folders and their prepared copy."""
+
+import pathlib
+
+from data.dped.layout import PHONES, find_prepared, patch_folders, prepare_command
+from data.dped.prepared import Prepared
+from data.errors import DataError
+from data.folders import paired_names
+from data.pairs import Pairs
+
+
+def open_dped(
+    dped: pathlib.Path, phone: str, *, crop: int | None, in_memory: bool, split: str
+) -> Pairs | Prepared:
+    """Open one split of a phone's patches.
+
+    Training reads the prepared copy. Testing, and training from RAM, read DPED's folders, and the
+    copy only where there are no such folders.
+
+    Args:
+      dped: the DPED folder, or a folder that holds a prepared `dped/<phone>/<version>`.
+      phone: "iphone", "blackberry" or "sony".
+      crop: side of the training crops in pixels; None for whole patches.
+      in_memory: whether the patches will be decoded into RAM.
+      split: "train" or "test".
+
+    Returns:
+      The pairs, not yet checked beyond their names.
+
+    Raises:
+      ValueError: for an unknown phone.
+      DataError: if there are no patches, or they must be prepared first.
+      ModuleNotFoundError: if the prepared copy is needed and TFDS is absent.
+    """
+    if phone not in PHONES:
+        raise ValueError(f"phone must be one of {', '.join(PHONES)}, not {phone!r}")
+    inputs, targets = patch_folders(dped, phone, split)
+    if inputs.is_dir() and (in_memory or split == "test"):
+        return Pairs(inputs, targets, paired_names(inputs, targets), crop=crop)
+    copy = find_prepared(dped, phone)
+    if copy is None:
+        raise _not_prepared(dped, phone, inputs)
+    prepared = Prepared(copy, crop=crop, split=split)
+    if inputs.is_dir() and paired_names(inputs, targets) != prepared.names:
+        raise DataError(
+            f"{inputs} has changed since it was prepared; prepare it again, from the "
+            f"repository's root: {prepare_command(dped, phone)}"
+        )
+    return prepared
+
+
+def _not_prepared(dped: pathlib.Path, phone: str, inputs: pathlib.Path) -> DataError:
+    if not inputs.is_dir():
+        return DataError(
+            f"there is neither a folder {inputs} nor a prepared copy of it; "
+            "point the data folder at DPED as it is distributed"
+        )
+    return DataError(
+        f"{dped / phone} must be prepared once before training; run, from the repository's root:\n"
+        f"    {prepare_command(dped, phone)}\n"
+        "(or set in_memory=True to decode the patches into memory at every start)"
+    )

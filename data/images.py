@@ -1,0 +1,126 @@
+"""Decode picture files to uint8 RGB; whatever does not decode raises `DataError`."""
+
+import contextlib
+import io
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from data.errors import DataError
+
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+_SIDEWAYS = (5, 6, 7, 8)  # the EXIF orientations that exchange width and height
+
+
+def read_bytes(path: pathlib.Path) -> bytes:
+    """The content of a file.
+
+    Args:
+      path: the file.
+
+    Returns:
+      Its bytes.
+
+    Raises:
+      DataError: if it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error}); restore or remove the pair") from error
+
+
+def read(path: pathlib.Path) -> np.ndarray:
+    """Decode a file; see `decode`."""
+    return decode(read_bytes(path), str(path))
+
+
+def decode(encoded: bytes, name: str) -> np.ndarray:
+    """Decode a picture to upright RGB.
+
+    Gray is repeated over the channels (16-bit gray is scaled to 8 bits), CMYK and palettes are
+    converted, alpha is dropped, and the EXIF orientation is applied.
+
+    Args:
+      encoded: the content of a picture file.
+      name: what to call it in an error.
+
+    Returns:
+      uint8 [H, W, 3], read-only.
+
+    Raises:
+      DataError: if it does not decode completely.
+    """
+    with _opened(encoded, name) as image:
+        return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+
+
+def checked_shape(encoded: bytes, name: str) -> tuple[int, int, int]:
+    """The shape `decode` would return, after reading the whole stream as cheaply as possible.
+
+    Args:
+      encoded: the content of a picture file.
+      name: what to call it in an error.
+
+    Returns:
+      (H, W, 3).
+
+    Raises:
+      DataError: if it does not decode completely.
+    """
+    with _opened(encoded, name) as image:
+        width, height = image.size
+        image.draft(None, (1, 1))  # of a JPEG, transforms little but still reads every byte
+        image.load()
+        if image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS:
+            width, height = height, width
+        return height, width, 3
+
+
+def tf_decodable(encoded: bytes, name: str) -> tuple[bytes, np.ndarray]:
+    """An encoding of the picture that TensorFlow decodes to the very bytes of `decode`.
+
+    Args:
+      encoded: the content of a picture file.
+      name: what to call it in an error.
+
+    Returns:
+      `encoded` itself if it is an upright 8-bit RGB or gray JPEG, else a PNG; and the picture as
+      `decode` returns it.
+
+    Raises:
+      DataError: if it does not decode completely.
+    """
+    rgb = decode(encoded, name)
+    with _opened(encoded, name) as image:
+        upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+        if image.format == "JPEG" and image.mode in ("RGB", "L") and upright:
+            return encoded, rgb
+    png = io.BytesIO()
+    Image.fromarray(rgb).save(png, "PNG")
+    return png.getvalue(), rgb
+
+
+@contextlib.contextmanager
+def _opened(encoded: bytes, name: str) -> Iterator[Image.Image]:
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            yield image
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{name} is too large to be a photo ({error}); remove the pair") from error
+    except Exception as error:  # each of Pillow's plugins raises kinds of its own
+        raise DataError(
+            f"{name} does not decode as a picture ({error}); restore it or remove the pair"
+        ) from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # Pillow would clip 16 bits at 255
+        wide = np.asarray(image).astype(np.int64)
+        image = Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8))
+    elif image.mode == "P":
+        image = image.convert("RGBA")  # to RGB at once, Pillow warns about transparent palettes
+    return image.convert("RGB")

@@ -1,0 +1,92 @@
+"""Endless training batches: tf.data for sources on disk, a NumPy gather for those in RAM."""
+
+import collections
+import concurrent.futures
+import contextlib
+import itertools
+from collections.abc import Generator, Iterator
+
+import numpy as np
+
+from data.crops import gather
+from data.order import Order
+from data.protocols import OnDisk, Source
+
+_AHEAD = 2  # batches prepared while the consumer works on one
+
+
+def batches(
+    source: Source,
+    *,
+    seed: int,
+    batch_size: int,
+    start_step: int = 0,
+    process_index: int = 0,
+    process_count: int = 1,
+    local_devices: int = 1,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Batches from `start_step` on, without end; the contract is in `data`'s docstring.
+
+    Args:
+      source: a training source.
+      seed: a non-negative integer that fixes the order and the crops.
+      batch_size: samples in a global batch, over all devices of all processes.
+      start_step: the step of the first batch.
+      process_index: which process this is.
+      process_count: how many processes share each batch.
+      local_devices: how many devices this process feeds.
+
+    Returns:
+      An iterator over dictionaries of `input`, `target` and `id`. Closing or dropping it ends its
+      background work.
+
+    Raises:
+      ValueError: if the source is a test split, or the numbers do not fit together.
+    """
+    if source.crop is None:
+        raise ValueError("a test split is read one whole image at a time; batch the train split")
+    if seed < 0 or start_step < 0:
+        raise ValueError(f"seed {seed} and start_step {start_step} must not be negative")
+    if not 0 <= process_index < process_count:
+        raise ValueError(f"process_index {process_index} must be in [0, {process_count})")
+    devices = process_count * local_devices
+    if batch_size < 1 or batch_size % devices:
+        raise ValueError(
+            f"the batch size {batch_size} cannot be shared by {process_count} processes of "
+            f"{local_devices} devices each; make it a multiple of {devices}"
+        )
+    order = Order(len(source), seed, batch_size, process_index, process_count)
+    if isinstance(source, OnDisk):
+        local_batches = _read_tensorflow(source, order, start_step)
+    else:
+        local_batches = _gather_ahead(source, order, start_step)
+    return _stack(local_batches, local_devices)
+
+
+def _stack(
+    local_batches: Generator[dict[str, np.ndarray]], devices: int
+) -> Iterator[dict[str, np.ndarray]]:
+    with contextlib.closing(local_batches):
+        for batch in local_batches:
+            yield {
+                name: array.reshape(devices, -1, *array.shape[1:]) for name, array in batch.items()
+            }
+
+
+def _gather_ahead(
+    source: Source, order: Order, start_step: int
+) -> Generator[dict[str, np.ndarray]]:
+    with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+        steps = itertools.count(start_step)
+        ahead = collections.deque(
+            pool.submit(gather, source, order, step) for step in itertools.islice(steps, _AHEAD)
+        )
+        for step in steps:
+            ahead.append(pool.submit(gather, source, order, step))
+            yield ahead.popleft().result()
+
+
+def _read_tensorflow(
+    source: OnDisk, order: Order, start_step: int
+) -> Generator[dict[str, np.ndarray]]:
+    yield from source.dataset(order, start_step).prefetch(_AHEAD).as_numpy_iterator()

@@ -1,0 +1,70 @@
+"""Which sample, cropped where, stands at each position of the endless stream of training data."""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+_CROPS = 1  # tells the random stream of the crops from that of the permutations
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """The order of training: a pure function of (size, seed, batch size).
+
+    Attributes:
+      size: number of samples.
+      seed: a non-negative integer.
+      batch_size: samples in a global batch, over all processes.
+      process_index: which contiguous slice of each batch is this process's.
+      process_count: number of processes; divides `batch_size`.
+    """
+
+    size: int
+    seed: int
+    batch_size: int
+    process_index: int = 0
+    process_count: int = 1
+
+    @property
+    def share(self) -> int:
+        """This process's samples in each batch."""
+        return self.batch_size // self.process_count
+
+    def positions(self, step: int) -> np.ndarray:
+        """This process's positions in the batch of a step: int64 [share]."""
+        start = step * self.batch_size + self.process_index * self.share
+        return np.arange(start, start + self.share)
+
+    def samples(self, positions: np.ndarray) -> np.ndarray:
+        """The sample at each position: int32, the shape of `positions`."""
+        return np.array(
+            [
+                _permutation(self.size, self.seed, epoch)[place]
+                for epoch, place in (divmod(int(position), self.size) for position in positions)
+            ],
+            np.int32,
+        )
+
+    def corner(self, position: int, height: int, width: int, crop: int) -> tuple[int, int]:
+        """The top left corner of the crop at a position.
+
+        Args:
+          position: the position.
+          height: of the frame, in pixels, at least `crop`.
+          width: likewise.
+          crop: side of the crop in pixels.
+
+        Returns:
+          (top, left), uniform over the places where the crop fits.
+        """
+        if height == width == crop:
+            return 0, 0
+        rng = np.random.default_rng([self.seed, _CROPS, int(position)])
+        top, left = rng.integers([height - crop + 1, width - crop + 1])
+        return int(top), int(left)
+
+
+@functools.lru_cache(maxsize=8)
+def _permutation(size: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(size)

@@ -1,0 +1,35 @@
+"""A folder of pairs, and sources with defaults that suit it."""
+
+import pytest
+
+import data
+from tests.data.pictures import write_pairs
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """A folder of nine pairs of 20x16 pixels in `phone` and `camera`, 2.jpg to 10.jpg."""
+    names = [f"{number}.jpg" for number in range(2, 11)]
+    write_pairs(tmp_path / "phone", tmp_path / "camera", names)
+    return tmp_path
+
+
+@pytest.fixture
+def make(tmp_path):
+    """`data.make_source` with defaults that suit the fixtures."""
+
+    def make_source(**changes) -> data.Source:
+        defaults = {
+            "source": "pairs",
+            "dir": tmp_path,
+            "phone": "iphone",
+            "input": "phone",
+            "target": "camera",
+            "holdout": 2,
+            "crop": 8,
+            "in_memory": True,
+            "split": "train",
+        }
+        return data.make_source(**{**defaults, **changes})
+
+    return make_source

@@ -1,0 +1,150 @@
+"""Folders of pairs: which are found, what is refused, and how they are read."""
+
+import itertools
+import os
+
+import numpy as np
+import pytest
+
+import data
+from data import pairs as pairs_module
+from tests.data.pictures import draw, encode, sideways, write_pairs
+
+
+def test_the_tail_in_natural_order_is_held_out(pairs, make):
+    assert make(split="test").names == ["9.jpg", "10.jpg"]
+    assert make(split="train").names == [f"{number}.jpg" for number in range(2, 9)]
+
+
+def test_test_frames_are_whole_and_aligned(pairs, make):
+    source = make(split="test", crop=1000)
+    assert source.crop is None
+    photo, target = source[0]
+    assert photo.shape == target.shape == (16, 20, 3)
+    for picture, drawn in ((photo, draw(7)), (target, draw(1007))):
+        assert (
+            abs(picture.astype(int) - drawn).mean() < 12 < abs(picture.astype(int) - draw(0)).mean()
+        )
+
+
+def test_other_files_are_ignored(pairs, make):
+    for name in ("Thumbs.db", ".DS_Store", ".hidden.jpg", "notes.txt", "LICENSE"):
+        (pairs / "phone" / name).write_bytes(b"x")
+    (pairs / "camera" / "more").mkdir()
+    assert len(make()) == 7
+
+
+def test_frames_of_many_kinds_and_sizes(pairs, make):
+    for folder, offset in (("phone", 0), ("camera", 50)):
+        (pairs / folder / "1.png").write_bytes(encode(draw(offset, 30, 9), "PNG", mode="RGBA"))
+        (pairs / folder / "0.JPEG").write_bytes(sideways(draw(offset, 30, 40)))
+    source = make(crop=9, in_memory=False)
+    assert source.names[:3] == ["0.JPEG", "1.png", "2.jpg"]
+    assert [source[i][0].shape[:2] for i in range(3)] == [(40, 30), (30, 9), (16, 20)]
+
+
+def remove_partner(folder, side):
+    os.remove(folder / side / "3.jpg")
+
+
+def spoil(content):
+    def change(folder, side):
+        (folder / side / "3.jpg").write_bytes(content)
+
+    return change
+
+
+BAD = {
+    "partner": (remove_partner, r"3\.jpg has no partner .*3\.jpg; add the partner"),
+    "truncated": (spoil(encode(draw(0))[:-30]), r"3\.jpg does not decode .*truncated"),
+    "empty": (spoil(b""), r"3\.jpg does not decode"),
+    "text": (spoil(b"hello " * 99), r"3\.jpg does not decode"),
+    "size": (spoil(encode(draw(0, 20, 16))), r"3\.jpg: the input is .* align them to one size"),
+}
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("side", ["phone", "camera"])
+@pytest.mark.parametrize("fault", BAD)
+def test_bad_pairs_are_named_at_the_start(pairs, make, fault, side, in_memory):
+    change, message = BAD[fault]
+    change(pairs, side)
+    with pytest.raises(data.DataError, match=message):
+        make(in_memory=in_memory)
+
+
+def test_several_lonely_pictures_are_counted(pairs, make):
+    for name in ("3.jpg", "10.jpg", "4.jpg"):
+        os.remove(pairs / "camera" / name)
+    with pytest.raises(data.DataError, match=r"phone/3\.jpg has no partner .*nor have 2 more"):
+        make()
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_crop_larger_than_a_frame(pairs, make, in_memory):
+    with pytest.raises(data.DataError, match="20x16 pixels, smaller than the crop of 17; use a"):
+        make(crop=17, in_memory=in_memory)
+
+
+@pytest.mark.parametrize("holdout", [-1, 9, 100])
+def test_holdout_that_leaves_nothing(pairs, make, holdout):
+    with pytest.raises(data.DataError, match=rf"9 pairs, so holdout={holdout} .* from 0 to 8"):
+        make(holdout=holdout)
+
+
+def test_nothing_held_out(pairs, make):
+    assert len(make(holdout=0)) == 9
+    with pytest.raises(data.DataError, match="holdout=0 leaves no pair .* to test on"):
+        make(holdout=0, split="test")
+
+
+def test_missing_folder(pairs, make):
+    with pytest.raises(data.DataError, match=r"no folder .*camcorder; check"):
+        make(target="camcorder")
+
+
+def test_empty_folders(tmp_path, make):
+    write_pairs(tmp_path / "phone", tmp_path / "camera", [])
+    with pytest.raises(data.DataError, match="phone holds no pictures; put pairs"):
+        make()
+
+
+def take(source, count, **options):
+    batches = data.batches(source, seed=3, batch_size=6, **options)
+    taken = list(itertools.islice(batches, count))
+    batches.close()
+    return taken
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 5000, 2**30])
+def test_tensorflow_and_numpy_give_the_same_bytes(pairs, make, monkeypatch, cache_bytes):
+    pytest.importorskip("tensorflow")
+    monkeypatch.setattr(pairs_module, "_CACHE_BYTES", cache_bytes)
+    options = {"start_step": 2, "process_index": 1, "process_count": 2, "local_devices": 3}
+    from_disk = take(make(in_memory=False), 5, **options)
+    from_memory = take(make(in_memory=True), 5, **options)
+    for a, b in zip(from_disk, from_memory, strict=True):
+        assert a.keys() == b.keys()
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name], strict=True)
+
+
+def test_cache_is_bounded(pairs, make, monkeypatch):
+    frame = 16 * 20 * 3
+    monkeypatch.setattr(pairs_module, "_CACHE_BYTES", 3 * 2 * frame)
+    source = make(in_memory=False)
+    first = [source[i][0] for i in range(7)]
+    assert [source[i][0] is first[i] for i in range(7)] == [True] * 3 + [False] * 4
+
+
+def test_file_that_breaks_while_training_is_named(pairs, make):
+    tf = pytest.importorskip("tensorflow")
+    source = make(in_memory=False)
+    (pairs / "phone" / "3.jpg").write_bytes(b"")
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"3\.jpg does not decode"):
+        take(source, 5)
+
+
+def test_real_frames(shared, make):
+    options = {"dir": shared / "data/city100", "input": "iphonex", "target": "nikon", "holdout": 10}
+    assert len(make(**options, in_memory=False, split="test")) == 10
