@@ -21,7 +21,9 @@ def get_config(variant: str) -> ml_collections.ConfigDict:
         config = variants[variant]()
         _shrink(config)
     else:
-        raise ValueError(f"configs/demo.py has the variants teacher, student, evaluate: {variant!r}")
+        raise ValueError(
+            f"configs/demo.py has the variants teacher, student, evaluate: {variant!r}"
+        )
     config.data.source = "photos"
     config.data.crop = 64
     return config

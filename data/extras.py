@@ -5,6 +5,8 @@ import importlib.util
 import pathlib
 import types
 
+from data.errors import MissingExtraError
+
 
 def require(module: str, extra: str) -> types.ModuleType:
     """Import a module that belongs to an extra.
@@ -17,7 +19,7 @@ def require(module: str, extra: str) -> types.ModuleType:
       The module.
 
     Raises:
-      ModuleNotFoundError: if it, or something it needs, is absent; names the extra.
+      MissingExtraError: if it, or something it needs, is absent; names the extra.
     """
     try:
         return importlib.import_module(module)
@@ -40,15 +42,15 @@ def import_tensorflow() -> types.ModuleType:
       The `tensorflow` module.
 
     Raises:
-      ModuleNotFoundError: if TensorFlow is absent.
+      MissingExtraError: if TensorFlow is absent.
     """
     tf = require("tensorflow", "data")
     tf.config.set_visible_devices([], "GPU")
     return tf
 
 
-def _missing(module: str, extra: str) -> ModuleNotFoundError:
-    return ModuleNotFoundError(
+def _missing(module: str, extra: str) -> MissingExtraError:
+    return MissingExtraError(
         f"{module} or something it needs is not installed; run: pip install '.[{extra}]'"
         + (" (or set in_memory=True, which needs no TensorFlow)" * (module == "tensorflow")),
         name=module,

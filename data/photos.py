@@ -45,7 +45,7 @@ class Photos:
 
         Raises:
           DataError: if a photograph is missing or smaller than the crop.
-          ModuleNotFoundError: if scikit-image or scikit-learn is absent.
+          MissingExtraError: if scikit-image or scikit-learn is absent.
         """
         self.names = [name for name in _PHOTOS if (name in _TEST) == (split == "test")]
         self.crop = crop

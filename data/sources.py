@@ -4,6 +4,7 @@ import os
 import pathlib
 
 from data.dped.open import open_dped
+from data.errors import DataError
 from data.in_memory import InMemory
 from data.pairs import open_pairs
 from data.photos import Photos
@@ -42,14 +43,13 @@ def make_source(
       The source.
 
     Raises:
-      ValueError: for an unknown source, phone or split, or a crop below 1.
-      DataError: if the data cannot be used.
-      ModuleNotFoundError: if the source needs an extra that is not installed.
+      DataError: for an unknown source, phone or split, a crop below 1, or data that cannot be used.
+      MissingExtraError: if the source needs an extra that is not installed.
     """
     if split not in ("train", "test"):
-        raise ValueError(f"split must be 'train' or 'test', not {split!r}")
+        raise DataError(f"split must be 'train' or 'test', not {split!r}")
     if crop < 1:
-        raise ValueError(f"crop must be at least 1 pixel, not {crop}")
+        raise DataError(f"crop must be at least 1 pixel, not {crop}")
     folder = pathlib.Path(dir).expanduser()
     crop_or_whole = crop if split == "train" else None
     match source:
@@ -62,7 +62,7 @@ def make_source(
         case "synthetic":
             return Synthetic(size=crop, split=split)
         case _:
-            raise ValueError(
+            raise DataError(
                 f"source must be 'dped', 'pairs', 'photos' or 'synthetic', not {source!r}"
             )
     if in_memory:

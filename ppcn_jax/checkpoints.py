@@ -5,6 +5,7 @@ A checkpoint is a folder `<workdir>/checkpoints/<step>` with one item per player
 without its opponent or any optimizer.
 """
 
+import math
 import pathlib
 from typing import Any, Self
 
@@ -28,14 +29,10 @@ class Checkpoints:
 
     def __init__(self, workdir: pathlib.Path, *, keep: int):
         policies = checkpoint_managers.preservation_policy
-        best = policies.BestN(
-            get_metric_fn=lambda metrics: metrics["score"],
-            n=1,
-            keep_checkpoints_without_metrics=False,
-        )
+        best = policies.BestN(get_metric_fn=_score, n=1)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(keep), best]),
-            best_fn=lambda metrics: metrics["score"],
+            best_fn=_score,
         )
         self._manager = ocp.CheckpointManager(_root(workdir), options=options)
 
@@ -52,7 +49,8 @@ class Checkpoints:
             for name, player in state.players.items():
                 items[name] = ocp.args.StandardSave(player.params)
                 items[f"{name}_optimizer"] = ocp.args.StandardSave(player.opt_state)
-            metrics = None if score is None else {"score": score}
+            # Never the best, unless nothing was evaluated yet.
+            metrics = {"score": -math.inf if score is None else score}
             self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
 
     def latest_step(self) -> int | None:
@@ -60,7 +58,7 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def best_step(self) -> int | None:
-        """Step of the checkpoint with the best score, None when none has one."""
+        """Step of the checkpoint with the best score, None when there is none."""
         return self._manager.best_step()
 
     def restore(self, template: TrainState) -> TrainState:
@@ -115,6 +113,10 @@ def restore_params(workdir: pathlib.Path, step: int, player: str, template: Any)
     with ocp.StandardCheckpointer() as checkpointer:
         params = checkpointer.restore(_root(workdir) / str(step) / player, template)
     return jax.device_get(params)
+
+
+def _score(metrics: dict[str, float]) -> float:
+    return metrics["score"]
 
 
 def _root(workdir: pathlib.Path) -> pathlib.Path:

@@ -46,7 +46,7 @@ def builder_class() -> type:
       natural order of the file names, which its metadata lists under "names" for each split.
 
     Raises:
-      ModuleNotFoundError: if TFDS is absent.
+      MissingExtraError: if TFDS is absent.
     """
     tfds = require("tensorflow_datasets", "data")
 

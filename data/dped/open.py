@@ -28,12 +28,11 @@ def open_dped(
       The pairs, not yet checked beyond their names.
 
     Raises:
-      ValueError: for an unknown phone.
-      DataError: if there are no patches, or they must be prepared first.
-      ModuleNotFoundError: if the prepared copy is needed and TFDS is absent.
+      DataError: for an unknown phone, if there are no patches, or they must be prepared first.
+      MissingExtraError: if the prepared copy is needed and TFDS is absent.
     """
     if phone not in PHONES:
-        raise ValueError(f"phone must be one of {', '.join(PHONES)}, not {phone!r}")
+        raise DataError(f"phone must be one of {', '.join(PHONES)}, not {phone!r}")
     inputs, targets = patch_folders(dped, phone, split)
     if inputs.is_dir() and (in_memory or split == "test"):
         return Pairs(inputs, targets, paired_names(inputs, targets), crop=crop)

@@ -29,7 +29,7 @@ def prepare(dped: pathlib.Path, phone: str) -> pathlib.Path:
 
     Raises:
       DataError: for the first pair that cannot be used.
-      ModuleNotFoundError: if TFDS is absent.
+      MissingExtraError: if TFDS is absent.
     """
     tfds = require("tensorflow_datasets", "data")
     if not dped.is_dir():
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags = parser.parse_args(argv)
     try:
         print(f"Prepared {prepare(flags.dir.expanduser(), flags.phone)}")
-    except (DataError, ModuleNotFoundError) as error:
+    except DataError as error:
         sys.exit(f"error: {error}")
 
 

@@ -32,7 +32,7 @@ class Prepared:
           split: "train" or "test".
 
         Raises:
-          ModuleNotFoundError: if TFDS is absent.
+          MissingExtraError: if TFDS is absent.
         """
         tfds = require("tensorflow_datasets", "data")
         builder = tfds.builder_from_directory(os.fspath(folder))

@@ -2,7 +2,8 @@
 
 One value per image: no batch mean, no weight, no configuration inside. Images are float
 `[N, H, W, C]` in [0, 1]; feature losses take features, adversarial losses take logits.
-Lower is better, and every loss is differentiable with finite gradients on any finite input.
+Lower is better, and every loss is differentiable with finite gradients on flat, identical
+and extreme inputs.
 """
 
 from ppcn_jax.losses.adversarial import discrimination, real_logit, texture

@@ -10,6 +10,9 @@ from ppcn_jax.losses.arguments import as_float_pair
 
 # Keeps the normalization of an all-zero map finite; far below any map's energy.
 ENERGY_FLOOR = 1e-12
+# Squared distance of unit vectors below which float32 cannot tell them apart; the gradient of
+# the norm is of full size however small the distance, and would be that of rounding noise.
+ROUNDING_FLOOR = 1e-13
 
 
 def attention(
@@ -29,7 +32,7 @@ def attention(
         form: "norm" is the paper's, "squared" the released code's.
 
     Returns:
-        float32 `[N]`, >= 0; 0 means equal up to a positive factor. A difference of exactly 0
+        float32 `[N]`, >= 0; 0 means equal up to a positive factor. A difference of 0
         has gradient 0.
 
     Raises:
@@ -65,5 +68,5 @@ def _normalize(maps: jax.Array) -> jax.Array:
 
 def _safe_sqrt(square: jax.Array) -> jax.Array:
     # Both branches of `where` are differentiated: the inner one keeps sqrt'(0) out of the graph.
-    positive = square > 0
+    positive = square > ROUNDING_FLOOR
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)

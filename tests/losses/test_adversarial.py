@@ -1,0 +1,157 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ppcn_jax.losses import discrimination, real_logit, texture
+from tests import references
+
+IS_REAL = np.array([True, False, False, True, True])
+HEADS = pytest.mark.parametrize("outputs", [1, 2])
+
+# name: loss(logits, form), its reference
+LOSSES = {
+    "texture": (texture, references.texture, {}),
+    "texture-saturating": (texture, references.texture, {"form": "saturating"}),
+    "discrimination": (discrimination, references.discrimination, {"is_real": IS_REAL}),
+    "discrimination-clipped": (
+        discrimination,
+        references.discrimination,
+        {"is_real": IS_REAL, "clip": True},
+    ),
+    "discrimination-smoothed": (
+        discrimination,
+        references.discrimination,
+        {"is_real": IS_REAL, "real_label": 0.9},
+    ),
+}
+
+
+@pytest.fixture(params=LOSSES)
+def pair(request):
+    """A loss of logits `[5, 1 or 2]` and its reference."""
+    *functions, knobs = LOSSES[request.param]
+    return [functools.partial(function, **knobs) for function in functions]
+
+
+def random_logits(outputs, seed=0):
+    return 3 * np.random.default_rng(seed).standard_normal((5, outputs), dtype=np.float32)
+
+
+@HEADS
+def test_equals_float64_reference(pair, outputs):
+    loss, reference = pair
+    logits = random_logits(outputs)
+    value = jax.jit(loss)(logits)
+    assert value.shape == (5,) and value.dtype == jnp.float32
+    np.testing.assert_allclose(value, reference(logits), rtol=1e-5)
+    np.testing.assert_allclose(loss(logits), value, rtol=1e-6)
+
+
+@HEADS
+def test_gradient_equals_finite_differences_of_reference(pair, outputs):
+    loss, reference = pair
+    logits = random_logits(outputs)
+    gradient = jax.grad(lambda logits: loss(logits).sum())(logits)
+    coordinates = list(np.ndindex(logits.shape))
+    expected = references.numerical_gradient(lambda x: reference(x).sum(), logits, coordinates)
+    np.testing.assert_allclose(gradient.ravel(), expected, rtol=1e-3, atol=1e-6)
+
+
+@HEADS
+@pytest.mark.parametrize("magnitude", [0.0, 30.0, 100.0, 1e4, 1e30])
+def test_sure_discriminator_gives_finite_gradient(pair, outputs, magnitude):
+    loss, _ = pair
+    for sign in (-1, 1):
+        logits = jnp.full((5, outputs), sign * magnitude).at[:, -1].multiply(-1)
+        value, gradient = jax.value_and_grad(lambda x: loss(x).sum())(logits)
+        assert np.isfinite(value) and np.isfinite(gradient).all()
+
+
+def test_rows_are_independent(pair):
+    loss = pair[0]
+    logits = random_logits(1)
+    changed = logits.copy()
+    changed[2:] += 1
+    np.testing.assert_array_equal(loss(logits)[:2], loss(changed)[:2])
+
+
+def test_heads_agree():
+    logits = random_logits(2)
+    margin = real_logit(logits)
+    np.testing.assert_allclose(margin, logits[:, 0] - logits[:, 1], rtol=1e-6)
+    np.testing.assert_array_equal(margin, real_logit(margin[:, None]))
+    np.testing.assert_allclose(jax.nn.softmax(logits)[:, 0], jax.nn.sigmoid(margin), rtol=1e-5)
+
+
+def test_non_saturating_keeps_its_gradient_where_saturating_has_none():
+    logits = jnp.array([[-40.0], [40.0]])
+    kept, saturated = (
+        jax.grad(lambda x, form=form: texture(x, form=form).sum())(logits)[:, 0]
+        for form in ("non_saturating", "saturating")
+    )
+    np.testing.assert_allclose(kept, [-1, 0], atol=1e-6)
+    np.testing.assert_allclose(saturated, [0, 0], atol=1e-6)
+
+
+def test_ranges():
+    logits = np.linspace(-60, 60, 41, dtype=np.float32)[:, None]
+    assert (np.asarray(texture(logits)) >= 0).all()
+    saturating = np.asarray(texture(logits, form="saturating"))
+    assert saturating.max() <= 0 and saturating.min() == pytest.approx(np.log(1e-10), rel=1e-6)
+    for real in (True, False):
+        clipped = np.asarray(discrimination(logits, np.full(41, real), clip=True))
+        assert clipped.min() >= 0 and clipped.max() == pytest.approx(-np.log(1e-10), rel=1e-6)
+
+
+def test_texture_is_the_opponent_of_discrimination():
+    logits, fake = random_logits(1), np.zeros(5, bool)
+    saturating = texture(logits, form="saturating")
+    np.testing.assert_allclose(saturating, -discrimination(logits, fake, clip=True), rtol=1e-5)
+    np.testing.assert_allclose(texture(logits), discrimination(logits, ~fake), rtol=1e-6)
+
+
+def test_smoothed_label_is_the_best_probability():
+    real, label = np.array([True]), 0.9
+    best = np.array([[np.log(label / (1 - label))]], np.float32)
+    slope = jax.grad(lambda x: discrimination(x, real, real_label=label).sum())
+    np.testing.assert_allclose(slope(best), 0, atol=1e-6)
+    assert slope(best + 3) > 0 > slope(best - 3)
+
+
+def test_label_of_enhanced_images_is_not_smoothed():
+    fake = np.zeros(5, bool)
+    logits = random_logits(1)
+    smoothed = discrimination(logits, fake, real_label=0.7)
+    np.testing.assert_array_equal(smoothed, discrimination(logits, fake))
+
+
+def test_bfloat16_is_lifted(pair):
+    logits = jnp.asarray(random_logits(1), jnp.bfloat16)
+    value = pair[0](logits)
+    assert value.dtype == jnp.float32
+    np.testing.assert_array_equal(value, pair[0](logits.astype(jnp.float32)))
+
+
+def test_integers_raise(pair):
+    with pytest.raises(TypeError, match="logits must be floating.*int32"):
+        pair[0](np.zeros((5, 1), np.int32))
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 3), (5, 0), (5, 1, 1)])
+def test_another_shape_raises(pair, shape):
+    with pytest.raises(ValueError, match="logits must"):
+        pair[0](np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (5, 1)])
+def test_is_real_of_another_shape_raises(shape):
+    with pytest.raises(ValueError, match=r"is_real must have shape \(5,\)"):
+        discrimination(random_logits(1), np.ones(shape, bool))
+
+
+def test_unknown_form_raises():
+    with pytest.raises(ValueError, match="form must be .*, got 'wasserstein'"):
+        texture(random_logits(1), form="wasserstein")

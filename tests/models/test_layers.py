@@ -1,0 +1,103 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ppcn_jax.models.layers import Conv, InstanceNorm, check_images, spatial_mean
+from tests import references
+
+
+def random_images(shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+@pytest.mark.parametrize("size", [(9, 12), (10, 7)], ids=str)
+@pytest.mark.parametrize(
+    ("kernel", "stride", "dilation"),
+    [
+        ((1, 7), 1, 1),
+        ((7, 1), 1, 2),
+        ((3, 3), 1, 2),
+        ((2, 4), 1, 1),
+        ((3, 3), 2, 1),
+        ((5, 5), 2, 1),
+        ((9, 9), 4, 1),
+    ],
+    ids=str,
+)
+def test_conv(random_params, size, kernel, stride, dilation):
+    x = random_images((2, *size, 3))
+    module = Conv(4, kernel, stride, dilation)
+    params = random_params(module, x)
+    y = module.apply({"params": params}, x)
+    assert y.shape == (2, -(-size[0] // stride), -(-size[1] // stride), 4)
+    expected = references.conv(x, params, stride=stride, dilation=dilation)
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+def test_initialization():
+    params = Conv(64, (9, 9)).init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
+    np.testing.assert_array_equal(params["bias"], np.float32(0.01))
+    kernel = np.asarray(params["kernel"])
+    # The normal distribution of deviation 0.01, cut at two deviations.
+    assert np.abs(kernel).max() <= 0.02 and kernel.std() == pytest.approx(0.0088, rel=0.02)
+
+
+def test_instance_norm(random_params):
+    x = 3 * random_images((2, 9, 14, 5)) + 7
+    module = InstanceNorm()
+    params = random_params(module, x)
+    y = module.apply({"params": params}, x)
+    np.testing.assert_allclose(y, references.instance_norm(x, params), atol=1e-5)
+
+
+def test_instance_norm_starts_as_plain_normalization():
+    x = 3 * random_images((2, 9, 14, 5)) + 7
+    module = InstanceNorm()
+    y = module.apply(module.init(jax.random.key(0), x), x)
+    np.testing.assert_allclose(y.mean(axis=(1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(y.std(axis=(1, 2)), 1, atol=1e-3)
+
+
+def test_bfloat16_statistics_are_float32():
+    # In bfloat16, 400 additions of 1.0078 would stall at 256.
+    x = jnp.full((1, 20, 20, 1), 1.0078125, jnp.bfloat16)
+    assert spatial_mean(x).dtype == jnp.float32
+    np.testing.assert_allclose(spatial_mean(x), 1.0078125, rtol=1e-6)
+    module = InstanceNorm()
+    y = module.apply(module.init(jax.random.key(0), x), x)
+    assert y.dtype == jnp.bfloat16
+    np.testing.assert_allclose(y.astype(np.float32), 0, atol=1e-5)
+
+
+def test_mean_of_a_large_image_keeps_its_digits():
+    x = 0.2 + 0.6 * np.random.default_rng(0).random((1, 720, 1280, 1), np.float32)
+    expected = x.astype(np.float64).mean()
+    np.testing.assert_allclose(jax.jit(spatial_mean)(x)[0, 0, 0, 0], expected, rtol=2e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_are_accepted(channels):
+    check_images(jnp.zeros((1, 16, 17, channels), jnp.bfloat16), channels)
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels"),
+    [((16, 16, 3), 3), ((1, 16, 16, 4), 3), ((1, 16, 16, 3), 1), ((1, 1, 16, 16, 3), 3)],
+    ids=str,
+)
+def test_another_layout_raises(shape, channels):
+    with pytest.raises(ValueError, match=rf"N, H, W, {channels}"):
+        check_images(jnp.zeros(shape), channels)
+
+
+@pytest.mark.parametrize("size", [(15, 16), (16, 15), (0, 16)], ids=str)
+def test_small_side_raises(size):
+    with pytest.raises(ValueError, match="at least 16 px"):
+        check_images(jnp.zeros((1, *size, 3)))
+
+
+@pytest.mark.parametrize("dtype", [jnp.uint8, jnp.int32, bool])
+def test_another_type_raises(dtype):
+    with pytest.raises(TypeError, match="floating"):
+        check_images(jnp.zeros((1, 16, 16, 3), dtype))

@@ -1,0 +1,138 @@
+"""Every configuration loads, fits together, names only losses that exist, and imports no JAX."""
+
+import subprocess
+import sys
+
+import pytest
+
+from configs import demo, evaluate, student, teacher
+from ppcn_jax.errors import InputError
+from ppcn_jax.objective import make_objective
+from ppcn_jax.settings import check
+
+TRAINING = {
+    "teacher": lambda: teacher.get_config(),
+    "teacher:released": lambda: teacher.get_config("released"),
+    "student": lambda: student.get_config(),
+    "student:released": lambda: student.get_config("released"),
+    "student:no_distillation": lambda: student.get_config("no_distillation"),
+    "demo:teacher": lambda: demo.get_config("teacher"),
+    "demo:student": lambda: demo.get_config("student"),
+}
+
+
+def complete(config):
+    """Fill in what every user must name."""
+    config.vgg.weights = config.vgg.weights or "vgg.npz"
+    config.teacher = "workdir" if config.objective.attention.weight else ""
+    return config
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_a_training_configuration_fits_together(name):
+    config = complete(TRAINING[name]())
+    check(config, devices=1)
+    assert config.task == "train"
+
+
+def test_the_defaults_are_the_papers():
+    config = student.get_config()
+    weights = {name: term.weight for name, term in config.objective.items() if term.weight}
+    # Eq. 13 with Eq. 7 multiplied out; Eq. 8's sum over 50 images is the weight of texture.
+    assert weights == {
+        "contextual": 40,
+        "ssim": 250,
+        "texture": 50,
+        "color": 1,
+        "total_variation": 2000,
+        "attention": 75,
+    }
+    assert (config.train.steps, config.train.batch_size) == (20_000, 50)
+    assert (config.train.learning_rate, config.train.boundaries) == (5e-4, (10_000,))
+    assert (config.train.decay, config.data.crop) == (0.1, 100)
+
+
+def test_the_released_preset_differs_where_the_specification_says():
+    config = student.get_config("released")
+    assert config.objective.texture.form == "saturating"
+    assert (config.objective.color.weight, config.objective.color.kernel) == (0.5, "released")
+    assert config.objective.attention.form == "squared"
+    assert (config.discriminator.outputs, config.discriminator.first_norm) == (2, False)
+
+
+def test_no_distillation_differs_from_the_student_by_one_weight():
+    with_teacher = student.get_config()
+    without = student.get_config("no_distillation")
+    assert without.objective.attention.weight == 0
+    without.objective.attention.weight = with_teacher.objective.attention.weight
+    assert without == with_teacher
+
+
+def test_the_objective_is_traced_only_where_it_has_weight():
+    objective = make_objective(teacher.get_config().objective.to_dict())
+    assert not objective.needs("taps")
+    assert objective.needs("features") and objective.needs("logits")
+
+
+@pytest.mark.parametrize("module", [teacher, student, demo])
+def test_an_unknown_variant_names_the_known_ones(module):
+    with pytest.raises(ValueError, match=r"variants .*student|variants paper"):
+        module.get_config("nonsense")
+
+
+def test_evaluation_reads_the_data_as_training_does():
+    assert evaluate.get_config().data == teacher.get_config().data
+
+
+def test_configurations_import_no_jax():
+    code = (
+        "import sys; from configs import demo, evaluate, student, teacher; student.get_config(); "
+        "print([name for name in ('jax', 'tensorflow', 'ppcn_jax', 'data') if name in sys.modules])"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.strip() == "[]"
+
+
+def change(config, field, value):
+    config.update_from_flattened_dict({field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("train.batch_size", 6, r"train.batch_size is 6, which 4 devices .*use 8 or 4"),
+        ("train.batch_size", 2, r"train.batch_size is 2, which 4 devices .*use 4$"),
+        ("train.steps", 0, r"train.steps is 0; it must be positive"),
+        ("train.boundaries", (10, 5), r"train.boundaries is \(10, 5\).*increase"),
+        ("checkpoint.keep", 0, r"checkpoint.keep is 0"),
+        ("data.crop", 8, r"data.crop is 8; .* at least 16"),
+        ("vgg.weights", "", r"vgg.weights is empty"),
+        ("teacher", "", r"teacher is empty: .*no_distillation"),
+        ("objective.attention.weight", 0.0, r"teacher is given, but objective.attention"),
+        ("model", "pupil", r"model is 'pupil'; there are"),
+        ("preset", "papers", r"preset is 'papers'"),
+    ],
+)
+def test_fields_that_do_not_fit_are_named(field, value, message):
+    config = complete(student.get_config())
+    config.train.batch_size = 48
+    change(config, field, value)
+    with pytest.raises(InputError, match=f"(?m){message}"):
+        check(config, devices=4)
+
+
+def test_all_problems_are_told_at_once():
+    config = teacher.get_config()
+    config.train.steps = -1
+    with pytest.raises(InputError) as error:
+        check(config, devices=7)
+    assert all(field in str(error.value) for field in ("steps", "batch_size", "vgg.weights"))
+
+
+def test_a_misspelt_knob_of_a_loss_is_named():
+    config = complete(teacher.get_config())
+    config.objective.ssim = {"weight": 1.0, "sigmma": 2.0}
+    with pytest.raises(InputError, match=r"objective\.ssim has no knob \['sigmma'\]"):
+        check(config, devices=1)

