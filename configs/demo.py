@@ -20,6 +20,7 @@ def get_config(variant: str) -> ml_collections.ConfigDict:
     elif variant in variants:
         config = variants[variant]()
         _shrink(config)
+        config.train.learning_rate = {"teacher": 1e-2, "student": 2e-2}[variant]
     else:
         raise ValueError(
             f"configs/demo.py has the variants teacher, student, evaluate: {variant!r}"
@@ -31,10 +32,9 @@ def get_config(variant: str) -> ml_collections.ConfigDict:
 
 def _shrink(config: ml_collections.ConfigDict) -> None:
     config.vgg.weights = "lpips"
-    config.train.batch_size = 8
-    config.train.steps = 400
-    config.train.learning_rate = 2e-3
-    config.train.boundaries = (300,)
-    config.evaluate.every = 200
-    config.checkpoint.every = 200
+    config.train.batch_size = 2
+    config.train.steps = 1000
+    config.train.boundaries = (800,)
+    config.evaluate.every = 250
+    config.checkpoint.every = 250
     config.log.every = 20

@@ -13,6 +13,7 @@ import rich.console
 import rich.progress
 import rich.table
 
+from ppcn_jax.errors import InputError
 from ppcn_jax.files import write_json
 from ppcn_jax.metrics import ms_ssim, psnr
 from ppcn_jax.pictures import save_png, strip
@@ -137,6 +138,8 @@ def run(config, workdir: pathlib.Path, pairs: Pairs) -> dict[str, Any]:
     Raises:
         InputError: a model that is not there.
     """
+    if not config.weights:
+        raise InputError("weights is empty: name a training workdir with --config.weights=")
     models = [load_model(path) for path in config.weights.split(",")]
     console = rich.console.Console()
 

@@ -94,13 +94,14 @@ def _objective(config):
         yield "- teacher is given, but objective.attention.weight is 0: drop one of the two"
 
 
-def claim_workdir(workdir: pathlib.Path, config, versions: dict[str, str]) -> None:
+def claim_workdir(workdir: pathlib.Path, config, versions: dict[str, str], *, write: bool) -> None:
     """Write the configuration into a workdir, or check that it is that of the run there.
 
     Args:
         workdir: of the run; made if it does not exist.
         config: the full configuration.
         versions: of the packages in use.
+        write: whether this process is the one that writes; all of them check.
 
     Raises:
         InputError: the workdir belongs to another experiment; lists the fields that differ.
@@ -115,8 +116,9 @@ def claim_workdir(workdir: pathlib.Path, config, versions: dict[str, str]) -> No
                 + "\n".join(differing)
                 + "\nUse another --workdir, or the fields of that run."
             )
-    write_json(path, new)
-    write_json(workdir / "versions.json", versions)
+    if write:
+        write_json(path, new)
+        write_json(workdir / "versions.json", versions)
 
 
 def _differences(old: dict, new: dict, prefix: str = ""):

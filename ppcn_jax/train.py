@@ -51,8 +51,7 @@ def run(config, workdir: pathlib.Path, batches: Batches, pairs: Pairs) -> TrainS
     check(config, devices=jax.device_count())
     experiment = make_experiment(config)
     first = jax.process_index() == 0
-    if first:
-        claim_workdir(workdir, config, _versions())
+    claim_workdir(workdir, config, _versions(), write=first)
     console = rich.console.Console(quiet=not first)
     with Checkpoints(workdir, keep=config.checkpoint.keep) as checkpoints:
         state = experiment.state

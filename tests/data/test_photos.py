@@ -15,14 +15,27 @@ def photos(make):
 
 
 def all_pairs(splits):
-    return [source[i] for source in splits.values() for i in range(len(source))]
+    """The seven photographs in their own colors."""
+    return [
+        source[i]
+        for source in splits.values()
+        for i, name in enumerate(source.names)
+        if " " not in name or name.endswith(" RGB")
+    ]
 
 
 def test_two_whole_photographs_are_held_out(photos):
     names = {split: set(source.names) for split, source in photos.items()}
-    assert names["test"] == {"chelsea.png", "china.jpg"}
-    assert len(names["train"]) == 5
-    assert not names["train"] & names["test"]
+    assert names["test"] == {"chelsea.png", "coffee.png"}
+    files = {name.split()[0] for name in names["train"]}
+    assert len(files) == 5 and not files & names["test"]
+
+
+def test_training_photographs_come_in_every_channel_order(photos):
+    train = photos["train"]
+    plain, swapped = train.names.index("rocket.jpg RGB"), train.names.index("rocket.jpg BGR")
+    np.testing.assert_array_equal(train[plain][1][..., ::-1], train[swapped][1])
+    assert len(train) == 30
 
 
 def test_photos_batch(photos):
@@ -59,8 +72,8 @@ def test_photos_are_reproducible(photos, make):
 def test_crop_larger_than_a_photo(make):
     pytest.importorskip("skimage")
     pytest.importorskip("sklearn")
-    with pytest.raises(data.DataError, match="smaller than the crop of 401"):
-        make(source="photos", crop=401)
+    with pytest.raises(data.DataError, match="smaller than the crop of 428"):
+        make(source="photos", crop=428)
 
 
 def test_synthetic(make):

@@ -1,0 +1,140 @@
+"""What is kept on disk, comes back to the bit, and is never half a checkpoint."""
+
+import shutil
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from ppcn_jax.checkpoints import FOLDER, Checkpoints, restore_params, steps_in
+from ppcn_jax.schedules import adam
+from ppcn_jax.state import apply_gradients, init_state
+
+PLAYERS = ("generator", "discriminator")
+
+
+def make_state(step, *, players=PLAYERS, layer="dense", shape=(3, 4)):
+    """A state of tiny players, no two numbers of it alike, as after one update."""
+    rng = np.random.default_rng(step)
+    optimizer = adam(optax.constant_schedule(1e-3))
+
+    def draw():
+        kernel = rng.standard_normal(shape, dtype=np.float32)
+        return {layer: {"kernel": kernel, "bias": rng.standard_normal(4, dtype=np.float32)}}
+
+    state = init_state({name: draw() for name in players}, dict.fromkeys(players, optimizer))
+    updated = {
+        name: apply_gradients(player, draw(), optimizer) for name, player in state.players.items()
+    }
+    return jax.device_get(state.replace(step=np.int32(step), players=updated))
+
+
+def save(workdir, scores, *, keep=1):
+    """Save steps, each with its score."""
+    with Checkpoints(workdir, keep=keep) as checkpoints:
+        for step, score in scores.items():
+            checkpoints.save(make_state(step), score=score)
+
+
+def assert_same_bits(actual, expected):
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_state_comes_back_to_the_bit(tmp_path):
+    save(tmp_path, {5: 1.0, 12: 0.5})
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        restored = checkpoints.restore(make_state(0))
+    assert_same_bits(restored, make_state(12))
+    assert restored.step.dtype == np.int32
+
+
+@pytest.mark.parametrize(("keep", "steps"), [(1, [2, 5]), (2, [2, 4, 5]), (9, [1, 2, 3, 4, 5])])
+def test_the_latest_and_the_best_are_kept(tmp_path, keep, steps):
+    # Step 4 was not evaluated, which must not make it the best.
+    save(tmp_path, {1: 20.0, 2: 22.5, 3: 22.0, 4: None, 5: 21.0}, keep=keep)
+    assert steps_in(tmp_path) == steps
+    with Checkpoints(tmp_path, keep=keep) as checkpoints:
+        assert (checkpoints.latest_step(), checkpoints.best_step()) == (5, 2)
+
+
+def test_the_best_outlives_a_resumed_run(tmp_path):
+    save(tmp_path, {1: 22.5, 2: 20.0})
+    save(tmp_path, {3: 21.0, 4: 21.5})
+    assert steps_in(tmp_path) == [1, 4]
+    save(tmp_path, {5: 23.0, 6: 22.9})
+    assert steps_in(tmp_path) == [5, 6]
+
+
+def test_without_any_score_the_latest_is_there(tmp_path):
+    save(tmp_path, {1: None, 2: None, 3: None})
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        assert_same_bits(checkpoints.restore(make_state(0)), make_state(3))
+
+
+def test_saving_a_step_again_keeps_the_first(tmp_path):
+    save(tmp_path, {3: 20.0})
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        other = make_state(4).replace(step=np.int32(3))
+        checkpoints.save(other, score=30.0)
+        assert_same_bits(checkpoints.restore(other), make_state(3))
+
+
+def test_nothing_there(tmp_path):
+    assert steps_in(tmp_path) == []
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        assert checkpoints.latest_step() is None
+        assert checkpoints.best_step() is None
+    assert steps_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+def test_one_network_is_read_without_the_rest(tmp_path, player):
+    save(tmp_path, {3: 1.0})
+    for item in (tmp_path / FOLDER / "3").iterdir():
+        if item.is_dir() and item.name != player:
+            shutil.rmtree(item)
+    expected = make_state(3).players[player].params
+    template = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), expected)
+    assert_same_bits(restore_params(tmp_path, 3, player, template), expected)
+
+
+def test_an_interrupted_save_is_as_if_it_had_never_begun(tmp_path):
+    save(tmp_path, {3: 1.0})
+    # A save is written under such a name and renamed when it is complete.
+    half = tmp_path / FOLDER / "7.orbax-checkpoint-tmp"
+    shutil.copytree(tmp_path / FOLDER / "3", half)
+    shutil.rmtree(half / "generator" / "d")
+    assert steps_in(tmp_path) == [3]
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        assert checkpoints.latest_step() == 3
+        assert_same_bits(checkpoints.restore(make_state(0)), make_state(3))
+        checkpoints.save(make_state(7), score=2.0)
+    assert steps_in(tmp_path) == [7]
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        assert_same_bits(checkpoints.restore(make_state(0)), make_state(7))
+
+
+OTHER = {
+    "layer": {"layer": "conv"},
+    "shape": {"shape": (5, 4)},
+    "player": {"players": (*PLAYERS, "critic")},
+}
+
+
+@pytest.mark.parametrize("difference", OTHER.values(), ids=OTHER)
+def test_a_checkpoint_of_another_structure_is_refused(tmp_path, difference):
+    save(tmp_path, {3: 1.0})
+    with Checkpoints(tmp_path, keep=1) as checkpoints, pytest.raises(ValueError):
+        checkpoints.restore(make_state(0, **difference))
+
+
+@pytest.mark.parametrize("difference", ["layer", "shape"])
+def test_a_network_of_another_structure_is_refused(tmp_path, difference):
+    save(tmp_path, {3: 1.0})
+    template = make_state(0, **OTHER[difference]).players["generator"].params
+    with pytest.raises(ValueError):
+        restore_params(tmp_path, 3, "generator", template)

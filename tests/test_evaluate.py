@@ -1,0 +1,242 @@
+"""Scores, their means, the files of an evaluation and its picture."""
+
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import rich.console
+from PIL import Image
+
+from configs import evaluate as evaluate_configs
+from configs import teacher
+from ppcn_jax.checkpoints import Checkpoints
+from ppcn_jax.errors import InputError
+from ppcn_jax.evaluate import evaluate, picture, run, score_image, summarize, table, unchanged
+from ppcn_jax.pictures import GAP, LABEL_HEIGHT
+from ppcn_jax.schedules import adam
+from ppcn_jax.settings import claim_workdir
+from ppcn_jax.state import init_state
+from ppcn_jax.weights import ENHANCERS, load_model
+from tests import references
+
+SIDE = 16
+
+
+class Pairs:
+    """Held-out pairs, one per brightness: the target is that much brighter than the input."""
+
+    def __init__(self, *brighter):
+        self.names = [f"{value}.png" for value in brighter]
+        rng = np.random.default_rng(0)
+        self._inputs = [rng.integers(0, 100, (SIDE, SIDE, 3), np.uint8) for _ in brighter]
+        self._brighter = brighter
+
+    def __len__(self):
+        return len(self.names)
+
+    def __getitem__(self, index):
+        image = self._inputs[index]
+        return image, image + np.uint8(self._brighter[index])
+
+
+def decibels(levels):
+    return 20 * math.log10(255 / levels)
+
+
+def test_psnr_is_of_the_clipped_output_and_ms_ssim_is_not():
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 256, (24, 20, 3), np.uint8)
+    enhanced = unchanged(target) * 1.6 - 0.3  # in [-0.3, 1.3]
+    score = score_image("a.png", enhanced, target)
+    wide, t = np.float64(enhanced)[None], np.float64(unchanged(target))[None]
+    assert score["name"] == "a.png"
+    assert score["psnr"] == pytest.approx(references.psnr(np.clip(wide, 0, 1), t)[0], abs=1e-3)
+    assert score["ms_ssim"] == pytest.approx(references.ms_ssim(wide, t)[0], abs=1e-4)
+    # The two would be visibly other numbers with the other half of the protocol.
+    assert abs(score["psnr"] - references.psnr(wide, t)[0]) > 0.1
+    assert abs(score["ms_ssim"] - references.ms_ssim(np.clip(wide, 0, 1), t)[0]) > 1e-3
+
+
+def test_an_identical_image_has_no_finite_psnr():
+    white = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    score = score_image("white", unchanged(white), white)
+    assert score == {"name": "white", "psnr": None, "ms_ssim": 1.0}
+    json.dumps(score, allow_nan=False)
+
+
+def test_only_what_is_clipped_away_makes_an_identical_file():
+    target = np.where(np.arange(SIDE * SIDE * 3) % 2, 255, 0).astype(np.uint8)
+    target = target.reshape(SIDE, SIDE, 3)
+    score = score_image("x", np.where(target == 255, 1.4, -0.4).astype(np.float32), target)
+    assert score["psnr"] is None
+    assert score["ms_ssim"] < 0.995
+
+
+def test_a_network_that_gives_nan_is_not_perfect():
+    target = np.full((SIDE, SIDE, 3), 100, np.uint8)
+    with pytest.raises(InputError, match=r"x\.png.*not finite"):
+        score_image("x.png", np.full((SIDE, SIDE, 3), np.nan, np.float32), target)
+
+
+def test_means_are_means_of_the_images_values():
+    # 5 and 10 levels off: the mean of the PSNRs is not the PSNR of the mean error.
+    result = evaluate(unchanged, Pairs(5, 10, 0))
+    assert [score["name"] for score in result["per_image"]] == ["5.png", "10.png", "0.png"]
+    first, second, identical = (score["psnr"] for score in result["per_image"])
+    assert first == pytest.approx(decibels(5), abs=1e-3)
+    assert second == pytest.approx(decibels(10), abs=1e-3)
+    assert identical is None
+    assert result["psnr"] == pytest.approx((decibels(5) + decibels(10)) / 2, abs=1e-3)
+    assert (result["images"], result["infinite_psnr"]) == (3, 1)
+    similarities = [score["ms_ssim"] for score in result["per_image"]]
+    assert result["ms_ssim"] == pytest.approx(np.mean(similarities))
+
+
+def test_a_mean_of_no_finite_values_is_none():
+    result = evaluate(unchanged, Pairs(0, 0))
+    assert (result["psnr"], result["infinite_psnr"], result["ms_ssim"]) == (None, 2, 1.0)
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_progress_sees_every_image():
+    seen = []
+
+    def track(items):
+        for item in items:
+            seen.append(item)
+            yield item
+
+    evaluate(unchanged, Pairs(1, 2), track=track)
+    assert seen == [0, 1]
+
+
+def printed(rows):
+    console = rich.console.Console(width=100)
+    with console.capture() as capture:
+        console.print(table(rows))
+    return capture.get()
+
+
+@pytest.mark.parametrize(
+    ("psnr", "infinite", "cell"),
+    [(22.1234, 0, " 22.123 "), (22.1234, 1, " 22.123 (3 finite) "), (None, 4, " infinite ")],
+)
+def test_the_table_says_what_a_mean_is_of(psnr, infinite, cell):
+    row = {"model": "student", "parameters": 2715, "images": 4, "psnr": psnr, "ms_ssim": 0.91234}
+    (line,) = [
+        line
+        for line in printed([{**row, "infinite_psnr": infinite}]).splitlines()
+        if "student" in line
+    ]
+    assert all(text in line for text in (" 2,715 ", " 4 ", cell, " 0.9123 "))
+
+
+@pytest.fixture(scope="module")
+def workdirs(tmp_path_factory):
+    """Untrained enhancers, as training leaves them: workdirs by name."""
+    folders = {}
+    for name, module in ENHANCERS.items():
+        folders[name] = tmp_path_factory.mktemp(name)
+        config = teacher.get_config()
+        config.model = name
+        claim_workdir(folders[name], config, {})
+        init = jax.jit(module().init)
+        params = init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 3)))["params"]
+        optimizers = {"generator": adam(optax.constant_schedule(1e-3))}
+        with Checkpoints(folders[name], keep=1) as checkpoints:
+            state = jax.device_get(init_state({"generator": params}, optimizers))
+            checkpoints.save(state, score=None)
+    return folders
+
+
+def request(*weights):
+    config = evaluate_configs.get_config()
+    config.weights = ",".join(map(str, weights))
+    return config
+
+
+SUMMARY = {"images", "psnr", "ms_ssim", "infinite_psnr", "per_image"}
+ROW = {"model", "weights", "parameters"} | SUMMARY
+
+
+def test_models_are_compared(workdirs, tmp_path, capsys):
+    pairs = Pairs(5, 10, 0, 3)
+    config = request(workdirs["student"], workdirs["teacher"] / "checkpoints" / "0")
+    returned = run(config, tmp_path, pairs)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results == returned
+    assert results.keys() == ROW | {"input", "models"}
+    assert results["input"] == evaluate(unchanged, pairs)
+    assert [row["model"] for row in results["models"]] == ["student", "teacher"]
+    assert [row["parameters"] for row in results["models"]] == [2715, 21843]
+    assert all(row.keys() == ROW for row in results["models"])
+    assert {name: results[name] for name in ROW} == results["models"][0]
+    assert results["weights"] == f"{workdirs['student']} (step 0)"
+
+    out = capsys.readouterr().out
+    for model in ("input", "student", "teacher"):
+        assert any(model in line and "│" in line for line in out.splitlines())
+    assert "Images of infinite PSNR are left out" in out
+    with Image.open(tmp_path / "strip.png") as strip:
+        assert strip.size[0] == GAP + 4 * (SIDE + GAP)  # input, two models, target
+
+
+def test_where_the_results_are_can_be_copied_from_the_console(workdirs, tmp_path, capsys):
+    # Long, as real ones are, and with what rich would take for markup.
+    workdir = tmp_path / ("a-workdir-of-some-length-" * 3) / "[bold]"
+    run(request(workdirs["student"]), workdir, Pairs(5))
+    assert str(workdir / "results.json") in capsys.readouterr().out
+
+
+def test_a_model_that_is_not_there_leaves_nothing_behind(workdirs, tmp_path):
+    with pytest.raises(InputError, match="absent is not a training workdir"):
+        run(request(workdirs["student"], tmp_path / "absent"), tmp_path / "out", Pairs(5))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("weights", ["", " "])
+def test_weights_must_be_named(tmp_path, weights):
+    with pytest.raises(InputError, match="config.weights"):
+        run(request(weights), tmp_path, Pairs(5))
+
+
+@pytest.mark.parametrize("images", [1, 2, 3, 5])
+def test_the_picture_shows_no_image_twice(workdirs, images):
+    brighter = (40, 10, 30, 20, 50)[:images]
+    pairs = Pairs(*brighter)
+    scores = evaluate(unchanged, pairs)["per_image"]
+    shown = picture([load_model(workdirs["student"])], scores, pairs)
+    rows = min(images, 3)
+    assert len(shown) == LABEL_HEIGHT + rows * (LABEL_HEIGHT + SIDE + GAP)
+    # The less brightness is missing, the better: best first, worst last.
+    order = sorted(range(images), key=brighter.__getitem__)
+    tops = [2 * LABEL_HEIGHT, len(shown) - SIDE - GAP]
+    for top, index in zip(tops, (order[0], order[-1]), strict=True):
+        np.testing.assert_array_equal(shown[top : top + SIDE, GAP : GAP + SIDE], pairs[index][0])
+
+
+def test_the_worst_picture_of_all_is_not_the_best(workdirs):
+    # Black instead of white is 0 dB, which is a number and not nothing.
+    pairs = Pairs(40, 10, 30)
+    scores = [
+        {"name": name, "psnr": psnr, "ms_ssim": 0.5}
+        for name, psnr in zip(pairs.names, (12.0, 0.0, 20.0), strict=True)
+    ]
+    shown = picture([load_model(workdirs["student"])], scores, pairs)
+    worst = shown[-SIDE - GAP : -GAP, GAP : GAP + SIDE]
+    np.testing.assert_array_equal(worst, pairs[1][0])
+
+
+def test_summarize_keeps_the_images_in_order():
+    scores = [{"name": name, "psnr": 20.0, "ms_ssim": 0.5} for name in "cab"]
+    assert summarize(scores) == {
+        "images": 3,
+        "psnr": 20.0,
+        "ms_ssim": 0.5,
+        "infinite_psnr": 0,
+        "per_image": scores,
+    }

@@ -1,0 +1,105 @@
+"""Pictures for people: grey levels, where everything in a strip lies, and PNG files."""
+
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ppcn_jax.pictures import GAP, LABEL_HEIGHT, save_png, strip, to_uint8
+
+
+@pytest.mark.parametrize(
+    ("value", "level"),
+    [
+        (-0.5, 0),
+        (0.0, 0),
+        (1.0, 255),
+        (1.5, 255),
+        (np.inf, 255),
+        (-np.inf, 0),
+        (10.4 / 255, 10),  # rounded, not cut off
+        (10.6 / 255, 11),
+        (0.5, 128),  # 127.5: to the even neighbour
+    ],
+)
+def test_floats_are_clipped_and_rounded(value, level):
+    image = to_uint8(np.full((2, 3, 3), value, np.float32))
+    assert image.dtype == np.uint8 and image.shape == (2, 3, 3)
+    assert (image == level).all()
+
+
+def test_every_grey_level_survives():
+    levels = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(to_uint8(levels.astype(np.float32) / 255), levels)
+    np.testing.assert_array_equal(to_uint8(levels), levels)
+
+
+def noise(height, width, seed):
+    return np.random.default_rng(seed).integers(0, 200, (height, width, 3), np.uint8)
+
+
+def test_rows_of_different_sizes_lie_below_each_other():
+    rows = [[noise(10, 30, 0), noise(10, 30, 1)], [noise(6, 8, 2), noise(6, 8, 3)]]
+    table = strip(rows, ["input", "target"])
+    assert table.dtype == np.uint8
+    assert table.shape == (LABEL_HEIGHT + 10 + GAP + 6 + GAP, GAP + 2 * (30 + GAP), 3)
+    paper = np.full_like(table, 255)
+    paper[:LABEL_HEIGHT] = table[:LABEL_HEIGHT]
+    first, second = LABEL_HEIGHT, LABEL_HEIGHT + 10 + GAP
+    paper[first : first + 10, GAP : GAP + 30] = rows[0][0]
+    paper[first : first + 10, 2 * GAP + 30 : 2 * GAP + 60] = rows[0][1]
+    paper[second : second + 6, GAP : GAP + 8] = rows[1][0]
+    paper[second : second + 6, 2 * GAP + 8 : 2 * GAP + 16] = rows[1][1]
+    np.testing.assert_array_equal(table, paper)
+
+
+def test_a_wider_row_below_widens_the_strip():
+    table = strip([[noise(4, 20, 0)], [noise(4, 50, 1)]], ["input"])
+    assert table.shape[1] == 50 + 2 * GAP
+
+
+def ink(band):
+    """Columns of a band of the strip that hold text."""
+    return np.flatnonzero((band < 128).any((0, 2)))
+
+
+def test_headings_stand_above_their_columns():
+    row = [np.full((8, 60, 3), 255, np.uint8)] * 3
+    heading = ink(strip([row], ["one", "", "three"])[:LABEL_HEIGHT])
+    lefts = [GAP + i * (60 + GAP) for i in range(4)]
+    inside = [
+        bool(((heading >= left) & (heading < right)).any())
+        for left, right in itertools.pairwise(lefts)
+    ]
+    assert inside == [True, False, True]
+
+
+def test_captions_stand_above_their_rows():
+    rows = [[noise(8, 120, seed)] for seed in range(3)]
+    table = strip(rows, ["input"], ["best: IMG_1.jpg", "", "Füße 写真.png"])
+    assert len(table) == LABEL_HEIGHT + 3 * (8 + GAP) + 2 * LABEL_HEIGHT
+    first, third = LABEL_HEIGHT, 2 * LABEL_HEIGHT + 2 * (8 + GAP)
+    for top in (first, third):
+        assert len(ink(table[top : top + LABEL_HEIGHT]))
+    below = third + LABEL_HEIGHT
+    np.testing.assert_array_equal(table[below : below + 8, GAP : GAP + 120], rows[2][0])
+    # Another text is another picture.
+    other = strip(rows, ["input"], ["worst: IMG_1.jpg", "", "Füße 写真.png"])
+    assert (table != other)[first : first + LABEL_HEIGHT].any()
+    np.testing.assert_array_equal(table[first + LABEL_HEIGHT :], other[first + LABEL_HEIGHT :])
+
+
+@pytest.mark.parametrize(("columns", "captions"), [(["a"], []), (["a", "b"], ["x", "y"])])
+def test_texts_that_do_not_fit_the_table_raise(columns, captions):
+    with pytest.raises(ValueError, match="zip"):
+        strip([[noise(4, 4, 0), noise(4, 4, 1)]], columns, captions)
+
+
+def test_png_keeps_every_pixel(tmp_path):
+    image = noise(7, 5, 0)
+    save_png(tmp_path / "strips" / "0000003.png", image)
+    with Image.open(tmp_path / "strips" / "0000003.png") as file:
+        assert (file.format, file.mode) == ("PNG", "RGB")
+        np.testing.assert_array_equal(np.asarray(file), image)
+    assert [path.name for path in (tmp_path / "strips").iterdir()] == ["0000003.png"]
