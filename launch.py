@@ -33,7 +33,7 @@ def join_processes() -> None:
     explicit = (FLAGS.coordinator, FLAGS.process_count, FLAGS.process_index)
     if any(flag is not None for flag in explicit):
         if any(flag is None for flag in explicit):
-            raise ValueError("--coordinator, --process_count and --process_index go together")
+            raise app.UsageError("--coordinator, --process_count and --process_index go together")
         jax.distributed.initialize(*explicit)
     elif FLAGS.distributed:
         try:

@@ -20,21 +20,22 @@ def get_config(variant: str) -> ml_collections.ConfigDict:
     elif variant in variants:
         config = variants[variant]()
         _shrink(config)
-        config.train.learning_rate = {"teacher": 1e-2, "student": 2e-2}[variant]
     else:
         raise ValueError(
             f"configs/demo.py has the variants teacher, student, evaluate: {variant!r}"
         )
     config.data.source = "photos"
-    config.data.crop = 64
+    config.data.crop = 48
     return config
 
 
 def _shrink(config: ml_collections.ConfigDict) -> None:
     config.vgg.weights = "lpips"
-    config.train.batch_size = 2
-    config.train.steps = 1000
-    config.train.boundaries = (800,)
-    config.evaluate.every = 250
-    config.checkpoint.every = 250
+    config.train.batch_size = 4
+    config.train.steps = 1200
+    config.train.learning_rate = 2e-2
+    config.train.boundaries = (800, 1000)
+    config.train.decay = 0.3
+    config.evaluate.every = 400
+    config.checkpoint.every = 400
     config.log.every = 20

@@ -33,6 +33,7 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(keep), best]),
             best_fn=_score,
+            cleanup_tmp_directories=True,
         )
         self._manager = ocp.CheckpointManager(_root(workdir), options=options)
 
@@ -78,10 +79,14 @@ class Checkpoints:
         for name, player in template.players.items():
             items[name] = ocp.args.StandardRestore(player.params)
             items[f"{name}_optimizer"] = ocp.args.StandardRestore(player.opt_state)
-        restored = self._manager.restore(step, args=ocp.args.Composite(**items))
+        try:
+            restored = self._manager.restore(step, args=ocp.args.Composite(**items))
+        except KeyError as error:
+            raise ValueError(f"the checkpoint of step {step} lacks a player: {error}") from error
         players = {
             name: Player(restored[name], restored[f"{name}_optimizer"]) for name in template.players
         }
+        _check_like(template.players, players)
         return TrainState(step=jnp.asarray(step, jnp.int32), players=players)
 
     def __enter__(self) -> Self:
@@ -112,7 +117,20 @@ def restore_params(workdir: pathlib.Path, step: int, player: str, template: Any)
     """
     with ocp.StandardCheckpointer() as checkpointer:
         params = checkpointer.restore(_root(workdir) / str(step) / player, template)
+    _check_like(template, params)
     return jax.device_get(params)
+
+
+def _check_like(template: Any, restored: Any) -> None:
+    # Orbax compares names only, and returns whatever shapes are on disk.
+    for (path, a), b in zip(
+        jax.tree.leaves_with_path(template), jax.tree.leaves(restored), strict=True
+    ):
+        if (a.shape, a.dtype) != (b.shape, b.dtype):
+            name = jax.tree_util.keystr(path)
+            raise ValueError(
+                f"{name} is {b.dtype}{b.shape} in the checkpoint, not {a.dtype}{a.shape}"
+            )
 
 
 def _score(metrics: dict[str, float]) -> float:

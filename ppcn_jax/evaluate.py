@@ -53,7 +53,7 @@ def make_enhance(module: nn.Module, params: Any) -> Enhance:
 
 @jax.jit
 def _scores(enhanced: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
-    enhanced, target = enhanced[None], target[None].astype(jnp.float32) / 255
+    enhanced, target = enhanced[None], target[None]
     # PSNR of what would be written to a file, MS-SSIM of the network's own output: the protocol
     # of the reference evaluation.
     return psnr(jnp.clip(enhanced, 0, 1), target)[0], ms_ssim(enhanced, target)[0]
@@ -70,10 +70,16 @@ def score_image(name: str, enhanced: np.ndarray, target: np.ndarray) -> Score:
     Returns:
         `{"name", "psnr", "ms_ssim"}`; psnr is None where it is infinite (JSON has no infinity).
 
+    Raises:
+        InputError: an output that is not finite.
+
     Reference:
         Table 3.
     """
-    decibels, similarity = map(float, _scores(enhanced, target))
+    # Divided by NumPy: the compiler multiplies by 1/255, and an identical image is off by a bit.
+    decibels, similarity = map(float, _scores(enhanced, unchanged(target)))
+    if math.isnan(decibels) or math.isnan(similarity):
+        raise InputError(f"{name}: the model's output is not finite; its training has diverged")
     finite = math.isfinite(decibels)
     return {"name": name, "psnr": decibels if finite else None, "ms_ssim": similarity}
 
@@ -161,7 +167,8 @@ def run(config, workdir: pathlib.Path, pairs: Pairs) -> dict[str, Any]:
     console.print(table([{"model": "input", "parameters": 0, **baseline}, *rows]))
     if any(row["infinite_psnr"] for row in [baseline, *rows]):
         console.print("Images of infinite PSNR are left out of its mean.")
-    console.print(f"wrote {workdir / 'results.json'} and {workdir / 'strip.png'}")
+    written = f"wrote {workdir / 'results.json'} and {workdir / 'strip.png'}"
+    console.print(written, soft_wrap=True, markup=False, highlight=False)
     return results
 
 
@@ -195,7 +202,8 @@ def picture(models: Sequence[Model], scores: Sequence[Score], pairs: Pairs) -> n
     Returns:
         uint8 `[height, width, 3]`.
     """
-    order = sorted(range(len(scores)), key=lambda i: -(scores[i]["psnr"] or math.inf))
+    decibels = [math.inf if score["psnr"] is None else score["psnr"] for score in scores]
+    order = sorted(range(len(scores)), key=lambda i: -decibels[i])
     chosen = {order[len(order) // 2]: "median", order[-1]: "worst", order[0]: "best"}
     rows, captions = [], []
     for index in sorted(chosen, key=order.index):

@@ -12,6 +12,7 @@ from typing import Self
 import jax
 import numpy as np
 import rich.console
+from jax.experimental import multihost_utils
 
 from ppcn_jax.checkpoints import Checkpoints
 from ppcn_jax.enhancement import Experiment, make_experiment
@@ -81,6 +82,7 @@ def _loop(config, experiment: Experiment, state: TrainState, batches: Batches, t
     step_fn = parallelize(experiment.step)
     replicas, frozen = replicate(state), replicate(experiment.frozen)
     stream = batches(start)
+    stopping = False
     with _Interruption() as interruption, contextlib.closing(stream):
         for step in range(start + 1, total + 1):
             batch = next(stream)
@@ -89,7 +91,8 @@ def _loop(config, experiment: Experiment, state: TrainState, batches: Batches, t
             if step % IN_FLIGHT == 0:
                 jax.block_until_ready(metrics)
             tools.progress.advance(step)
-            last = step == total or interruption.asked
+            stopping = _agreed(interruption.asked, step)
+            last = step == total or stopping
             if step % config.log.every == 0 or last:
                 _log(step, metrics, experiment, tools)
             due = step % config.evaluate.every == 0 or step == total
@@ -99,9 +102,18 @@ def _loop(config, experiment: Experiment, state: TrainState, batches: Batches, t
                 tools.checkpoints.save(state, score=score)
             if last:
                 break
-        if interruption.asked:
+        if stopping:
             tools.progress.say(f"stopped at step {int(state.step)}; the same command continues")
     return state
+
+
+def _agreed(asked: bool, step: int) -> bool:
+    # Signals reach processes at different steps, but all must make the same ones.
+    if jax.process_count() == 1:
+        return asked
+    return step % IN_FLIGHT == 0 and bool(
+        multihost_utils.process_allgather(np.asarray(asked)).any()
+    )
 
 
 def _log(step: int, metrics, experiment: Experiment, tools) -> None:

@@ -1,0 +1,281 @@
+"""The command line as people use it: real processes, their exit status and what they print."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import student
+from ppcn_jax.checkpoints import Checkpoints, restore_params, steps_in
+from ppcn_jax.enhancement import make_experiment
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+TIMEOUT = 300
+STEPS = 40
+# Seconds of work after start-up: no VGG, no opponent, small pictures. Many checkpoints, so that
+# wherever a run is killed there is one before and work that is lost after it.
+SETTINGS = {
+    "data.source": "synthetic",
+    "data.crop": 24,
+    "objective.contextual.weight": 0.0,
+    "objective.texture.weight": 0.0,
+    "train.batch_size": 4,
+    "train.steps": STEPS,
+    "checkpoint.every": 4,
+    "checkpoint.keep": STEPS,
+    "evaluate.every": STEPS // 2,
+    "log.every": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """One device a process, and a folder in which the processes share compiled programs."""
+    changed = {
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "",
+        "NPROC": "32",
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+    }
+    return {**os.environ, **changed}
+
+
+@pytest.fixture(scope="module")
+def launch(environment):
+    """Starts launch.py; what a failed test leaves running is killed."""
+    started = []
+
+    def start(config, workdir, *arguments, settings, xla_flags=""):
+        fields = [f"--config.{field}={value}" for field, value in settings.items()]
+        command = [sys.executable, "launch.py", f"--config=configs/{config}"]
+        process = subprocess.Popen(
+            [*command, f"--workdir={workdir}", *fields, *arguments],
+            cwd=REPOSITORY,
+            env={**environment, "XLA_FLAGS": xla_flags},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def train(launch, workdir, *arguments, xla_flags="", **changed):
+    settings = {**SETTINGS, **changed}
+    config = "student.py:no_distillation"
+    return launch(config, workdir, *arguments, settings=settings, xla_flags=xla_flags)
+
+
+def end(process, timeout=TIMEOUT):
+    """Wait; (exit status, stdout, stderr)."""
+    stdout, stderr = process.communicate(timeout=timeout)
+    return process.returncode, stdout, stderr
+
+
+def wait_until(condition, process):
+    """Wait for something that a running process does."""
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert process.poll() is None, end(process)
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def rows(workdir):
+    """All that are complete; a running process may be writing one."""
+    lines = (workdir / "metrics.jsonl").read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def last_step(workdir):
+    return rows(workdir)[-1]["step"]
+
+
+def configuration():
+    """The settings, as this process would train them."""
+    config = student.get_config("no_distillation")
+    config.update_from_flattened_dict(SETTINGS)
+    return config
+
+
+def final_state(workdir):
+    with Checkpoints(workdir, keep=1) as checkpoints:
+        return checkpoints.restore(make_experiment(configuration()).state)
+
+
+@pytest.fixture(scope="module")
+def unbroken(launch, tmp_path_factory):
+    """A workdir of one process that nobody disturbed, and how it ended."""
+    workdir = tmp_path_factory.mktemp("unbroken")
+    return workdir, end(train(launch, workdir))
+
+
+def test_a_run_tells_its_progress_and_nothing_else(unbroken):
+    workdir, (status, stdout, stderr) = unbroken
+    assert (status, stderr) == (0, "")
+    lines = stdout.splitlines()
+    assert lines[0] == (
+        f"training the student (paper preset) from the start to {STEPS} on 1 cpu device(s); "
+        "8 test images"
+    )
+    assert sum(line.startswith("step ") for line in lines) == STEPS + 2  # two evaluations
+    assert len(lines) == 1 + STEPS + 2 + 1  # and the bar
+    trained = [row["step"] for row in rows(workdir) if row["split"] == "train"]
+    assert trained == list(range(1, STEPS + 1))
+
+
+def test_a_run_that_is_killed_and_then_interrupted_loses_nothing(launch, unbroken, tmp_path):
+    first = train(launch, tmp_path)
+    # Until it has made steps that no checkpoint knows of.
+    wait_until(lambda: steps_in(tmp_path) and last_step(tmp_path) > steps_in(tmp_path)[-1], first)
+    first.kill()
+    assert end(first)[0] == -signal.SIGKILL
+    known = steps_in(tmp_path)[-1]
+    assert known < STEPS
+
+    second = train(launch, tmp_path)
+    wait_until(lambda: steps_in(tmp_path)[-1] > known, second)
+    second.send_signal(signal.SIGINT)
+    status, stdout, stderr = end(second)
+    assert (status, stderr) == (0, "")
+    stopped = steps_in(tmp_path)[-1]
+    assert known < stopped < STEPS
+    assert f"from step {known} to {STEPS}" in stdout
+    assert f"stopped at step {stopped}; the same command continues" in stdout
+    assert last_step(tmp_path) == stopped
+
+    status, stdout, stderr = end(train(launch, tmp_path))
+    assert (status, stderr) == (0, "")
+    assert f"from step {stopped} to {STEPS}" in stdout
+    assert rows(tmp_path) == rows(unbroken[0])
+    final, expected = final_state(tmp_path), final_state(unbroken[0])
+    assert final.step == expected.step == STEPS
+    for a, b in zip(jax.tree.leaves(final), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def train_in_pair(launch, workdir, **changed):
+    """Two processes, each with two devices."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    flags = [f"--coordinator=localhost:{port}", "--process_count=2"]
+    devices = "--xla_force_host_platform_device_count=2"
+    return [
+        train(launch, workdir, *flags, f"--process_index={k}", xla_flags=devices, **changed)
+        for k in range(2)
+    ]
+
+
+def test_two_processes_of_two_devices_train_as_one(launch, unbroken, tmp_path):
+    steps = 8
+    ends = [end(process) for process in train_in_pair(launch, tmp_path, **{"train.steps": steps})]
+    assert [(status, stderr) for status, _, stderr in ends] == [(0, ""), (0, "")]
+    assert f"to {steps} on 4 cpu device(s)" in ends[0][1]
+    assert "step " not in ends[1][1]
+
+    # One process wrote, or there would be more.
+    trained = [row for row in rows(tmp_path) if row["split"] == "train"]
+    assert [row["step"] for row in trained] == list(range(1, steps + 1))
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 1
+    for row, expected in zip(trained, rows(unbroken[0]), strict=False):
+        assert row["ssim"] == pytest.approx(expected["ssim"], rel=1e-4)
+
+    start = make_experiment(configuration()).state.players["generator"].params
+    final = restore_params(tmp_path, steps, "generator", start)
+    expected = restore_params(unbroken[0], steps, "generator", start)
+    # Adam makes full steps of random sign of gradients that are zero but for rounding. Without an
+    # opponent there are none: the networks move by a hundred times of what they may differ.
+    assert furthest(start, expected) > 1e-3
+    assert furthest(final, expected) < 1e-5
+
+
+def test_a_signal_to_one_process_stops_all_at_one_step(launch, tmp_path):
+    # Schedulers signal all processes, but never between the same two steps: who leaves the loop
+    # alone leaves the others waiting for its gradients.
+    steps = 4000
+    pair = train_in_pair(launch, tmp_path, **{"train.steps": steps, "checkpoint.every": steps})
+    wait_until(lambda: (tmp_path / "metrics.jsonl").exists() and rows(tmp_path), pair[0])
+    pair[1].send_signal(signal.SIGTERM)
+    ends = [end(process, timeout=60) for process in pair]
+    assert [(status, stderr) for status, _, stderr in ends] == [(0, ""), (0, "")]
+    (stopped,) = steps_in(tmp_path)
+    assert stopped < steps
+    assert f"stopped at step {stopped}; the same command continues" in ends[0][1]
+
+
+def furthest(params, others):
+    differences = jax.tree.map(lambda a, b: np.abs(a - b).max(), params, others)
+    return max(jax.tree.leaves(differences))
+
+
+@pytest.fixture(scope="module")
+def refusals(launch, tmp_path_factory):
+    """(exit status, stdout, stderr) and the workdir of commands that cannot work, by name."""
+    folder = tmp_path_factory.mktemp("refusals")
+    for side in ("input", "target"):
+        (folder / side).mkdir()
+        Image.new("RGB", (32, 32)).save(folder / side / "both.png")
+    Image.new("RGB", (32, 32)).save(folder / "input" / "lonely.png")
+    for side in ("iphone", "canon"):
+        patches = folder / "dped" / "iphone" / "training_data" / side
+        patches.mkdir(parents=True)
+        Image.new("RGB", (100, 100)).save(patches / "0.jpg")
+    here = {"data.dir": folder}
+    commands = {
+        "misspelt field": {"train.stepz": 3},
+        "no weights": {"data.source": "synthetic"},
+        "lonely picture": {"data.source": "pairs", "vgg.weights": "absent.npz", **here},
+        "unprepared": {"data.source": "dped", "data.dir": folder / "dped"},
+        "absent weights": {
+            "data.source": "synthetic",
+            "vgg.weights": "absent.npz",
+            "train.batch_size": 4,
+        },
+    }
+    # All at once: most of their time is the start of TensorFlow and JAX.
+    started = {
+        name: (launch("teacher.py", folder / name, settings=settings), folder / name)
+        for name, settings in commands.items()
+    }
+    return {name: (*end(process), workdir) for name, (process, workdir) in started.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("no weights", ["InputError", "vgg.weights is empty", "README"]),
+        ("absent weights", ["absent.npz: no such file"]),
+        ("lonely picture", ["DataError", "lonely.png", "no partner"]),
+        ("unprepared", ["DataError", "must be prepared once", "data.dped.prepare"]),
+    ],
+)
+def test_what_a_user_can_mend_is_told_without_a_stack_trace(refusals, name, told):
+    status, stdout, stderr, workdir = refusals[name]
+    assert (status, stdout) == (1, "")
+    assert all(text in stderr for text in told), stderr
+    assert "Traceback" not in stderr
+    assert not workdir.exists()
+
+
+def test_a_misspelt_field_is_named(refusals):
+    status, stdout, stderr, workdir = refusals["misspelt field"]
+    assert status != 0 and stdout == ""
+    assert 'Did you mean "steps" instead of "stepz"?' in stderr
+    assert not workdir.exists()
