@@ -53,5 +53,4 @@ def _missing(module: str, extra: str) -> MissingExtraError:
     return MissingExtraError(
         f"{module} or something it needs is not installed; run: pip install '.[{extra}]'"
         + (" (or set in_memory=True, which needs no TensorFlow)" * (module == "tensorflow")),
-        name=module,
     )

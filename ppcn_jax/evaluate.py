@@ -144,8 +144,8 @@ def run(config, workdir: pathlib.Path, pairs: Pairs) -> dict[str, Any]:
     Raises:
         InputError: a model that is not there.
     """
-    if not config.weights:
-        raise InputError("weights is empty: name a training workdir with --config.weights=")
+    if not config.weights.strip():
+        raise InputError("config.weights is empty: name a training workdir with --config.weights=")
     models = [load_model(path) for path in config.weights.split(",")]
     console = rich.console.Console()
 

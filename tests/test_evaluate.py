@@ -143,7 +143,7 @@ def workdirs(tmp_path_factory):
         folders[name] = tmp_path_factory.mktemp(name)
         config = teacher.get_config()
         config.model = name
-        claim_workdir(folders[name], config, {})
+        claim_workdir(folders[name], config, {}, write=True)
         init = jax.jit(module().init)
         params = init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 3)))["params"]
         optimizers = {"generator": adam(optax.constant_schedule(1e-3))}
