@@ -33,21 +33,20 @@ def get_config(variant: str) -> ml_collections.ConfigDict:
 
 
 def _shrink(config: ml_collections.ConfigDict) -> None:
-    config.data.crop = 64
+    config.data.crop = 48
     config.vgg.weights = "lpips"
     config.train.batch_size = 4
-    config.train.steps = 1000
+    config.train.steps = 1200
     config.train.learning_rate = 2e-2
-    config.train.boundaries = (650, 850)
+    config.train.boundaries = (800, 1000)
     config.train.decay = 0.3
-    config.evaluate.every = 500
-    config.checkpoint.every = 500
+    config.evaluate.every = 400
+    config.checkpoint.every = 400
     config.log.every = 20
 
 
 def _spare_the_expensive_terms(config: ml_collections.ConfigDict) -> None:
     # Eight times its size, the teacher needs more steps than VGG and a discriminator leave time for.
-    config.data.crop = 48
     config.objective.contextual.weight = 0.0
     config.objective.texture.weight = 0.0
     config.train.steps = 3000
