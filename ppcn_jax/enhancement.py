@@ -13,12 +13,13 @@ import optax
 from ppcn_jax import losses
 from ppcn_jax.errors import InputError
 from ppcn_jax.models import Discriminator, Vgg
+from ppcn_jax.networks import make_network
 from ppcn_jax.objective import Objective, make_objective
 from ppcn_jax.schedules import adam, step_decay
 from ppcn_jax.state import Params, TrainState, init_state
 from ppcn_jax.steps import Networks, TrainStep, make_train_step
 from ppcn_jax.vgg_weights import load_vgg
-from ppcn_jax.weights import ENHANCERS, load_model
+from ppcn_jax.weights import load_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _networks(config, objective: Objective) -> tuple[Networks, dict[str, Params]
         check_teacher(guide.name, guide.preset, config)
         teacher, frozen["teacher"] = guide.module, guide.params
     discriminator = Discriminator(config.discriminator.outputs, config.discriminator.first_norm)
-    return Networks(ENHANCERS[config.model](), discriminator, vgg, teacher), frozen
+    return Networks(make_network(config.model), discriminator, vgg, teacher), frozen
 
 
 def check_teacher(name: str, preset: str, config) -> None:

@@ -8,8 +8,10 @@ from ppcn_jax.errors import InputError
 from ppcn_jax.files import write_json
 from ppcn_jax.models.layers import SMALLEST_SIDE
 from ppcn_jax.objective import make_objective
-from ppcn_jax.weights import CONFIG, ENHANCERS
+from ppcn_jax.weights import CONFIG
 
+# Networks that a configuration of configs/teacher.py's form trains.
+TRAINED = ("student", "teacher")
 # What may change when a run is continued, because it does not change the steps it makes.
 FREE_ON_RESUME = ("checkpoint", "evaluate", "log", "data.dir", "data.in_memory", "train.steps")
 
@@ -62,8 +64,8 @@ def _batch(config, devices: int):
 
 
 def _choices(config):
-    if config.model not in ENHANCERS:
-        yield f"- model is {config.model!r}; there are {sorted(ENHANCERS)}"
+    if config.model not in TRAINED:
+        yield f"- model is {config.model!r}; there are {sorted(TRAINED)}"
     if config.preset not in ("paper", "released"):
         yield f"- preset is {config.preset!r}; there are 'paper' and 'released'"
     boundaries = [0, *config.train.boundaries]

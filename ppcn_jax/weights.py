@@ -7,15 +7,13 @@ import pathlib
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from ppcn_jax.checkpoints import FOLDER, restore_params, steps_in
 from ppcn_jax.errors import InputError
-from ppcn_jax.models import Student, Teacher
+from ppcn_jax.networks import NETWORKS, abstract_params, make_network
 from ppcn_jax.state import Params
 
 CONFIG = "config.json"
-ENHANCERS: dict[str, type[nn.Module]] = {"student": Student, "teacher": Teacher}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,14 +68,8 @@ def load_model(path: str | os.PathLike) -> Model:
     step = int(path.name) if one_checkpoint else steps[-1]
     config = json.loads((workdir / CONFIG).read_text())
     name = config.get("model")
-    if name not in ENHANCERS:
-        raise InputError(f"{workdir / CONFIG} is of model {name!r}, not one of {list(ENHANCERS)}")
-    module = ENHANCERS[name]()
+    if name not in NETWORKS:
+        raise InputError(f"{workdir / CONFIG} is of model {name!r}, not one of {list(NETWORKS)}")
+    module = make_network(name)
     params = restore_params(workdir, step, "generator", abstract_params(module))
     return Model(name, config["preset"], module, params, f"{workdir} (step {step})")
-
-
-def abstract_params(module: nn.Module) -> Params:
-    """Shapes and types of an enhancer's parameters, without computing any."""
-    images = jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)
-    return jax.eval_shape(module.init, jax.random.key(0), images)["params"]

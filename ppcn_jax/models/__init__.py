@@ -1,7 +1,17 @@
 """Networks of PPCN as Flax linen modules: `module.apply({"params": params}, images)`."""
 
+from ppcn_jax.models.baselines import DpedResnet, Srcnn, Vdsr
 from ppcn_jax.models.discriminator import Discriminator, grayscale
 from ppcn_jax.models.enhancer import Student, Teacher
 from ppcn_jax.models.vgg import Vgg
 
-__all__ = ["Discriminator", "Student", "Teacher", "Vgg", "grayscale"]
+__all__ = [
+    "Discriminator",
+    "DpedResnet",
+    "Srcnn",
+    "Student",
+    "Teacher",
+    "Vdsr",
+    "Vgg",
+    "grayscale",
+]

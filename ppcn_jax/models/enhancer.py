@@ -11,7 +11,13 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from ppcn_jax.models.layers import Conv, InstanceNorm, check_images, spatial_mean
+from ppcn_jax.models.layers import (
+    Conv,
+    InstanceNorm,
+    check_images,
+    enhancer_output,
+    spatial_mean,
+)
 
 CONTRAST = 1.2
 SLOPE = 0.05
@@ -117,7 +123,7 @@ class Teacher(nn.Module):
 
 
 def _output(x: jax.Array, stages: Taps, taps: bool):
-    images = 0.58 * jnp.tanh(x.astype(jnp.float32)) + 0.5
+    images = enhancer_output(x)
     if not taps:
         return images
     first, second = stages

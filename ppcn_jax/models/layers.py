@@ -49,6 +49,18 @@ def spatial_mean(x: jax.Array) -> jax.Array:
     return x.astype(jnp.float32).mean(axis=2, keepdims=True).mean(axis=1, keepdims=True)
 
 
+def enhancer_output(x: jax.Array) -> jax.Array:
+    """Output map of the enhancers: 0.58 tanh(x) + 0.5, a little more than [0, 1].
+
+    Args:
+        x: `[N, H, W, 3]`.
+
+    Returns:
+        float32 of the same shape, in [-0.08, 1.08].
+    """
+    return 0.58 * jnp.tanh(x.astype(jnp.float32)) + 0.5
+
+
 class Conv(nn.Module):
     """Convolution with a zero border that keeps the size (divided by the stride, rounded up).
 
