@@ -17,6 +17,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "teacher": models.Teacher,
     "dped_resnet": models.DpedResnet,
     "srcnn": models.Srcnn,
+    "super_resolver": models.SuperResolver,
     "vdsr": models.Vdsr,
 }
 # Attributes of a module that say nothing about its parameters.

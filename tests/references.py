@@ -286,3 +286,28 @@ def discriminator(p, images):
     )
     x = lrelu(x.reshape(len(x), -1) @ hidden[0] + hidden[1], 0.2)
     return x @ logits[0] + logits[1]
+
+
+def super_resolver(p, images, *, scale):
+    """Output, cropped to the size of the input."""
+    levels = 255 * np.asarray(images, np.float64)
+    mean = levels.mean(axis=(1, 2), keepdims=True)
+    first, second = {2: (2, 1), 3: (3, 1), 4: (2, 2)}[scale]
+    x = lrelu(conv(levels - mean, p["down0"], stride=first))
+    x = lrelu(conv(x, p["down1"], stride=second))
+    f = conv(x, p["entry"])
+    r = f
+    for block in ("block0", "block1"):
+        start = r
+        for residual in (f"{block}_residual0", f"{block}_residual1"):
+            r = r + conv(lrelu(conv(r, p[f"{residual}_conv0"])), p[f"{residual}_conv1"])
+        r = conv(r, p[f"{block}_transition"]) + start
+    depth = conv(conv(conv(r, p["merge"]) + f, p["refine"]), p["pixels"])
+    n, height, width, _ = depth.shape
+    output = np.empty((n, height * scale, width * scale, 3))
+    for color in range(3):
+        for row in range(scale):
+            for column in range(scale):
+                channel = (color * scale + row) * scale + column
+                output[:, row::scale, column::scale, color] = depth[..., channel]
+    return (output[:, : images.shape[1], : images.shape[2]] + mean) / 255

@@ -3,6 +3,7 @@
 from ppcn_jax.models.baselines import DpedResnet, Srcnn, Vdsr
 from ppcn_jax.models.discriminator import Discriminator, grayscale
 from ppcn_jax.models.enhancer import Student, Teacher
+from ppcn_jax.models.super_resolver import SuperResolver
 from ppcn_jax.models.vgg import Vgg
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "DpedResnet",
     "Srcnn",
     "Student",
+    "SuperResolver",
     "Teacher",
     "Vdsr",
     "Vgg",

@@ -8,9 +8,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
 SMALLEST_SIDE = 16
+
+_KERNEL_INIT = nn.initializers.truncated_normal(0.01)
+_BIAS_INIT = nn.initializers.constant(0.01)
 
 
 def check_images(images: jax.Array, channels: int = 3) -> None:
@@ -64,8 +68,6 @@ def enhancer_output(x: jax.Array) -> jax.Array:
 class Conv(nn.Module):
     """Convolution with a zero border that keeps the size (divided by the stride, rounded up).
 
-    Kernels start as a truncated normal of deviation 0.01, biases at 0.01.
-
     Attributes:
         features: output channels.
         kernel: height and width.
@@ -74,6 +76,8 @@ class Conv(nn.Module):
         before_norm: the output goes straight into an instance norm, which takes the bias out
             again. Its gradient is then exactly 0 instead of rounding noise, which Adam would
             scale up to full steps that differ from machine to machine.
+        kernel_init: initial kernel; by default a truncated normal of deviation 0.01.
+        bias_init: initial bias; by default 0.01.
         dtype: compute type.
     """
 
@@ -82,13 +86,15 @@ class Conv(nn.Module):
     stride: int = 1
     dilation: int = 1
     before_norm: bool = False
+    kernel_init: Initializer = _KERNEL_INIT
+    bias_init: Initializer = _BIAS_INIT
     dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (*self.kernel, x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.truncated_normal(0.01), shape)
-        bias = self.param("bias", nn.initializers.constant(0.01), (self.features,))
+        kernel = self.param("kernel", self.kernel_init, shape)
+        bias = self.param("bias", self.bias_init, (self.features,))
         if self.before_norm:
             bias = lax.stop_gradient(bias)
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)

@@ -1,3 +1,4 @@
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,6 +42,14 @@ def test_initialization():
     kernel = np.asarray(params["kernel"])
     # The normal distribution of deviation 0.01, cut at two deviations.
     assert np.abs(kernel).max() <= 0.02 and kernel.std() == pytest.approx(0.0088, rel=0.02)
+
+
+def test_initialization_may_be_another():
+    ones, zeros = nn.initializers.ones, nn.initializers.zeros
+    module = Conv(4, (3, 3), kernel_init=ones, bias_init=zeros)
+    params = module.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
+    np.testing.assert_array_equal(params["kernel"], np.float32(1))
+    np.testing.assert_array_equal(params["bias"], np.float32(0))
 
 
 def test_instance_norm(random_params):

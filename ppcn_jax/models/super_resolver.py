@@ -1,0 +1,99 @@
+"""The super-resolver: from a bicubic enlargement to a sharp image of the same size.
+
+Almost all of its work is done at the size of the low-resolution image: strided convolutions go
+down to it, and the last layer's channels are rearranged into pixels.
+"""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from ppcn_jax.models.layers import Conv, check_images, spatial_mean
+
+SLOPE = 0.05
+BLOCKS, RESIDUALS = 2, 2
+
+# Strides of the two convolutions that lead down to the low-resolution size.
+_STRIDES = {2: (2, 1), 3: (3, 1), 4: (2, 2)}
+# Initial values as the released code leaves them to Keras.
+_KERNEL_INIT = nn.initializers.glorot_uniform()
+_BIAS_INIT = nn.initializers.zeros
+
+
+class SuperResolver(nn.Module):
+    """The paper's super-resolution network: 236,560 parameters at scale 4.
+
+    Call with the low-resolution images after bicubic enlargement, float `[N, H, W, 3]` in [0, 1],
+    H and W >= 16; returns float32 of the same shape, about [0, 1], unclipped. Sides that are not
+    multiples of the scale are padded inside, and the result is cropped.
+
+    Attributes:
+        scale: how much larger the images are than the low-resolution ones: 2, 3 or 4.
+        dtype: compute type of the convolutions; the mean and the output stay float32.
+
+    Raises:
+        TypeError: images are not floating.
+        ValueError: not `[N, H, W, 3]`, a side below 16 px, or another scale.
+
+    Reference:
+        Fig. 2. The mean color that is taken out and put back is in the released code only.
+    """
+
+    scale: int = 4
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> jax.Array:
+        check_images(images)
+        if self.scale not in _STRIDES:
+            raise ValueError(f"scale must be one of {sorted(_STRIDES)}, not {self.scale}")
+        conv = functools.partial(
+            Conv, kernel=(3, 3), kernel_init=_KERNEL_INIT, bias_init=_BIAS_INIT, dtype=self.dtype
+        )
+        levels = 255 * images.astype(jnp.float32)
+        mean = spatial_mean(levels)
+        first, second = _STRIDES[self.scale]
+        x = _lrelu(conv(32, stride=first, name="down0")(levels - mean))
+        x = _lrelu(conv(64, stride=second, name="down1")(x))
+        entry = x = conv(32, name="entry")(x)
+        for block in range(BLOCKS):
+            start = x
+            for residual in range(RESIDUALS):
+                name = f"block{block}_residual{residual}"
+                y = _lrelu(conv(64, name=f"{name}_conv0")(x))
+                x = x + conv(32, name=f"{name}_conv1")(y)
+            x = start + conv(32, name=f"block{block}_transition")(x)
+        x = entry + conv(32, name="merge")(x)
+        x = conv(32, name="refine")(x)
+        x = conv(3 * self.scale**2, name="pixels")(x)
+        height, width = images.shape[1:3]
+        x = depth_to_space(x.astype(jnp.float32), self.scale)[:, :height, :width]
+        return (x + mean) / 255
+
+
+def depth_to_space(x: jax.Array, scale: int) -> jax.Array:
+    """Rearrange channels into pixels, each color from channels of its own.
+
+    Args:
+        x: `[N, H, W, C * scale^2]`: color by color, and row by row of its scale x scale pixels.
+        scale: side of the square that one position becomes, px.
+
+    Returns:
+        `[N, H * scale, W * scale, C]`.
+
+    Reference:
+        Shi et al., "Real-time single image and video super-resolution using an efficient
+        sub-pixel convolutional neural network", CVPR 2016, Eq. 4.
+    """
+    n, height, width, depth = x.shape
+    colors = depth // scale**2
+    x = x.reshape(n, height, width, colors, scale, scale)
+    x = x.transpose(0, 1, 4, 2, 5, 3)
+    return x.reshape(n, height * scale, width * scale, colors)
+
+
+def _lrelu(x: jax.Array) -> jax.Array:
+    return nn.leaky_relu(x, SLOPE)
