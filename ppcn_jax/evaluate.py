@@ -15,9 +15,12 @@ import rich.table
 
 from ppcn_jax.errors import InputError
 from ppcn_jax.files import write_json
+from ppcn_jax.inference import apply_network
 from ppcn_jax.metrics import ms_ssim, psnr
+from ppcn_jax.networks import Model
 from ppcn_jax.pictures import save_png, strip
-from ppcn_jax.weights import Model, load_model
+from ppcn_jax.state import Params
+from ppcn_jax.weights import load_model
 
 Enhance = Callable[[np.ndarray], np.ndarray]
 Score = dict[str, Any]
@@ -33,7 +36,7 @@ class Pairs(Protocol):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]: ...
 
 
-def make_enhance(module: nn.Module, params: Any) -> Enhance:
+def make_enhance(module: nn.Module, params: Params) -> Enhance:
     """One-image form of an enhancer, compiled once per image size.
 
     Args:
@@ -43,12 +46,8 @@ def make_enhance(module: nn.Module, params: Any) -> Enhance:
     Returns:
         uint8 `[H, W, 3]` -> float32 `[H, W, 3]`, unclipped.
     """
-
-    @jax.jit
-    def apply(params, image):
-        return module.apply({"params": params}, image[None].astype(jnp.float32) / 255)[0]
-
-    return lambda image: np.asarray(apply(params, image))
+    params = jax.device_put(params)
+    return lambda image: np.asarray(apply_network(module, params, image))
 
 
 @jax.jit

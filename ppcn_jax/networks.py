@@ -1,12 +1,14 @@
 """The networks that map images to images, by the names that configurations and files use."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ppcn_jax import models
 from ppcn_jax.errors import InputError
@@ -20,8 +22,81 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "super_resolver": models.SuperResolver,
     "vdsr": models.Vdsr,
 }
+# What each is for; SRCNN is used for both.
+ENHANCERS = ("student", "teacher", "dped_resnet", "srcnn")
+SUPER_RESOLVERS = ("vdsr", "srcnn")
 # Attributes of a module that say nothing about its parameters.
 _NOT_SETTINGS = {"dtype", "parent", "name"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A network with its parameters.
+
+    Attributes:
+        name: of the network, a key of `NETWORKS`.
+        preset: "paper" or "released", how it was trained.
+        module: the network.
+        params: its parameters, float32 NumPy arrays.
+        source: where they came from, for messages and tables.
+    """
+
+    name: str
+    preset: str
+    module: nn.Module
+    params: Params
+    source: str
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained values."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.params))
+
+    def check_use(self, names: Collection[str], use: str) -> None:
+        """Refuse a network that is for something else.
+
+        Args:
+            names: of the networks that will do.
+            use: what for, e.g. "enhance".
+
+        Raises:
+            InputError: says what it is and what is needed.
+        """
+        if self.name not in names:
+            raise InputError(
+                f"{self.source} holds a {self.name}; to {use}, name one of {', '.join(names)}"
+            )
+
+
+def check_params(module: nn.Module, params: Params, source: object) -> Params:
+    """Parameters read from a file, when they are those of a network.
+
+    Args:
+        module: of a class in `NETWORKS`.
+        params: nested dictionaries of arrays.
+        source: the file, for errors.
+
+    Returns:
+        The same as float32.
+
+    Raises:
+        InputError: names a parameter that is missing, foreign, of another shape or not finite.
+    """
+    wanted = flatten_dict(abstract_params(module), sep="/")
+    found = flatten_dict(params, sep="/")
+    for name in sorted(wanted.keys() ^ found.keys()):
+        problem = "is missing" if name in wanted else f"is not of a {type(module).__name__}"
+        raise InputError(f"{source}: {name} {problem}")
+    checked = {}
+    for name, like in wanted.items():
+        if found[name].shape != like.shape:
+            raise InputError(
+                f"{source}: {name} has shape {found[name].shape}, expected {like.shape}"
+            )
+        checked[name] = np.ascontiguousarray(found[name], np.float32)
+        if not np.isfinite(checked[name]).all():
+            raise InputError(f"{source}: {name} has values that are not finite")
+    return unflatten_dict(checked, sep="/")
 
 
 def make_network(name: str, settings: Mapping[str, Any] | None = None) -> nn.Module:

@@ -1,60 +1,49 @@
-"""Trained enhancers, read back from where training left them."""
+"""Trained networks, read from any of the places where they are kept."""
 
-import dataclasses
 import json
 import os
 import pathlib
 
-import flax.linen as nn
-import jax
-
 from ppcn_jax.checkpoints import FOLDER, restore_params, steps_in
 from ppcn_jax.errors import InputError
-from ppcn_jax.networks import NETWORKS, abstract_params, make_network
-from ppcn_jax.state import Params
+from ppcn_jax.native import SUFFIX, read_native
+from ppcn_jax.networks import Model, abstract_params, make_network
+from ppcn_jax.released import find_checkpoint, read_released
 
 CONFIG = "config.json"
 
 
-@dataclasses.dataclass(frozen=True)
-class Model:
-    """A network with its parameters.
-
-    Attributes:
-        name: "student" or "teacher".
-        preset: "paper" or "released", the preset it was trained with.
-        module: the network.
-        params: its parameters.
-        source: where they came from, for messages and tables.
-    """
-
-    name: str
-    preset: str
-    module: nn.Module
-    params: Params
-    source: str
-
-    @property
-    def parameters(self) -> int:
-        """Number of trained values."""
-        return sum(leaf.size for leaf in jax.tree.leaves(self.params))
-
-
 def load_model(path: str | os.PathLike) -> Model:
-    """Read an enhancer from a training workdir.
+    """Read a network with its parameters.
 
     Args:
-        path: a workdir (its newest checkpoint is taken), or one checkpoint in it,
-            `<workdir>/checkpoints/<step>`.
+        path: a native file (`*.safetensors`); a training workdir (its newest checkpoint is
+            taken), or one checkpoint in it, `<workdir>/checkpoints/<step>`; or the prefix of a
+            released TensorFlow checkpoint (`PREFIX.index` and `PREFIX.data-*`).
 
     Returns:
         The model, parameters on the host.
 
     Raises:
-        InputError: nothing there that a training run wrote, or a run of something that is not
-            an enhancer; the message says what was looked for.
+        InputError: nothing there, or nothing that can be used; the message says what was looked
+            for, or which variable is wrong.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(path).expanduser()
+    if path.suffix == SUFFIX:
+        return read_native(path)
+    if path.is_dir():
+        return _read_workdir(path)
+    if prefix := find_checkpoint(path):
+        return read_released(prefix)
+    problem = "is of no kind that is known" if path.exists() else "does not exist"
+    raise InputError(
+        f"{path} {problem}. Name a weights file (*{SUFFIX}), the --workdir of a training run (or "
+        f"one of its {FOLDER}/<step>), or the prefix of a TensorFlow checkpoint (the name of its "
+        "files without .index and .data-...)."
+    )
+
+
+def _read_workdir(path: pathlib.Path) -> Model:
     one_checkpoint = path.parent.name == FOLDER
     workdir = path.parent.parent if one_checkpoint else path
     if not (workdir / CONFIG).is_file():
@@ -67,9 +56,9 @@ def load_model(path: str | os.PathLike) -> Model:
         raise InputError(f"{path} holds no complete checkpoint; there are {steps}")
     step = int(path.name) if one_checkpoint else steps[-1]
     config = json.loads((workdir / CONFIG).read_text())
-    name = config.get("model")
-    if name not in NETWORKS:
-        raise InputError(f"{workdir / CONFIG} is of model {name!r}, not one of {list(NETWORKS)}")
-    module = make_network(name)
+    try:
+        module = make_network(config.get("model"))
+    except InputError as error:
+        raise InputError(f"{workdir / CONFIG}: {error}") from error
     params = restore_params(workdir, step, "generator", abstract_params(module))
-    return Model(name, config["preset"], module, params, f"{workdir} (step {step})")
+    return Model(config["model"], config["preset"], module, params, f"{workdir} (step {step})")

@@ -1,0 +1,96 @@
+"""The native weights file: safetensors, with the network's name and settings in its metadata.
+
+Tensors are named like the module's parameters, `conv0/kernel`, and are float32.
+"""
+
+import json
+import os
+import pathlib
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from ppcn_jax.errors import InputError
+from ppcn_jax.files import write_bytes
+from ppcn_jax.networks import Model, check_params, make_network, settings_of
+
+SUFFIX = ".safetensors"
+_FORMAT = "ppcn-jax 1"
+
+
+def check_name(path: str | os.PathLike) -> pathlib.Path:
+    """The path of a native file.
+
+    Args:
+        path: `*.safetensors`.
+
+    Returns:
+        The same.
+
+    Raises:
+        InputError: another suffix.
+    """
+    path = pathlib.Path(path)
+    if path.suffix != SUFFIX:
+        raise InputError(f"{path}: weights are written as safetensors; name it *{SUFFIX}")
+    return path
+
+
+def write_native(path: str | os.PathLike, model: Model) -> None:
+    """Write a model, whole or not at all.
+
+    Args:
+        path: the file, `*.safetensors`.
+        model: what to write.
+
+    Raises:
+        InputError: another suffix.
+        OSError: it cannot be written.
+    """
+    path = check_name(path)
+    metadata = {
+        "format": _FORMAT,
+        "network": model.name,
+        "settings": json.dumps(settings_of(model.module)),
+        "preset": model.preset,
+        "source": model.source,
+    }
+    arrays = {
+        name: np.ascontiguousarray(array)
+        for name, array in flatten_dict(model.params, sep="/").items()
+    }
+    write_bytes(path, safetensors.numpy.save(arrays, metadata))
+
+
+def read_native(path: str | os.PathLike) -> Model:
+    """Read what `write_native` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The model, parameters on the host.
+
+    Raises:
+        InputError: no such file, a damaged one, or one that does not hold what its metadata says.
+    """
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"{path} cannot be read as safetensors: {error}") from error
+    if metadata.get("format") != _FORMAT:
+        raise InputError(
+            f"{path} was not written by ppcn-jax convert: its metadata has the format "
+            f"{metadata.get('format')!r}, not {_FORMAT!r}"
+        )
+    try:
+        module = make_network(metadata["network"], json.loads(metadata["settings"]))
+        preset = metadata["preset"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} has damaged metadata: {error}") from error
+    params = check_params(module, unflatten_dict(arrays, sep="/"), path)
+    return Model(metadata["network"], preset, module, params, str(path))

@@ -1,0 +1,60 @@
+"""How long a network takes for one image on this machine."""
+
+import os
+import pathlib
+import platform
+import statistics
+import time
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from ppcn_jax.inference import apply_network
+from ppcn_jax.state import Params
+
+HEIGHT, WIDTH = 720, 1280  # of the paper's tables and of the challenge
+WARM_UP = 2
+
+
+def milliseconds(
+    module: nn.Module, params: Params, *, runs: int, height: int = HEIGHT, width: int = WIDTH
+) -> float:
+    """Median time of one image that is on the device already, after compiling and warming up.
+
+    Args:
+        module: the network.
+        params: its parameters.
+        runs: how many times are measured.
+        height: of the image.
+        width: of the image.
+
+    Returns:
+        Milliseconds.
+    """
+    params = jax.device_put(params)
+    image = jax.random.uniform(jax.random.key(0), (height, width, 3), jnp.float32)
+    times = []
+    for _ in range(WARM_UP + runs):
+        start = time.perf_counter()
+        apply_network(module, params, image).block_until_ready()
+        times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times[WARM_UP:])
+
+
+def device_name() -> str:
+    """What the times were measured on: accelerator, or processor and its cores."""
+    device = jax.devices()[0]
+    if device.platform != "cpu":
+        return device.device_kind
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{_processor()}, {cores} cores"
+
+
+def _processor() -> str:
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
