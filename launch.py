@@ -1,4 +1,4 @@
-"""Command line of ppcn-jax: train or evaluate what a configuration file describes.
+"""Command line of ppcn-jax: train, evaluate or compare what a configuration file describes.
 
     python launch.py --config=configs/student.py --workdir=W [--config.FIELD=VALUE ...]
 
@@ -9,13 +9,14 @@ flags --coordinator, --process_count, --process_index) every process runs the sa
 import functools
 import pathlib
 import sys
+from collections.abc import Callable
 
 import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
 import data
-from ppcn_jax import evaluate, train
+from ppcn_jax import evaluate, table3, train
 from ppcn_jax.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -59,12 +60,16 @@ def run_training(config, workdir: pathlib.Path) -> None:
     train.run(config, workdir, lambda step: batches(start_step=step), pairs)
 
 
-def run_evaluation(config, workdir: pathlib.Path) -> None:
-    """Open the test split and evaluate."""
-    evaluate.run(config, workdir, data.make_source(**config.data, split="test"))
+def on_test_split(run: Callable, config, workdir: pathlib.Path) -> None:
+    """Open the test split and run a job on it."""
+    run(config, workdir, data.make_source(**config.data, split="test"))
 
 
-TASKS = {"train": run_training, "evaluate": run_evaluation}
+TASKS = {
+    "train": run_training,
+    "evaluate": functools.partial(on_test_split, evaluate.run),
+    "table3": functools.partial(on_test_split, table3.run),
+}
 
 
 def main(arguments: list[str]) -> None:

@@ -15,6 +15,6 @@ def get_config() -> ml_collections.ConfigDict:
     """What to evaluate, on what."""
     config = ml_collections.ConfigDict()
     config.task = "evaluate"
-    config.weights = ""  # training workdir, or <workdir>/checkpoints/<step>; several by commas
+    config.weights = ""  # weights file, training workdir or released checkpoint; several by commas
     config.data = teacher.get_config().data
     return config

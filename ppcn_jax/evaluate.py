@@ -17,7 +17,7 @@ from ppcn_jax.errors import InputError
 from ppcn_jax.files import write_json
 from ppcn_jax.inference import apply_network
 from ppcn_jax.metrics import ms_ssim, psnr
-from ppcn_jax.networks import Model
+from ppcn_jax.networks import ENHANCERS, Model
 from ppcn_jax.pictures import save_png, strip
 from ppcn_jax.state import Params
 from ppcn_jax.weights import load_model
@@ -146,6 +146,8 @@ def run(config, workdir: pathlib.Path, pairs: Pairs) -> dict[str, Any]:
     if not config.weights.strip():
         raise InputError("config.weights is empty: name a training workdir with --config.weights=")
     models = [load_model(path) for path in config.weights.split(",")]
+    for model in models:
+        model.check_use(ENHANCERS, "enhance")
     console = rich.console.Console()
 
     def scored(title: str, enhance: Enhance) -> dict[str, Any]:

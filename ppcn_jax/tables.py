@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import rich.box
 import rich.table
 
 from ppcn_jax.errors import InputError
@@ -91,10 +92,18 @@ def markdown_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
 
 
 def console_table(columns: Sequence[Column], rows: Sequence[Row]) -> rich.table.Table:
-    """The same table for a rich console."""
-    grid = rich.table.Table()
+    """The same table for a rich console.
+
+    Args:
+        columns: what it shows.
+        rows: of which.
+
+    Returns:
+        The table.
+    """
+    grid = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
-        grid.add_column(column.title, justify="right" if index else "left", overflow="fold")
+        grid.add_column(column.title, justify="right" if index else "left")
     for row in rows:
         grid.add_row(*(column.cell(row) for column in columns))
     return grid

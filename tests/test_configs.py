@@ -16,6 +16,7 @@ TRAINING = {
     "student": lambda: student.get_config(),
     "student:released": lambda: student.get_config("released"),
     "student:no_distillation": lambda: student.get_config("no_distillation"),
+    "student:l1_vgg": lambda: student.get_config("l1_vgg"),
     "demo:teacher": lambda: demo.get_config("teacher"),
     "demo:student": lambda: demo.get_config("student"),
 }

@@ -194,7 +194,7 @@ def test_where_the_results_are_can_be_copied_from_the_console(workdirs, tmp_path
 
 
 def test_a_model_that_is_not_there_leaves_nothing_behind(workdirs, tmp_path):
-    with pytest.raises(InputError, match="absent is not a training workdir"):
+    with pytest.raises(InputError, match="absent does not exist"):
         run(request(workdirs["student"], tmp_path / "absent"), tmp_path / "out", Pairs(5))
     assert not (tmp_path / "out").exists()
 

@@ -1,0 +1,198 @@
+"""One loader for every place where weights are kept, and the native file."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import safetensors
+import safetensors.numpy
+
+import ppcn_jax
+from configs import student
+from ppcn_jax import command
+from ppcn_jax.checkpoints import Checkpoints
+from ppcn_jax.convert import convert
+from ppcn_jax.errors import InputError
+from ppcn_jax.native import read_native, write_native
+from ppcn_jax.networks import NETWORKS, Model, make_network, settings_of
+from ppcn_jax.schedules import adam
+from ppcn_jax.settings import claim_workdir
+from ppcn_jax.state import init_state
+from ppcn_jax.weights import load_model
+
+
+@pytest.fixture
+def model(random_params):
+    module = make_network("student")
+    params = random_params(module, jnp.zeros((1, 16, 16, 3)))
+    return Model("student", "paper", module, params, "somewhere")
+
+
+@pytest.fixture
+def workdir(tmp_path, model):
+    """A training run with checkpoints of steps 0 and 1."""
+    config = student.get_config()
+    claim_workdir(tmp_path / "run", config, {}, write=True)
+    optimizers = {"generator": adam(optax.constant_schedule(1e-3))}
+    with Checkpoints(tmp_path / "run", keep=2) as checkpoints:
+        state = jax.device_get(init_state({"generator": model.params}, optimizers))
+        checkpoints.save(state, score=None)
+        checkpoints.save(state.replace(step=jnp.int32(1)), score=None)
+    return tmp_path / "run"
+
+
+def assert_same(loaded, model):
+    assert (loaded.name, loaded.preset, loaded.module) == (model.name, model.preset, model.module)
+    jax.tree.map(np.testing.assert_array_equal, loaded.params, model.params)
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_every_network_survives_its_file(name, tmp_path, random_params):
+    settings = {"blocks": 2, "features": 16} if name == "dped_resnet" else {}
+    module = make_network(name, settings)
+    params = random_params(module, jnp.zeros((1, 16, 16, 3)))
+    model = Model(name, "released", module, params, "x.ckpt")
+    write_native(tmp_path / "x.safetensors", model)
+    loaded = load_model(tmp_path / "x.safetensors")
+    assert_same(loaded, model)
+    assert settings_of(loaded.module) == settings_of(module)
+    assert loaded.source == str(tmp_path / "x.safetensors")
+
+
+def test_native_file_says_what_it_is(model, tmp_path):
+    write_native(tmp_path / "x.safetensors", model)
+    assert (tmp_path / "x.safetensors").stat().st_size < 13_000
+    with safetensors.safe_open(tmp_path / "x.safetensors", framework="numpy") as file:
+        metadata = file.metadata()
+        assert set(file.keys()) >= {"conv0/kernel", "norm3/shift"}
+    assert metadata["network"] == "student"
+    assert json.loads(metadata["settings"]) == {}
+    assert (metadata["preset"], metadata["source"]) == ("paper", "somewhere")
+
+
+def rewrite(path, *, metadata=None, **arrays):
+    """Change a native file: arrays by name with __ for /, None removes."""
+    with safetensors.safe_open(path, framework="numpy") as file:
+        old_metadata = file.metadata()
+    tensors = safetensors.numpy.load_file(path)
+    for name, array in arrays.items():
+        tensors[name.replace("__", "/")] = array
+    tensors = {name: array for name, array in tensors.items() if array is not None}
+    safetensors.numpy.save_file(tensors, path, {**old_metadata, **(metadata or {})})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"conv0__kernel": None}, "conv0/kernel is missing"),
+        ({"conv9__kernel": np.zeros(3, np.float32)}, "conv9/kernel is not of a Student"),
+        ({"conv4__bias": np.zeros(4, np.float32)}, r"conv4/bias has shape \(4,\), expected \(3,\)"),
+        ({"conv4__bias": np.full(3, np.inf, np.float32)}, "conv4/bias has values .* not finite"),
+        ({"metadata": {"format": "other"}}, "not written by ppcn-jax convert.*'other'"),
+        ({"metadata": {"network": "pupil"}}, "there is no network 'pupil'"),
+        ({"metadata": {"settings": '{"depth": 3}'}}, "student has no setting depth"),
+        ({"metadata": {"settings": "{"}}, "damaged metadata"),
+    ],
+    ids=["missing", "foreign", "shape", "inf", "format", "network", "setting", "json"],
+)
+def test_a_wrong_native_file_is_refused(model, tmp_path, change, message):
+    path = tmp_path / "x.safetensors"
+    write_native(path, model)
+    rewrite(path, **change)
+    with pytest.raises(InputError, match=message) as error:
+        read_native(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_truncated_native_file_is_refused(model, tmp_path):
+    path = tmp_path / "x.safetensors"
+    write_native(path, model)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"x\.safetensors cannot be read"):
+        load_model(path)
+
+
+def test_workdir_and_checkpoint(workdir, model):
+    assert_same(load_model(workdir), model)
+    assert load_model(workdir).source.endswith("run (step 1)")
+    assert load_model(workdir / "checkpoints" / "0").source.endswith("run (step 0)")
+
+
+def test_what_is_not_there_is_told_with_what_could_be(tmp_path, workdir):
+    (tmp_path / "photo.jpg").write_bytes(b"x" * 100)
+    for path, problem in (
+        (tmp_path / "absent", "does not exist"),
+        (tmp_path / "photo.jpg", "is of no kind that is known"),
+        (tmp_path, "is not a training workdir"),
+        (workdir / "checkpoints" / "7", "does not exist"),
+        (tmp_path / "x.safetensors", "cannot be read"),
+    ):
+        with pytest.raises(InputError, match=problem) as error:
+            load_model(path)
+        assert str(path) in str(error.value)
+
+
+def test_convert_workdir(workdir, model, tmp_path, capsys):
+    command.main(["convert", str(workdir), str(tmp_path / "new" / "student.safetensors")])
+    assert "student, 2,715 parameters" in capsys.readouterr().out
+    assert_same(load_model(tmp_path / "new" / "student.safetensors"), model)
+
+
+def test_convert_needs_no_guess_about_the_suffix(workdir, tmp_path):
+    with pytest.raises(InputError, match=r"x\.npz: .*safetensors"):
+        convert(workdir, tmp_path / "x.npz")
+    assert not (tmp_path / "x.npz").exists()
+
+
+def test_failed_conversion_writes_nothing_and_says_why(tmp_path, model):
+    destination = tmp_path / "y.safetensors"
+    write_native(destination, model)
+    before = destination.read_bytes()
+    (tmp_path / "bad.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
+    with pytest.raises(SystemExit, match=r"ppcn-jax convert: .*bad\.safetensors"):
+        command.main(["convert", str(tmp_path / "bad.safetensors"), str(destination)])
+    assert destination.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.safetensors", "y.safetensors"]
+
+
+def test_enhance_one_photo(model, tmp_path):
+    write_native(tmp_path / "x.safetensors", model)
+    photo = np.random.default_rng(0).random((17, 40, 3))
+    enhanced = ppcn_jax.enhance(photo, tmp_path / "x.safetensors")
+    assert enhanced.shape == photo.shape and enhanced.dtype == np.float32
+    batch = photo[None].astype(np.float32)
+    expected = np.asarray(model.module.apply({"params": model.params}, batch)[0])
+    assert expected.min() < 0
+    np.testing.assert_allclose(enhanced, expected.clip(0, 1), atol=1e-6)
+    unclipped = ppcn_jax.enhance(photo, model, clip=False)
+    np.testing.assert_allclose(unclipped, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (np.zeros((20, 20, 3), np.uint8), TypeError, "uint8: divide by 255"),
+        (np.zeros((20, 20)), ValueError, r"\[H, W, 3\]"),
+        (np.zeros((20, 20, 4)), ValueError, r"\[H, W, 3\]"),
+        (np.zeros((15, 20, 3)), ValueError, "at least 16"),
+    ],
+    ids=["uint8", "gray", "alpha", "small"],
+)
+def test_enhance_refuses_what_is_no_photo(model, image, error, message):
+    with pytest.raises(error, match=message):
+        ppcn_jax.enhance(image, model)
+
+
+def test_a_network_for_something_else_does_not_enhance(model):
+    vdsr = dataclasses.replace(model, name="vdsr", source="v.ckpt")
+    with pytest.raises(InputError, match=r"v\.ckpt holds a vdsr; to enhance, name one of student"):
+        ppcn_jax.enhance(np.zeros((20, 20, 3), np.float32), vdsr)
+
+
+def test_package_offers_nothing_else():
+    with pytest.raises(AttributeError, match="upscael"):
+        _ = ppcn_jax.upscael
