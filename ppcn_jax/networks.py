@@ -24,7 +24,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
 }
 # What each is for; SRCNN is used for both.
 ENHANCERS = ("student", "teacher", "dped_resnet", "srcnn")
-SUPER_RESOLVERS = ("vdsr", "srcnn")
+SUPER_RESOLVERS = ("super_resolver", "vdsr", "srcnn")
 # Attributes of a module that say nothing about its parameters.
 _NOT_SETTINGS = {"dtype", "parent", "name"}
 

@@ -163,6 +163,7 @@ def _layouts(present: Shapes) -> Iterator[_Layout]:
     lower = _numbered(range(3), first=1)
     yield _Layout("srcnn", {ours: theirs.lower() for ours, theirs in lower.items()})
     yield _Layout("vdsr", _vdsr())
+    yield _Layout("super_resolver", _super_resolver())
 
 
 def _numbered(convolutions: range, *, first: int) -> dict[str, str]:
@@ -185,4 +186,26 @@ def _vdsr() -> dict[str, str]:
         f"conv{i}/{kind}": f"conv_{number:02d}_{letter}"
         for i, number in enumerate(numbers)
         for kind, letter in (("kernel", "w"), ("bias", "b"))
+    }
+
+
+def _super_resolver() -> dict[str, str]:
+    convolutions = {
+        "down0": "downsample/1",
+        "down1": "downsample/2",
+        "entry": "n64s1/c1",
+        "merge": "n64s1/c/m",
+        "refine": "conv2d",
+        "pixels": "conv2d_1",
+    }
+    for i in (0, 1):
+        convolutions[f"block{i}_transition"] = f"trans/{i + 1}"
+        for j in (0, 1):
+            for k in (0, 1):
+                ours = f"block{i}_residual{j}_conv{k}"
+                convolutions[ours] = f"res{i + 1}/{j}/conv{k + 1}"
+    return {
+        f"{ours}/{kind}": f"{theirs}/{kind}"
+        for ours, theirs in convolutions.items()
+        for kind in ("kernel", "bias")
     }

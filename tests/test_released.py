@@ -154,6 +154,7 @@ CHECKPOINTS = {
     "student.ckpt": ("student", {}),
     "student_wo_kd": ("student", {}),
     "teacher.ckpt": ("teacher", {}),
+    "generator_all.ckpt": ("super_resolver", {}),
     "baselines/dped_srcnn": ("srcnn", {}),
     "baselines/div2k_srcnn": ("srcnn", {}),
     "baselines/iphone_orig": ("dped_resnet", {"blocks": 4, "features": 64}),
