@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ppcn_jax.models.layers import SMALLEST_SIDE
-from ppcn_jax.networks import ENHANCERS, Model
+from ppcn_jax.networks import ENHANCERS, SUPER_RESOLVERS, Model
+from ppcn_jax.pictures import to_uint8
+from ppcn_jax.resize import enlarge
 from ppcn_jax.state import Params
 from ppcn_jax.weights import load_model
 
@@ -49,6 +51,81 @@ def enhance(
         ValueError: not `[H, W, 3]`, a side below 16 px, or weights that cannot be used
             (`InputError`).
     """
+    image = _checked(image)
+    model = _loaded(weights, ENHANCERS, "enhance")
+    enhanced = np.asarray(apply_network(model.module, model.params, image))
+    return np.clip(enhanced, 0, 1) if clip else enhanced
+
+
+def upscale(
+    image: np.ndarray | jax.Array, weights: Model | str | os.PathLike, *, clip: bool = True
+) -> np.ndarray:
+    """Enlarge one photo, by the scale of the network (4 for those without one).
+
+    The photo is rounded to 8 bits and enlarged bicubically by Pillow first: that is what the
+    network was trained on.
+
+    Args:
+        image: float `[H, W, 3]`, RGB in [0, 1], H and W >= 16.
+        weights: a model of `load_model`, or whatever `load_model` reads.
+        clip: clip the result to [0, 1].
+
+    Returns:
+        float32 `[scale H, scale W, 3]`.
+
+    Raises:
+        TypeError: the image is not floating.
+        ValueError: not `[H, W, 3]`, a side below 16 px, or weights that cannot be used
+            (`InputError`).
+    """
+    image = _checked(image)
+    model = _loaded(weights, SUPER_RESOLVERS, "enlarge")
+    enlarged = enlarge(to_uint8(image), scale_of(model))
+    result = np.asarray(apply_network(model.module, model.params, enlarged))
+    return np.clip(result, 0, 1) if clip else result
+
+
+def enhance_levels(image: np.ndarray, model: Model) -> np.ndarray:
+    """Enhance one photo in the integers of its file.
+
+    Args:
+        image: uint8 or uint16 `[H, W, 3]`, RGB, H and W >= 16.
+        model: the network.
+
+    Returns:
+        The same type and shape.
+
+    Raises:
+        InputError: a network for something else.
+    """
+    model.check_use(ENHANCERS, "enhance")
+    return _to_levels(apply_network(model.module, model.params, _to_float(image)), image.dtype)
+
+
+def upscale_levels(image: np.ndarray, model: Model) -> np.ndarray:
+    """Enlarge one photo in the integers of its file.
+
+    Args:
+        image: uint8 or uint16 `[H, W, 3]`, RGB, H and W >= 16.
+        model: the network.
+
+    Returns:
+        The same type, `[scale H, scale W, 3]`.
+
+    Raises:
+        InputError: a network for something else.
+    """
+    model.check_use(SUPER_RESOLVERS, "enlarge")
+    enlarged = enlarge(to_uint8(_to_float(image)), scale_of(model))
+    return _to_levels(apply_network(model.module, model.params, enlarged), image.dtype)
+
+
+def scale_of(model: Model) -> int:
+    """How many times larger a super-resolver makes an image; those without a scale make 4."""
+    return getattr(model.module, "scale", 4)
+
+
+def _checked(image: np.ndarray | jax.Array) -> np.ndarray:
     image = np.asarray(image)
     if not np.issubdtype(image.dtype, np.floating):
         raise TypeError(f"the image must be floating in [0, 1], got {image.dtype}: divide by 255")
@@ -56,7 +133,18 @@ def enhance(
         raise ValueError(
             f"the image must be [H, W, 3], H and W at least {SMALLEST_SIDE}, got {image.shape}"
         )
+    return image.astype(np.float32)
+
+
+def _loaded(weights: Model | str | os.PathLike, names: tuple[str, ...], use: str) -> Model:
     model = weights if isinstance(weights, Model) else load_model(weights)
-    model.check_use(ENHANCERS, "enhance")
-    enhanced = np.asarray(apply_network(model.module, model.params, image.astype(np.float32)))
-    return np.clip(enhanced, 0, 1) if clip else enhanced
+    model.check_use(names, use)
+    return model
+
+
+def _to_float(levels: np.ndarray) -> np.ndarray:
+    return levels.astype(np.float32) / np.float32(np.iinfo(levels.dtype).max)
+
+
+def _to_levels(image: jax.Array, dtype: np.dtype) -> np.ndarray:
+    return np.rint(np.clip(image, 0, 1) * np.float32(np.iinfo(dtype).max)).astype(dtype)
