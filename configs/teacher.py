@@ -58,6 +58,9 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.train.learning_rate = 5e-4  # section 4.2
     config.train.boundaries = (10_000,)  # steps at which both learning rates decay; section 4.2
     config.train.decay = 0.1  # factor at each boundary; section 4.2
+    # Adam's epsilon is added to the bias-corrected root (Kingma and Ba, Algorithm 1) or, when
+    # False, to the root before its correction, as TensorFlow 1 does.
+    config.train.epsilon_corrected = True
 
     config.checkpoint = ml_collections.ConfigDict()
     config.checkpoint.every = 1000  # steps
@@ -81,3 +84,4 @@ def _follow_released_code(config: ml_collections.ConfigDict) -> None:
     config.discriminator.learning_rate = 5e-4
     config.discriminator.real_label = 1.0
     config.discriminator.clip = True
+    config.train.epsilon_corrected = False  # TensorFlow 1's Adam

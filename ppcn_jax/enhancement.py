@@ -58,7 +58,10 @@ def make_experiment(config) -> Experiment:
     if objective.needs("logits"):
         rate = config.discriminator.learning_rate
         schedules["discriminator"] = _schedule(config, rate)
-    optimizers = {name: adam(schedule) for name, schedule in schedules.items()}
+    optimizers = {
+        name: adam(schedule, epsilon_corrected=config.train.epsilon_corrected)
+        for name, schedule in schedules.items()
+    }
     networks, frozen = _networks(config, objective)
     step = make_train_step(
         networks,

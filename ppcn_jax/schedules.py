@@ -2,7 +2,12 @@
 
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
+
+# Adam's constants, section 4.2.
+MEAN_DECAY, SQUARE_DECAY, EPSILON = 0.9, 0.999, 1e-8
 
 
 def step_decay(initial: float, *, boundaries: Sequence[int], factor: float) -> optax.Schedule:
@@ -27,16 +32,38 @@ def step_decay(initial: float, *, boundaries: Sequence[int], factor: float) -> o
     return optax.piecewise_constant_schedule(initial, {int(step): factor for step in boundaries})
 
 
-def adam(schedule: optax.Schedule) -> optax.GradientTransformation:
+def adam(
+    schedule: optax.Schedule, *, epsilon_corrected: bool = True
+) -> optax.GradientTransformation:
     """Adam with the paper's constants: decay rates 0.9 and 0.999, epsilon 1e-8.
+
+    corrected:     rate * m^ / (sqrt(v^) + epsilon),  m^ = m / (1 - 0.9^t),  v^ = v / (1 - 0.999^t)
+    not corrected: rate * sqrt(1 - 0.999^t) / (1 - 0.9^t) * m / (sqrt(v) + epsilon)
+
+    The second is the first with epsilon / sqrt(1 - 0.999^t): 32 times larger at the first step,
+    which slows parameters whose gradients are below 1e-5 or so.
 
     Args:
         schedule: learning rate by step.
+        epsilon_corrected: False is TensorFlow 1's Adam, with which the released code trained.
 
     Returns:
-        An optax transformation.
+        An optax transformation; its state is that of `optax.adam` in both cases.
 
     Reference:
-        Section 4.2.
+        Section 4.2; Kingma and Ba, Adam, ICLR 2015, Algorithm 1, and "epsilon hat" below it.
     """
-    return optax.adam(schedule, b1=0.9, b2=0.999, eps=1e-8)
+    scale = _scale_by_adam(EPSILON) if epsilon_corrected else _scale_by_tensorflow_adam()
+    return optax.chain(scale, optax.scale_by_learning_rate(schedule))
+
+
+def _scale_by_adam(epsilon: ArrayLike) -> optax.GradientTransformation:
+    return optax.scale_by_adam(b1=MEAN_DECAY, b2=SQUARE_DECAY, eps=epsilon)
+
+
+def _scale_by_tensorflow_adam() -> optax.GradientTransformation:
+    def update(updates, state, params=None):
+        correction = jnp.sqrt(1 - SQUARE_DECAY ** (state.count + 1))
+        return _scale_by_adam(EPSILON / correction).update(updates, state, params)
+
+    return optax.GradientTransformation(_scale_by_adam(EPSILON).init, update)

@@ -27,17 +27,65 @@ def test_bad_boundaries_raise(boundaries):
         step_decay(5e-4, boundaries=boundaries, factor=0.1)
 
 
-def test_adam_follows_its_formula():
-    schedule = step_decay(0.1, boundaries=(2,), factor=0.1)
-    optimizer = adam(schedule)
-    params, first, second = jnp.array([1.0, -2.0]), 0.0, 0.0
-    state, expected = optimizer.init(params), np.array(params, np.float64)
-    for step, gradient in enumerate(np.array([[1, 3], [-2, 1], [0.5, 1e-6]]), 1):
-        updates, state = optimizer.update(jnp.asarray(gradient, jnp.float32), state)
-        params = optax.apply_updates(params, updates)
+# Elements far above epsilon, around it, and below it; a sign that changes.
+GRADIENTS = np.array(
+    [
+        [1.0, 3e-6, 1e-7, -2e-9],
+        [-2.0, 1e-6, 3e-7, 5e-9],
+        [0.5, 1e-6, -1e-7, 0.0],
+        [0.1, 2e-8, 2e-7, 1e-8],
+        [3.0, -4e-6, 1e-7, -3e-9],
+    ]
+)
+
+
+def reference_updates(gradients, rates, epsilon_corrected):
+    """Kingma and Ba's Algorithm 1, or the form of TensorFlow 1, in float64."""
+    first, second, updates = 0.0, 0.0, []
+    for step, (gradient, rate) in enumerate(zip(gradients, rates, strict=True), 1):
         first = 0.9 * first + 0.1 * gradient
         second = 0.999 * second + 0.001 * gradient**2
-        unbiased = first / (1 - 0.9**step), second / (1 - 0.999**step)
-        rate = 0.1 if step <= 2 else 0.01
-        expected = expected - rate * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-8)
-        np.testing.assert_allclose(params, expected, rtol=1e-5)
+        if epsilon_corrected:
+            unbiased = first / (1 - 0.9**step), second / (1 - 0.999**step)
+            updates.append(-rate * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-8))
+        else:
+            rate = rate * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+            updates.append(-rate * first / (np.sqrt(second) + 1e-8))
+    return np.array(updates)
+
+
+@pytest.mark.parametrize("epsilon_corrected", [True, False])
+def test_adam_follows_its_formula(epsilon_corrected):
+    optimizer = adam(
+        step_decay(0.1, boundaries=(2,), factor=0.1), epsilon_corrected=epsilon_corrected
+    )
+    state, update = optimizer.init(jnp.zeros(4)), jax.jit(optimizer.update)
+    rates = [0.1, 0.1, 0.01, 0.01, 0.01]
+    expected = reference_updates(GRADIENTS, rates, epsilon_corrected)
+    for gradient, wanted in zip(GRADIENTS, expected, strict=True):
+        updates, state = update(jnp.asarray(gradient, jnp.float32), state)
+        # 1 - 0.999^t in float32 is off by 1e-5.
+        np.testing.assert_allclose(updates, wanted, rtol=3e-5)
+
+
+def test_conventions_of_epsilon_differ_where_gradients_are_tiny():
+    corrected, released = (
+        reference_updates(GRADIENTS, np.ones(5), epsilon_corrected)
+        for epsilon_corrected in (True, False)
+    )
+    np.testing.assert_allclose(released[:, 0], corrected[:, 0], rtol=1e-6)
+    # 1 / (1 + epsilon / |g|) with epsilon = 1e-8, and 1e-8 / sqrt(1 - 0.999) instead.
+    np.testing.assert_allclose(np.abs(corrected[0, 2:]), [1 / 1.1, 1 / 6], rtol=1e-6)
+    np.testing.assert_allclose(np.abs(released[0, 2:]), [0.24025, 0.00628481], rtol=1e-4)
+
+
+def test_the_state_is_that_of_optax_in_both_conventions():
+    params = {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}
+    rate = optax.constant_schedule(1e-3)
+    state = optax.adam(rate).init(params)
+    for epsilon_corrected in (True, False):
+        optimizer = adam(rate, epsilon_corrected=epsilon_corrected)
+        assert jax.tree.structure(optimizer.init(params)) == jax.tree.structure(state)
+        # So a checkpoint of one continues under the other.
+        _, state = optimizer.update(params, state)
+    assert [int(part.count) for part in state] == [2, 2]
