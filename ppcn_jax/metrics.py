@@ -1,4 +1,4 @@
-"""Image quality: PSNR and MS-SSIM, one value per image.
+"""Image quality: PSNR, SSIM and MS-SSIM, one value per image, and the luma to take them of.
 
 Images are float `[N, H, W, C]`; `data_range` is the span of their values. Higher is better.
 """
@@ -6,8 +6,13 @@ Images are float `[N, H, W, C]`; `data_range` is the span of their values. Highe
 import jax
 import jax.numpy as jnp
 
-from ppcn_jax.losses.arguments import as_float_pair
+from ppcn_jax import losses
+from ppcn_jax.losses.arguments import as_float, as_float_pair
 from ppcn_jax.losses.ssim import ssim_maps
+
+# Y of ITU-R BT.601 in studio range: 16 is black and 235 is white, of 255.
+LUMA_WEIGHTS = (65.481 / 255, 128.553 / 255, 24.966 / 255)
+LUMA_BLACK = 16 / 255
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MS_SSIM_WINDOW, MS_SSIM_SIGMA = 11, 1.5
@@ -48,6 +53,54 @@ def psnr(prediction: jax.Array, target: jax.Array, *, data_range: float = 1.0) -
     prediction, target = as_float_pair(prediction, target)
     mse = jnp.mean(jnp.square(prediction - target), axis=(1, 2, 3))
     return psnr_of_mse(mse, data_range=data_range)
+
+
+def ssim(prediction: jax.Array, target: jax.Array, *, data_range: float = 1.0) -> jax.Array:
+    """Structural similarity at one scale: 11 px Gaussian window of deviation 1.5 px.
+
+    Args:
+        prediction: y, float `[N, H, W, C]`, sides of at least 11 px.
+        target: t, the same shape.
+        data_range: span of the values.
+
+    Returns:
+        float32 `[N]` in [-1, 1], the mean over fully covered positions and channels; 1 means
+        identical.
+
+    Raises:
+        TypeError: an input is not floating.
+        ValueError: a rank other than 4, unequal shapes, or a side below 11 px.
+
+    Reference:
+        Table 1; Wang et al., Image Quality Assessment, IEEE TIP 2004.
+    """
+    return 1 - losses.ssim(prediction, target, data_range=data_range)
+
+
+def luma(images: jax.Array, *, data_range: float = 1.0) -> jax.Array:
+    """Y of RGB images, ITU-R BT.601 in studio range, not rounded.
+
+    Args:
+        images: float `[N, H, W, 3]` in [0, L], or `[N, H, W, 1]`, which is Y already.
+        data_range: L.
+
+    Returns:
+        float32 `[N, H, W, 1]`, of RGB in [16 L / 255, 235 L / 255].
+
+    Raises:
+        TypeError: not floating.
+        ValueError: a rank other than 4, or another number of channels.
+
+    Reference:
+        Table 1: super-resolution is scored on Y.
+    """
+    images = as_float("images", images, 4)
+    if images.shape[3] == 1:
+        return images
+    if images.shape[3] != 3:
+        raise ValueError(f"images must have 1 or 3 channels, got shape {images.shape}")
+    weighted = (images[..., i : i + 1] * weight for i, weight in enumerate(LUMA_WEIGHTS))
+    return sum(weighted, start=jnp.asarray(LUMA_BLACK * data_range, images.dtype))
 
 
 def ms_ssim(prediction: jax.Array, target: jax.Array, *, data_range: float = 1.0) -> jax.Array:

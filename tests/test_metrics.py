@@ -3,11 +3,13 @@ import numpy as np
 import pytest
 
 from ppcn_jax import metrics
-from ppcn_jax.metrics import psnr, psnr_of_mse
+from ppcn_jax.metrics import luma, psnr, psnr_of_mse
+from ppcn_jax.models import baselines
 from tests import references
 
 # Eager evaluation would compile every one of its many operations for every size.
 ms_ssim = jax.jit(metrics.ms_ssim, static_argnames="data_range")
+ssim = jax.jit(metrics.ssim, static_argnames="data_range")
 
 
 def smooth(height, width):
@@ -61,14 +63,56 @@ def test_ms_ssim_equals_float64_reference(kind, height, width):
     np.testing.assert_allclose(value, references.ms_ssim(*pair), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("metric", [psnr, ms_ssim])
+@pytest.mark.parametrize(("kind", "height", "width"), [pair for pair in PAIRS if pair[1] >= 11])
+def test_ssim_equals_float64_reference(kind, height, width):
+    pair = make_pair(kind, height, width)
+    value = ssim(*pair)
+    assert value.shape == (1,) and value.dtype == np.float32
+    np.testing.assert_allclose(value, references.mean_similarity(*pair), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ssim_of_grey_levels_of_luma_equals_float64_reference(kind):
+    # Variances are differences of squares of up to 255 there, and much smaller than these.
+    pair = [255 * image for image in make_pair(kind, 96, 128)]
+    value = ssim(*(luma(image, data_range=255) for image in pair), data_range=255)
+    exact = [references.luma(image, data_range=255) for image in pair]
+    expected = references.mean_similarity(*exact, data_range=255)
+    np.testing.assert_allclose(value, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("data_range", [1, 255])
+def test_luma_equals_float64_reference(data_range):
+    images = data_range * np.concatenate([make_pair(kind, 32, 24)[0] for kind in KINDS])
+    value = luma(images, data_range=data_range)
+    assert value.shape == (*images.shape[:3], 1) and value.dtype == np.float32
+    expected = references.luma(images, data_range=data_range)
+    np.testing.assert_allclose(value, expected, rtol=0, atol=2e-6 * data_range)
+
+
+def test_luma_of_black_white_and_the_primaries():
+    colors = np.float32([[0, 0, 0], [1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    levels = 255 * np.asarray(luma(colors[None, None]))[0, 0, :, 0]
+    np.testing.assert_allclose(levels, [16, 235, 81.481, 144.553, 40.966], rtol=1e-6)
+
+
+def test_one_channel_is_luma_already():
+    images = make_pair("noise", 4, 5)[0][..., :1]
+    np.testing.assert_array_equal(luma(images), images)
+
+
+def test_vdsr_has_the_same_luma():
+    assert (baselines._LUMA, baselines._LUMA_BLACK) == (metrics.LUMA_WEIGHTS, metrics.LUMA_BLACK)
+
+
+@pytest.mark.parametrize("metric", [psnr, ssim, ms_ssim])
 def test_scales_with_data_range(metric):
     pair = make_pair("photo-like", 64, 48)
     scaled = metric(*(255 * image for image in pair), data_range=255)
     np.testing.assert_allclose(scaled, metric(*pair), rtol=1e-5)
 
 
-@pytest.mark.parametrize("metric", [psnr, ms_ssim])
+@pytest.mark.parametrize("metric", [psnr, ssim, ms_ssim])
 def test_row_equals_image_alone(metric):
     kinds = ("noise", "photo-like", "nearly-identical")
     pairs = [make_pair(kind, 64, 48) for kind in kinds]
@@ -80,6 +124,7 @@ def test_row_equals_image_alone(metric):
 def test_identical():
     image = smooth(64, 48)
     np.testing.assert_array_equal(psnr(image, image), np.inf)
+    np.testing.assert_allclose(ssim(image, image), 1, atol=1e-6)
     np.testing.assert_allclose(ms_ssim(image, image), 1, atol=1e-6)
     white = np.ones_like(image)
     np.testing.assert_allclose(ms_ssim(white, white), 1, atol=1e-6)
@@ -103,11 +148,14 @@ def test_equals_released_code(goldens):
     big = (golden[f"ms_big_{name}_u8"].astype(np.float32) for name in "ab")
     value = ms_ssim(*big, data_range=255)
     np.testing.assert_allclose(value, golden["np_msssim_big_per_image"], rtol=0, atol=1e-5)
+    value = ssim(golden["enhanced"], golden["target"])
+    expected = golden["ssim_per_image_float64_numpy"]
+    np.testing.assert_allclose(value, expected, rtol=0, atol=2e-6)
     decibel = psnr(np.clip(golden["enhanced"], 0, 1), golden["target"])
     np.testing.assert_allclose(decibel, golden["tf_psnr_per_image"], rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("metric", [psnr, ms_ssim])
+@pytest.mark.parametrize("metric", [psnr, ssim, ms_ssim])
 def test_bad_arguments_raise(metric):
     image = np.zeros((1, 32, 32, 3), np.float32)
     with pytest.raises(TypeError, match="floating.*uint8"):
@@ -116,3 +164,22 @@ def test_bad_arguments_raise(metric):
         metric(image[0], image[0])
     with pytest.raises(ValueError, match=r"\(1, 32, 32, 3\) and \(1, 32, 31, 3\)"):
         metric(image, image[:, :, 1:])
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "message"),
+    [
+        (np.zeros((1, 4, 4, 3), np.uint8), TypeError, "floating.*uint8"),
+        (np.zeros((4, 4, 3), np.float32), ValueError, "rank 4"),
+        (np.zeros((1, 4, 4, 2), np.float32), ValueError, "1 or 3 channels"),
+    ],
+)
+def test_luma_of_other_arrays_raises(images, error, message):
+    with pytest.raises(error, match=message):
+        luma(images)
+
+
+def test_ssim_of_less_than_a_window_raises():
+    image = np.zeros((1, 10, 32, 3), np.float32)
+    with pytest.raises(ValueError, match="at least 11 px"):
+        ssim(image, image)
