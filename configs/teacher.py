@@ -21,13 +21,15 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.teacher = ""  # workdir of a trained teacher; for a student only
 
     config.data = ml_collections.ConfigDict()
-    config.data.source = "dped"  # dped, pairs, photos or synthetic
+    config.data.source = "dped"  # dped, pairs, photos or synthetic; for super-resolution others
     config.data.dir = ""  # folder of the source; photos and synthetic need none
+    config.data.test_dir = ""  # high_resolution, div2k: folder of the test photos
     config.data.phone = "iphone"  # dped: iphone, blackberry or sony
     config.data.input = "input"  # pairs: folder in dir with the photos to enhance
     config.data.target = "target"  # pairs: folder in dir with their targets, same names
-    config.data.holdout = 10  # pairs: the last so many names are the test split
+    config.data.holdout = 10  # pairs, high_resolution: the last so many names are the test split
     config.data.crop = 100  # side of the training patches, px; section 4.1
+    config.data.scale = 4  # high_resolution, div2k: the input is the target shrunk so many times
     config.data.in_memory = False  # decode everything once into RAM; needs no TensorFlow
 
     config.vgg = ml_collections.ConfigDict()

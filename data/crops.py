@@ -1,9 +1,15 @@
-"""Gather one batch of aligned crops with NumPy."""
+"""Gather one batch of aligned crops with NumPy, or many of them in tf.data's threads."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.extras import import_tensorflow
 from data.order import Order
-from data.protocols import Source
+from data.protocols import Degrading, Source
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def gather(source: Source, order: Order, step: int) -> dict[str, np.ndarray]:
@@ -17,15 +23,56 @@ def gather(source: Source, order: Order, step: int) -> dict[str, np.ndarray]:
     Returns:
       `input` and `target`, uint8 [N, crop, crop, 3], and `id`, int32 [N].
     """
-    crop = source.crop
+    cut = _cut_and_degrade if isinstance(source, Degrading) else _cut
     positions = order.positions(step)
     samples = order.samples(positions)
-    shape = (len(positions), crop, crop, 3)
+    shape = (len(positions), source.crop, source.crop, 3)
     inputs, targets = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
     for i, (position, sample) in enumerate(zip(positions, samples, strict=True)):
-        photo, target = source[int(sample)]
-        height, width, _ = photo.shape
-        top, left = order.corner(position, height, width, crop)
-        window = np.s_[top : top + crop, left : left + crop]
-        inputs[i], targets[i] = photo[window], target[window]
+        inputs[i], targets[i] = cut(source, order, position, int(sample))
     return {"input": inputs, "target": targets, "id": samples}
+
+
+def gather_in_tensorflow(source: Source, order: Order, start_step: int) -> "tf.data.Dataset":
+    """Endless batches, gathered several at a time.
+
+    Args:
+      source: a training source whose `__getitem__` is thread-safe.
+      order: the order over its samples.
+      start_step: the step of the first batch.
+
+    Returns:
+      Dictionaries as `gather` returns.
+    """
+    tf = import_tensorflow()
+
+    def load(step):
+        arrays = tf.numpy_function(
+            lambda s: tuple(gather(source, order, int(s)).values()),
+            [step],
+            (tf.uint8, tf.uint8, tf.int32),
+        )
+        return dict(zip(("input", "target", "id"), arrays, strict=True))
+
+    steps = tf.data.Dataset.range(start_step, tf.int64.max)
+    return steps.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _cut(source: Source, order: Order, position: int, sample: int) -> tuple[np.ndarray, np.ndarray]:
+    photo, target = source[sample]
+    window = _window(order, position, photo, source.crop)
+    return photo[window], target[window]
+
+
+def _cut_and_degrade(
+    source: Degrading, order: Order, position: int, sample: int
+) -> tuple[np.ndarray, np.ndarray]:
+    photo = source.target(sample)
+    crop = photo[_window(order, position, photo, source.crop)]
+    return source.degrade(crop), crop
+
+
+def _window(order: Order, position: int, photo: np.ndarray, crop: int) -> tuple[slice, slice]:
+    height, width, _ = photo.shape
+    top, left = order.corner(position, height, width, crop)
+    return np.s_[top : top + crop, left : left + crop]

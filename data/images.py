@@ -30,7 +30,7 @@ def read_bytes(path: pathlib.Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error}); restore or remove the pair") from error
+        raise DataError(f"{path} cannot be read ({error}); restore or remove it") from error
 
 
 def read(path: pathlib.Path) -> np.ndarray:
@@ -110,10 +110,10 @@ def _opened(encoded: bytes, name: str) -> Iterator[Image.Image]:
         with Image.open(io.BytesIO(encoded)) as image:
             yield image
     except Image.DecompressionBombError as error:
-        raise DataError(f"{name} is too large to be a photo ({error}); remove the pair") from error
+        raise DataError(f"{name} is too large to be a photo ({error}); remove it") from error
     except Exception as error:  # each of Pillow's plugins raises kinds of its own
         raise DataError(
-            f"{name} does not decode as a picture ({error}); restore it or remove the pair"
+            f"{name} does not decode as a picture ({error}); restore it or remove it"
         ) from error
 
 

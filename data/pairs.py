@@ -1,16 +1,15 @@
 """Pairs of full frames in two folders, under the same file names."""
 
 import pathlib
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.cache import Cache
 from data.checks import check_pair
-from data.crops import gather
+from data.crops import gather_in_tensorflow
 from data.errors import DataError
-from data.extras import import_tensorflow
 from data.folders import paired_names
 from data.images import checked_shape, read, read_bytes
 from data.order import Order
@@ -52,9 +51,7 @@ class Pairs:
         self.names = names
         self.crop = crop
         self._folders = inputs, targets
-        self._cache: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        self._cache_room = _CACHE_BYTES
-        self._cache_lock = threading.Lock()
+        self._cache = Cache[tuple[np.ndarray, np.ndarray]](_CACHE_BYTES)
 
     def __len__(self) -> int:
         """The number of pairs."""
@@ -72,12 +69,12 @@ class Pairs:
         Raises:
           DataError: if the pair cannot be used.
         """
-        if index in self._cache:
-            return self._cache[index]
-        input_path, target_path = self._paths(index)
-        pair = read(input_path), read(target_path)
-        check_pair(str(input_path), pair[0].shape, pair[1].shape, self.crop)
-        self._remember(index, pair)
+        pair = self._cache.get(index)
+        if pair is None:
+            input_path, target_path = self._paths(index)
+            pair = read(input_path), read(target_path)
+            check_pair(str(input_path), pair[0].shape, pair[1].shape, self.crop)
+            self._cache.keep(index, pair, sum(frame.nbytes for frame in pair))
         return pair
 
     def check(self) -> None:
@@ -98,18 +95,7 @@ class Pairs:
         Returns:
           Dictionaries as `data.crops.gather` returns.
         """
-        tf = import_tensorflow()
-
-        def load(step):
-            arrays = tf.numpy_function(
-                lambda s: tuple(gather(self, order, int(s)).values()),
-                [step],
-                (tf.uint8, tf.uint8, tf.int32),
-            )
-            return dict(zip(("input", "target", "id"), arrays, strict=True))
-
-        steps = tf.data.Dataset.range(start_step, tf.int64.max)
-        return steps.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return gather_in_tensorflow(self, order, start_step)
 
     def _paths(self, index: int) -> tuple[pathlib.Path, pathlib.Path]:
         inputs, targets = self._folders
@@ -119,13 +105,6 @@ class Pairs:
         paths = self._paths(index)
         photo, target = (checked_shape(read_bytes(path), str(path)) for path in paths)
         check_pair(str(paths[0]), photo, target, self.crop)
-
-    def _remember(self, index: int, pair: tuple[np.ndarray, np.ndarray]) -> None:
-        size = sum(frame.nbytes for frame in pair)
-        with self._cache_lock:
-            if size <= self._cache_room and index not in self._cache:
-                self._cache[index] = pair
-                self._cache_room -= size
 
 
 def open_pairs(

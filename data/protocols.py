@@ -45,3 +45,16 @@ class OnDisk(Source, Protocol):
     def dataset(self, order: Order, start_step: int) -> "tf.data.Dataset":
         """Endless batches from `start_step` on: dictionaries as `data.crops.gather` returns."""
         ...
+
+
+@runtime_checkable
+class Degrading(Source, Protocol):
+    """A source whose inputs are made from its targets: in training from each crop by itself."""
+
+    def target(self, index: int) -> np.ndarray:
+        """The whole target of a pair: uint8 [H, W, 3], RGB."""
+        ...
+
+    def degrade(self, target: np.ndarray) -> np.ndarray:
+        """The input that belongs to a target, or to a crop of one: of the same size."""
+        ...

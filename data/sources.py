@@ -3,10 +3,14 @@
 import os
 import pathlib
 
+from data.div2k import Div2k
 from data.dped.open import open_dped
 from data.errors import DataError
+from data.high_resolution import Photos as UndecodedPhotos
+from data.high_resolution import open_high_resolution
 from data.in_memory import InMemory
 from data.pairs import open_pairs
+from data.photo_folder import PhotoFolder, photo_names, photo_split
 from data.photos import Photos
 from data.protocols import Source
 from data.synthetic import Synthetic
@@ -16,27 +20,33 @@ def make_source(
     *,
     source: str,
     dir: str | os.PathLike[str],
+    test_dir: str | os.PathLike[str],
     phone: str,
     input: str,
     target: str,
     holdout: int,
     crop: int,
+    scale: int,
     in_memory: bool,
     split: str,
 ) -> Source:
     """Open a source of pairs and check all of it.
 
     Args:
-      source: "dped", "pairs", "photos" or "synthetic".
-      dir: the data folder ("dped", "pairs").
+      source: "dped", "pairs", "photos", "high_resolution", "div2k" or "synthetic".
+      dir: the data folder ("dped", "pairs"); for "high_resolution", photos anywhere below it; for
+        "div2k", TFDS's data folder, "" for its own.
+      test_dir: photos anywhere below it are the test split ("high_resolution", "div2k"); "" takes
+        the last `holdout` photos of `dir`, or DIV2K's validation photos.
       phone: "iphone", "blackberry" or "sony" ("dped").
       input: subfolder of the input pictures ("pairs").
       target: subfolder of the target pictures ("pairs").
-      holdout: how many pairs at the end, in natural order of the names, are the test split
-        ("pairs").
+      holdout: how many at the end, in natural order of the names, are the test split ("pairs",
+        "high_resolution" without a `test_dir`).
       crop: side in pixels of the training crops, and of the "synthetic" pictures.
-      in_memory: decode everything once into RAM; needs no TensorFlow ("dped", "pairs"; the
-        others always do).
+      scale: how much smaller the low-resolution images are ("high_resolution", "div2k").
+      in_memory: decode everything once into RAM; needs no TensorFlow ("photos" and "synthetic"
+        always do).
       split: "train" or "test".
 
     Returns:
@@ -59,13 +69,36 @@ def make_source(
             on_disk = open_pairs(folder, input, target, holdout, crop=crop_or_whole, split=split)
         case "photos":
             return Photos(crop=crop_or_whole, split=split)
+        case "high_resolution" | "div2k":
+            photos = _undecoded_photos(source, dir, test_dir, holdout, split)
+            return open_high_resolution(
+                photos, crop=crop_or_whole, scale=scale, in_memory=in_memory
+            )
         case "synthetic":
             return Synthetic(size=crop, split=split)
         case _:
             raise DataError(
-                f"source must be 'dped', 'pairs', 'photos' or 'synthetic', not {source!r}"
+                "source must be 'dped', 'pairs', 'photos', 'high_resolution', 'div2k' or "
+                f"'synthetic', not {source!r}"
             )
     if in_memory:
         return InMemory(on_disk)
     on_disk.check()
     return on_disk
+
+
+def _undecoded_photos(
+    source: str,
+    dir: str | os.PathLike[str],
+    test_dir: str | os.PathLike[str],
+    holdout: int,
+    split: str,
+) -> UndecodedPhotos:
+    test_folder = pathlib.Path(test_dir).expanduser() if test_dir else None
+    if source == "div2k":
+        if test_folder and split == "test":
+            return PhotoFolder(test_folder, photo_names(test_folder))
+        return Div2k(dir, split)
+    if not dir:
+        raise DataError("dir is empty: name the folder of the high-resolution photos")
+    return photo_split(pathlib.Path(dir).expanduser(), test_folder, holdout, split)

@@ -22,11 +22,13 @@ def make(tmp_path):
         defaults = {
             "source": "pairs",
             "dir": tmp_path,
+            "test_dir": "",
             "phone": "iphone",
             "input": "phone",
             "target": "camera",
             "holdout": 2,
             "crop": 8,
+            "scale": 4,
             "in_memory": True,
             "split": "train",
         }

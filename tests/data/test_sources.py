@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"source": "imagenet"}, "'dped', 'pairs', 'photos' or 'synthetic', not 'imagenet'"),
+        ({"source": "imagenet"}, "'dped', 'pairs', .*'div2k' or 'synthetic', not 'imagenet'"),
         ({"source": "dped", "phone": "nokia"}, "iphone, blackberry, sony, not 'nokia'"),
         ({"split": "validation"}, "'train' or 'test', not 'validation'"),
         ({"crop": 0}, "at least 1 pixel, not 0"),
@@ -39,13 +39,15 @@ for name in "tensorflow tensorflow_datasets array_record skimage sklearn jax ppc
 import data
 for module in pkgutil.walk_packages(data.__path__, "data."):
     importlib.import_module(module.name)
-options = dict(phone="iphone", input="phone", target="camera", holdout=2, crop=8)
+options = dict(
+    test_dir="", phone="iphone", input="phone", target="camera", holdout=2, crop=8, scale=4)
 def train(source, in_memory):
     opened = data.make_source(
         source=source, dir=sys.argv[1], in_memory=in_memory, split="train", **options)
     next(data.batches(opened, seed=0, batch_size=2))
 train("pairs", True)
-for source in ("pairs", "photos"):
+train("high_resolution", True)
+for source in ("pairs", "photos", "high_resolution", "div2k"):
     try:
         train(source, False)
     except ModuleNotFoundError as error:
@@ -62,8 +64,10 @@ def test_bare_installation(pairs):
         text=True,
         check=True,
     )
-    tensorflow, photos = result.stdout.splitlines()
-    assert "pip install '.[data]'" in tensorflow and "in_memory=True" in tensorflow
+    pairs_, photos, high_resolution, div2k = result.stdout.splitlines()
+    for tensorflow in (pairs_, high_resolution):
+        assert "pip install '.[data]'" in tensorflow and "in_memory=True" in tensorflow
+    assert "pip install '.[data]'" in div2k
     assert "pip install '.[demo]'" in photos
 
 

@@ -1,0 +1,70 @@
+"""DIV2K's high-resolution photos, as TensorFlow Datasets prepares them."""
+
+import os
+import pathlib
+import shlex
+import sys
+
+import numpy as np
+
+from data.errors import DataError
+from data.extras import require
+from data.images import decode
+
+# The low-resolution images that come with a configuration are not used: the loader makes its own.
+_CONFIG = "bicubic_x4"
+_SPLITS = {"train": "train", "test": "validation"}
+_INFO_FILE = "dataset_info.json"
+
+
+class Div2k:
+    """One split of a prepared copy, decoded by Pillow when asked for.
+
+    Attributes:
+      names: the photos by their place in the split.
+    """
+
+    def __init__(self, dir: str | os.PathLike[str], split: str):
+        """Open the copy.
+
+        Args:
+          dir: a TFDS data folder; "" for TFDS's own, $TFDS_DATA_DIR or ~/tensorflow_datasets.
+          split: "train" (800 photos) or "test" (DIV2K's validation photos, 100).
+
+        Raises:
+          DataError: if there is no copy, or none that can be read in any order; names the command
+            that makes one.
+          MissingExtraError: if TFDS is absent.
+        """
+        tfds = require("tensorflow_datasets", "data")
+        root = pathlib.Path(dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+        root = root.expanduser()
+        copies = sorted((root / "div2k").glob(f"*/*/{_INFO_FILE}"))
+        # Every configuration holds the same high-resolution photos.
+        copies.sort(key=lambda path: path.parts[-3] != _CONFIG)
+        if not copies:
+            raise DataError(f"there is no prepared DIV2K in {root}; {_advice(root)}")
+        undecoded = {"lr": tfds.decode.SkipDecoding(), "hr": tfds.decode.SkipDecoding()}
+        builder = tfds.builder_from_directory(os.fspath(copies[0].parent))
+        try:
+            self._examples = builder.as_data_source(_SPLITS[split], decoders=undecoded)
+        except NotImplementedError as error:
+            raise DataError(
+                f"{copies[0].parent} is in a format that cannot be read in any order; remove it "
+                f"and {_advice(root)}"
+            ) from error
+        self.names = [f"DIV2K {_SPLITS[split]} {i}" for i in range(len(self._examples))]
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Decode a photo: uint8 [H, W, 3]."""
+        return decode(self._examples[index]["hr"], self.names[index])
+
+
+def _advice(root: pathlib.Path) -> str:
+    program = (
+        "import tensorflow_datasets as tfds; "
+        f"tfds.builder('div2k/{_CONFIG}', data_dir={os.fspath(root.absolute())!r}, "
+        "file_format='array_record').download_and_prepare()"
+    )
+    command = shlex.join([sys.executable, "-c", program])
+    return f"download and prepare it (some 8 GB, once) with:\n    {command}"
