@@ -1,8 +1,16 @@
-"""Paired flips and rotations, on the device, drawn from per-image keys."""
+"""Paired flips and rotations, on the device, drawn from per-image keys.
+
+All eight of them: a horizontal flip and rotations by 90 degrees compose to a vertical flip, so
+"flip and rotation" (the paper) and "both flips and rotation" (its code) are the same eight.
+"""
+
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+Batch = Mapping[str, jax.Array]
 
 
 def image_keys(seed: int, step: jax.Array, count: int, axis_name: str | None = None) -> jax.Array:
@@ -53,3 +61,17 @@ def random_dihedral(keys: jax.Array, *batches: jax.Array) -> tuple[jax.Array, ..
         return jnp.where(transposed, x.swapaxes(1, 2), x)
 
     return tuple(turn(batch) for batch in batches)
+
+
+def prepare(keys: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+    """Augmented float images of a batch.
+
+    Args:
+        keys: `[N]`, one per image.
+        batch: `{"input", "target"}`, uint8 `[N, S, S, 3]`.
+
+    Returns:
+        Input and target, float32 in [0, 1], turned alike.
+    """
+    inputs, targets = random_dihedral(keys, batch["input"], batch["target"])
+    return inputs.astype(jnp.float32) / 255, targets.astype(jnp.float32) / 255

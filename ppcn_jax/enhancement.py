@@ -1,44 +1,24 @@
 """An enhancer's training run put together from its configuration."""
 
-import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
-import optax
+import numpy as np
 
 from ppcn_jax import losses
 from ppcn_jax.errors import InputError
+from ppcn_jax.evaluate import Enhance, Pairs, score_image
+from ppcn_jax.experiment import Experiment, initial_params, make_schedule, shown
 from ppcn_jax.models import Discriminator, Vgg
 from ppcn_jax.networks import make_network
 from ppcn_jax.objective import Objective, make_objective
-from ppcn_jax.schedules import adam, step_decay
-from ppcn_jax.state import Params, TrainState, init_state
-from ppcn_jax.steps import Networks, TrainStep, make_train_step
+from ppcn_jax.pictures import strip
+from ppcn_jax.schedules import adam
+from ppcn_jax.state import Params, init_state
+from ppcn_jax.steps import Networks, make_train_step
 from ppcn_jax.vgg_weights import load_vgg
 from ppcn_jax.weights import load_model
-
-
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-    """What the training loop needs to know about what it trains.
-
-    Attributes:
-        module: the network that is evaluated, player "generator" of the state.
-        state: at step 0, on the host.
-        frozen: parameters that the step reads and nobody trains.
-        step: the pure train step.
-        learning_rate: the generator's, by step.
-    """
-
-    module: nn.Module
-    state: TrainState
-    frozen: Params
-    step: TrainStep
-    learning_rate: optax.Schedule
 
 
 def make_experiment(config) -> Experiment:
@@ -54,10 +34,10 @@ def make_experiment(config) -> Experiment:
         InputError: VGG weights or a teacher that are not there or do not fit.
     """
     objective = make_objective(config.objective.to_dict())
-    schedules = {"generator": _schedule(config, config.train.learning_rate)}
+    schedules = {"generator": make_schedule(config, config.train.learning_rate)}
     if objective.needs("logits"):
         rate = config.discriminator.learning_rate
-        schedules["discriminator"] = _schedule(config, rate)
+        schedules["discriminator"] = make_schedule(config, rate)
     optimizers = {
         name: adam(schedule, epsilon_corrected=config.train.epsilon_corrected)
         for name, schedule in schedules.items()
@@ -76,11 +56,16 @@ def make_experiment(config) -> Experiment:
     )
     params = _initial_params(networks, list(optimizers), config.train.seed, config.data.crop)
     state = jax.device_get(init_state(params, optimizers))
-    return Experiment(networks.generator, state, frozen, step, schedules["generator"])
-
-
-def _schedule(config, learning_rate: float) -> optax.Schedule:
-    return step_decay(learning_rate, boundaries=config.train.boundaries, factor=config.train.decay)
+    return Experiment(
+        networks.generator,
+        state,
+        frozen,
+        step,
+        schedules["generator"],
+        score=score_image,
+        metrics=("psnr", "ms_ssim"),
+        picture=comparison,
+    )
 
 
 def _networks(config, objective: Objective) -> tuple[Networks, dict[str, Params]]:
@@ -116,14 +101,26 @@ def check_teacher(name: str, preset: str, config) -> None:
 def _initial_params(
     networks: Networks, players: list[str], seed: int, crop: int
 ) -> dict[str, Params]:
-    samples: dict[str, tuple[nn.Module, int]] = {
-        "generator": (networks.generator, 3),
-        "discriminator": (networks.discriminator, 1),
-    }
-    keys = dict(zip(samples, jax.random.split(jax.random.key(seed), len(samples)), strict=True))
-    return {name: _init(keys[name], *samples[name], crop) for name in players}
+    generator_key, opponent_key = jax.random.split(jax.random.key(seed))
+    params = {"generator": initial_params(generator_key, networks.generator, crop)}
+    if "discriminator" in players:
+        opponent = networks.discriminator
+        params["discriminator"] = initial_params(opponent_key, opponent, crop, channels=1)
+    return params
 
 
-def _init(key: jax.Array, module: nn.Module, channels: int, crop: int) -> Params:
-    init: Callable[..., Any] = jax.jit(module.init)
-    return init(key, jnp.zeros((1, crop, crop, channels)))["params"]
+def comparison(enhance: Enhance, pairs: Pairs) -> np.ndarray:
+    """Strip of a few test images: input, enhanced, target.
+
+    Args:
+        enhance: the network: uint8 `[H, W, 3]` -> float32 `[H, W, 3]`.
+        pairs: the test split.
+
+    Returns:
+        uint8 `[height, width, 3]`.
+    """
+    rows, names = [], []
+    for name, image, target in shown(pairs):
+        rows.append([image, enhance(image), target])
+        names.append(name)
+    return strip(rows, ["input", "enhanced", "target"], names)

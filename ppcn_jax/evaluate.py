@@ -24,6 +24,7 @@ from ppcn_jax.weights import load_model
 
 Enhance = Callable[[np.ndarray], np.ndarray]
 Score = dict[str, Any]
+ScoreImage = Callable[[str, np.ndarray, np.ndarray], Score]
 
 
 class Pairs(Protocol):
@@ -87,30 +88,39 @@ def summarize(scores: Sequence[Score]) -> dict[str, Any]:
     """Means over images.
 
     Args:
-        scores: of `score_image`, at least one.
+        scores: of images, at least one, all with the same fields: a "name" and numbers, where
+            None is an infinite PSNR.
 
     Returns:
-        `{"images", "psnr", "ms_ssim", "infinite_psnr", "per_image"}`. Images of infinite PSNR
-        are counted in "infinite_psnr" and left out of the mean, which is None if none is left.
+        `{"images", ..., "infinite_psnr", "per_image"}` and the mean of every number under its
+        name: of `score_image`, "psnr" and "ms_ssim". Images of infinite PSNR are counted in
+        "infinite_psnr" and left out of the mean, which is None if none is left.
     """
-    finite = [score["psnr"] for score in scores if score["psnr"] is not None]
+    means: dict[str, float | None] = {}
+    for field in [field for field in scores[0] if field != "name"]:
+        finite = [score[field] for score in scores if score[field] is not None]
+        means[field] = float(np.mean(finite)) if finite else None
     return {
         "images": len(scores),
-        "psnr": float(np.mean(finite)) if finite else None,
-        "ms_ssim": float(np.mean([score["ms_ssim"] for score in scores])),
-        "infinite_psnr": len(scores) - len(finite),
+        **means,
+        "infinite_psnr": sum(None in score.values() for score in scores),
         "per_image": list(scores),
     }
 
 
 def evaluate(
-    enhance: Enhance, pairs: Pairs, *, track: Callable[[Iterable], Iterable] = iter
+    enhance: Enhance,
+    pairs: Pairs,
+    *,
+    score: ScoreImage = score_image,
+    track: Callable[[Iterable], Iterable] = iter,
 ) -> dict[str, Any]:
     """Score an enhancer on every pair.
 
     Args:
         enhance: uint8 `[H, W, 3]` -> float32 `[H, W, 3]`.
         pairs: held-out pairs.
+        score: `(name, output, target)` -> the scores of one image.
         track: wraps the loop over images, to show progress.
 
     Returns:
@@ -119,7 +129,7 @@ def evaluate(
     scores = []
     for index in track(range(len(pairs))):
         image, target = pairs[index]
-        scores.append(score_image(pairs.names[index], enhance(image), target))
+        scores.append(score(pairs.names[index], enhance(image), target))
     return summarize(scores)
 
 

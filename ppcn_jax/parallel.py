@@ -6,7 +6,7 @@ from typing import Any
 import flax.jax_utils
 import jax
 
-from ppcn_jax.steps import TrainStep
+from ppcn_jax.state import TrainStep
 
 AXIS = "devices"
 

@@ -55,6 +55,43 @@ def strip(
     return np.concatenate(parts)
 
 
+def most_detailed(image: np.ndarray, side: int) -> tuple[int, int]:
+    """The square of an image in which neighboring pixels differ most.
+
+    Args:
+        image: uint8 `[H, W, 3]`.
+        side: of the square, px, at least 2 and at most H and W.
+
+    Returns:
+        (top, left) of the square.
+    """
+    gray = image.astype(np.float64).mean(axis=2)
+    down, right = (np.abs(np.diff(gray, axis=axis)) for axis in (0, 1))
+    # Sums over all squares at once, from sums over everything above and on the left.
+    sums = np.pad(down[:, :-1] + right[:-1], ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    n = side - 1  # a square of this side has one less difference each way
+    squares = sums[n:, n:] - sums[:-n, n:] - sums[n:, :-n] + sums[:-n, :-n]
+    top, left = np.unravel_index(squares.argmax(), squares.shape)
+    return int(top), int(left)
+
+
+def closeup(image: np.ndarray, corner: tuple[int, int], side: int, factor: int) -> np.ndarray:
+    """A square of an image, every pixel of it as a larger square.
+
+    Args:
+        image: `[H, W, 3]`.
+        corner: (top, left) of the square.
+        side: of the square, px.
+        factor: side of what a pixel becomes, px.
+
+    Returns:
+        `[side * factor, side * factor, 3]` of the same type.
+    """
+    top, left = corner
+    square = image[top : top + side, left : left + side]
+    return square.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
 def save_png(path: str | os.PathLike, image: np.ndarray) -> None:
     """Write a picture as PNG, whole or not at all.
 

@@ -7,30 +7,42 @@ import pathlib
 from ppcn_jax.errors import InputError
 from ppcn_jax.files import write_json
 from ppcn_jax.models.layers import SMALLEST_SIDE
+from ppcn_jax.models.super_resolver import SCALES
 from ppcn_jax.objective import make_objective
 from ppcn_jax.weights import CONFIG
 
-# Networks that a configuration of configs/teacher.py's form trains.
-TRAINED = ("student", "teacher")
+# Networks that configurations train: of configs/teacher.py's form, and of configs/
+# super_resolution.py's, which is known by its model_settings.
+ENHANCERS = ("student", "teacher")
+SUPER_RESOLVERS = ("super_resolver",)
 # What may change when a run is continued, because it does not change the steps it makes.
-FREE_ON_RESUME = ("checkpoint", "evaluate", "log", "data.dir", "data.in_memory", "train.steps")
+FREE_ON_RESUME = (
+    "checkpoint",
+    "evaluate",
+    "log",
+    "data.dir",
+    "data.test_dir",
+    "data.in_memory",
+    "train.steps",
+)
 
 
 def check(config, *, devices: int) -> None:
     """Check a training configuration.
 
     Args:
-        config: of configs/teacher.py or configs/student.py.
+        config: of configs/teacher.py, configs/student.py or configs/super_resolution.py.
         devices: number of devices of all processes, which share the batch.
 
     Raises:
         InputError: lists everything that is wrong, each with what to change.
     """
+    super_resolution = "model_settings" in config
     problems = [
         *_positive(config),
         *_batch(config, devices),
-        *_choices(config),
-        *_objective(config),
+        *_choices(config, SUPER_RESOLVERS if super_resolution else ENHANCERS),
+        *(_super_resolver(config) if super_resolution else _enhancer(config)),
     ]
     if problems:
         raise InputError("\n".join(["the configuration does not fit together:", *problems]))
@@ -45,8 +57,9 @@ def _positive(config):
         "evaluate.every": config.evaluate.every,
         "log.every": config.log.every,
         "train.learning_rate": config.train.learning_rate,
-        "discriminator.learning_rate": config.discriminator.learning_rate,
     }
+    if "discriminator" in config:
+        counts["discriminator.learning_rate"] = config.discriminator.learning_rate
     for field, value in counts.items():
         if value <= 0:
             yield f"- {field} is {value}; it must be positive"
@@ -63,9 +76,9 @@ def _batch(config, devices: int):
         )
 
 
-def _choices(config):
-    if config.model not in TRAINED:
-        yield f"- model is {config.model!r}; there are {sorted(TRAINED)}"
+def _choices(config, models: tuple[str, ...]):
+    if config.model not in models:
+        yield f"- model is {config.model!r}; there are {sorted(models)}"
     if config.preset not in ("paper", "released"):
         yield f"- preset is {config.preset!r}; there are 'paper' and 'released'"
     boundaries = [0, *config.train.boundaries]
@@ -73,7 +86,28 @@ def _choices(config):
         yield f"- train.boundaries is {tuple(boundaries[1:])}; they must be positive and increase"
 
 
-def _objective(config):
+def _super_resolver(config):
+    scale = config.model_settings.scale
+    if scale not in SCALES:
+        yield f"- model_settings.scale is {scale}; there are {SCALES}"
+    elif config.data.crop % scale:
+        multiple = (config.data.crop // scale + 1) * scale
+        yield (
+            f"- data.crop is {config.data.crop}, not a multiple of the scale {scale}: use {multiple}"
+        )
+    if config.data.scale != scale:
+        yield f"- data.scale is {config.data.scale} and model_settings.scale {scale}: make them one"
+    try:
+        objective = make_objective(config.objective.to_dict())
+    except ValueError as error:
+        yield f"- {error}"
+        return
+    strangers = sorted(name for name, term in objective.terms.items() if term.role != "images")
+    if strangers:
+        yield f"- objective has {strangers}; only losses that compare images are computed here"
+
+
+def _enhancer(config):
     try:
         make_objective(config.objective.to_dict())
     except ValueError as error:

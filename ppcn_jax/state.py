@@ -1,5 +1,6 @@
 """The train state: a step counter and the players it trains, nothing frozen."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.struct
@@ -34,6 +35,10 @@ class TrainState:
 
     step: jax.Array
     players: dict[str, Player]
+
+
+# step(state, batch, frozen, *, axis_name=None) -> (state, metrics), pure; see `steps`.
+TrainStep = Callable[..., tuple[TrainState, dict[str, jax.Array]]]
 
 
 def init_state(

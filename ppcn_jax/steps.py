@@ -10,15 +10,12 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from ppcn_jax.augment import image_keys, random_dihedral
+from ppcn_jax.augment import image_keys, prepare
 from ppcn_jax.losses import real_logit
 from ppcn_jax.metrics import psnr_of_mse
 from ppcn_jax.models import grayscale
 from ppcn_jax.objective import Objective
-from ppcn_jax.state import TrainState, apply_gradients
-
-Batch = Mapping[str, jax.Array]
-TrainStep = Callable[..., tuple[TrainState, dict[str, jax.Array]]]
+from ppcn_jax.state import TrainState, TrainStep, apply_gradients
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,20 +102,6 @@ def make_train_step(
         return TrainState(state.step + 1, players), metrics
 
     return train_step
-
-
-def prepare(keys: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
-    """Augmented float images of a batch.
-
-    Args:
-        keys: `[N]`, one per image.
-        batch: `{"input", "target"}`, uint8 `[N, S, S, 3]`.
-
-    Returns:
-        Input and target, float32 in [0, 1], turned alike.
-    """
-    inputs, targets = random_dihedral(keys, batch["input"], batch["target"])
-    return inputs.astype(jnp.float32) / 255, targets.astype(jnp.float32) / 255
 
 
 def _reference(networks, objective, frozen, inputs, targets) -> dict[str, Any]:

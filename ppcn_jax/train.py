@@ -14,19 +14,19 @@ import numpy as np
 import rich.console
 from jax.experimental import multihost_utils
 
+from ppcn_jax import enhancement, super_resolution
 from ppcn_jax.checkpoints import Checkpoints
-from ppcn_jax.enhancement import Experiment, make_experiment
 from ppcn_jax.evaluate import Pairs, evaluate, make_enhance
+from ppcn_jax.experiment import Experiment
 from ppcn_jax.logs import Progress, Recorder
 from ppcn_jax.parallel import parallelize, replicate, to_host
-from ppcn_jax.pictures import save_png, strip
+from ppcn_jax.pictures import save_png
 from ppcn_jax.settings import check, claim_workdir
 from ppcn_jax.state import TrainState
 
 PACKAGES = ("ppcn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
 # Steps that may be in flight; on virtual CPU devices many more can dead-lock their collectives.
 IN_FLIGHT = 8
-PICTURES = 3
 
 Batches = Callable[[int], Generator[dict[str, np.ndarray]]]
 
@@ -35,7 +35,7 @@ def run(config, workdir: pathlib.Path, batches: Batches, pairs: Pairs) -> TrainS
     """Train what a configuration describes, from where `workdir` was left.
 
     Args:
-        config: of configs/teacher.py or configs/student.py.
+        config: of configs/teacher.py, configs/student.py or configs/super_resolution.py.
         workdir: gets config.json, versions.json, metrics.jsonl, tensorboard/, strips/ and
             checkpoints/.
         batches: first step -> endless generator of batches of this process, from that step on.
@@ -50,7 +50,8 @@ def run(config, workdir: pathlib.Path, batches: Batches, pairs: Pairs) -> TrainS
             weights that cannot be used.
     """
     check(config, devices=jax.device_count())
-    experiment = make_experiment(config)
+    family = super_resolution if config.model == "super_resolver" else enhancement
+    experiment = family.make_experiment(config)
     first = jax.process_index() == 0
     claim_workdir(workdir, config, _versions(), write=first)
     console = rich.console.Console(quiet=not first)
@@ -126,26 +127,17 @@ def _log(step: int, metrics, experiment: Experiment, tools) -> None:
 
 def _evaluate(state: TrainState, experiment: Experiment, tools) -> float | None:
     enhance = make_enhance(experiment.module, state.players["generator"].params)
-    result = evaluate(enhance, tools.pairs)
+    result = evaluate(enhance, tools.pairs, score=experiment.score)
     step = int(state.step)
     if tools.recorder:
-        values = {name: result[name] for name in ("psnr", "ms_ssim") if result[name] is not None}
+        values = {name: result[name] for name in experiment.metrics if result[name] is not None}
         tools.recorder.scalars(step, "test", values)
-        picture = _strip(enhance, tools.pairs)
+        picture = experiment.picture(enhance, tools.pairs)
         tools.recorder.picture(step, "test", picture)
         save_png(tools.workdir / "strips" / f"{step:07d}.png", picture)
         scores = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
         tools.progress.say(f"step {step}: test split  {scores}")
-    return result["psnr"]
-
-
-def _strip(enhance, pairs: Pairs) -> np.ndarray:
-    chosen = np.unique(np.linspace(0, len(pairs) - 1, PICTURES).round().astype(int))
-    rows = []
-    for index in chosen:
-        image, target = pairs[int(index)]
-        rows.append([image, enhance(image), target])
-    return strip(rows, ["input", "enhanced", "target"], [pairs.names[int(i)] for i in chosen])
+    return result[experiment.metrics[0]]
 
 
 def _greeting(config, start: int, images: int) -> str:

@@ -15,6 +15,7 @@ from ppcn_jax.models.layers import Conv, check_images, spatial_mean
 
 SLOPE = 0.05
 BLOCKS, RESIDUALS = 2, 2
+SCALES = (2, 3, 4)
 
 # Strides of the two convolutions that lead down to the low-resolution size.
 _STRIDES = {2: (2, 1), 3: (3, 1), 4: (2, 2)}
@@ -48,8 +49,8 @@ class SuperResolver(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         check_images(images)
-        if self.scale not in _STRIDES:
-            raise ValueError(f"scale must be one of {sorted(_STRIDES)}, not {self.scale}")
+        if self.scale not in SCALES:
+            raise ValueError(f"scale must be one of {SCALES}, not {self.scale}")
         conv = functools.partial(
             Conv, kernel=(3, 3), kernel_init=_KERNEL_INIT, bias_init=_BIAS_INIT, dtype=self.dtype
         )

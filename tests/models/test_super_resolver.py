@@ -164,5 +164,5 @@ def test_other_images_raise(images, error, message):
 
 @pytest.mark.parametrize("scale", [0, 1, 5])
 def test_other_scales_raise(scale):
-    with pytest.raises(ValueError, match=rf"one of \[2, 3, 4\], not {scale}"):
+    with pytest.raises(ValueError, match=rf"one of \(2, 3, 4\), not {scale}"):
         SuperResolver(scale).init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))
