@@ -5,9 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import student, teacher
 from ppcn_jax import losses
+from ppcn_jax.filters import filter_channels
+from ppcn_jax.metrics import ms_ssim, psnr_of_mse
 from ppcn_jax.models.discriminator import Discriminator, grayscale
+from ppcn_jax.models.enhancer import stretch_contrast
 from ppcn_jax.models.vgg import Vgg
+from ppcn_jax.objective import make_objective
 from tests.references import assert_gradients_close
 
 DISCRIMINATOR = Discriminator(outputs=2, first_norm=False)
@@ -18,13 +23,22 @@ def golden(goldens):
     return goldens("losses")
 
 
-def check_term(golden, name, term, *, swap="adv0", images=4):
+def check_term(golden, name, term, params=None, *, swap="adv0", images=4):
     """Value, and gradient with respect to the enhanced images, of a scalar term."""
-    value, gradient = jax.jit(jax.value_and_grad(term))(golden["enhanced"])
+    value, gradient = value_and_gradient(golden, term, params)
     np.testing.assert_allclose(value, golden[f"{name}/{swap}"], rtol=1e-4)
+    compare_gradients(golden, f"{name}/{swap}", gradient, images)
 
-    stride = 1 if swap == "adv0" else 2
-    key = f"grad/{name}/{swap}"
+
+def value_and_gradient(golden, term, params=None):
+    # Weights are an argument: as constants they would be compiled for seconds.
+    arguments = () if params is None else (params,)
+    return jax.jit(jax.value_and_grad(term))(golden["enhanced"], *arguments)
+
+
+def compare_gradients(golden, name, gradient, images=4):
+    stride = 2 if name.endswith("advmixed") else 1
+    key = f"grad/{name}"
     assert_gradients_close(gradient[0, ::stride, ::stride], golden[f"{key}/img0"])
     assert_gradients_close(gradient[:images, ::5, ::5], golden[f"{key}/sub5"][:images])
     norms = np.sqrt(np.square(gradient).sum(axis=(1, 2, 3)))
@@ -35,9 +49,11 @@ def test_ssim(golden):
     check_term(golden, "ssim_loss", lambda y: 25 * losses.ssim(y, golden["target"]).mean())
 
 
-def test_ssim_per_image_in_float64(golden):
+def test_ssim_per_image(golden):
     value = 1 - jax.jit(losses.ssim)(golden["enhanced"], golden["target"])
     np.testing.assert_allclose(value, golden["ssim_per_image_float64_numpy"], atol=2e-6)
+    np.testing.assert_allclose(value, golden["tf_ssim_per_image"], rtol=1e-4)
+    np.testing.assert_allclose(value.sum(), golden["ssim_sum"], rtol=1e-4)
 
 
 def test_color(golden):
@@ -52,19 +68,57 @@ def test_total_variation(golden):
     check_term(golden, "loss_tv", lambda y: losses.total_variation(y).mean())
 
 
+def test_blur_behind_the_color_loss(golden):
+    blur = jax.jit(lambda x: filter_channels(x, losses.released_blur(), same=True))
+    enhanced, target = blur(golden["enhanced"]), blur(golden["target"])
+    np.testing.assert_allclose(enhanced[0], golden["enhanced_blur_img0"], atol=2e-6)
+    np.testing.assert_allclose(enhanced[:, ::5, ::5], golden["enhanced_blur_sub5"], atol=2e-6)
+    np.testing.assert_allclose(target[:, ::5, ::5], golden["dslr_blur_sub5"], atol=2e-6)
+
+
+def test_directions_of_total_variation(golden):
+    # An image of two equal lines differs along them only.
+    enhanced = jnp.asarray(golden["enhanced"])
+    for axis, letter in ((1, "x"), (2, "y")):
+        lines = jnp.moveaxis(enhanced, axis, 1)
+        pairs = jnp.stack([lines, lines], axis=2).reshape(400, 2, 100, 3)
+        # 100 lines of 99 * 3 differences, each line's mean on its own.
+        total = losses.total_variation(pairs).sum() * 99 * 3
+        np.testing.assert_allclose(total, 2 * golden[f"{letter}_tv_l2loss"], rtol=1e-4)
+        assert golden[f"tv_{letter}_size"] == 100 * 99 * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "of_mse"), [("loss_mse", lambda mse: mse), ("loss_psnr", psnr_of_mse)]
+)
+def test_squared_error_of_the_batch(golden, name, of_mse):
+    check_term(golden, name, lambda y: of_mse(jnp.mean(jnp.square(y - golden["target"]))))
+
+
+def test_multi_scale_similarity_of_tensorflow(golden):
+    pair = (golden[f"ms_big_{name}_u8"].astype(np.float32) for name in "ab")
+    value = jax.jit(ms_ssim, static_argnames="data_range")(*pair, data_range=255)
+    np.testing.assert_allclose(value, golden["tf_msssim_big_per_image"], atol=1e-5)
+
+
+def test_contrast(golden):
+    stretched = stretch_contrast(golden["enhanced"][:1])[0]
+    np.testing.assert_allclose(stretched, golden["contrast_1p2_img0"], atol=2e-6)
+
+
 # The released code sums both over the batch.
-def texture(params, golden):
-    def term(enhanced):
+def texture(golden):
+    def term(enhanced, params):
         logits = DISCRIMINATOR.apply({"params": params}, grayscale(enhanced))
         return losses.texture(logits, form="saturating").sum()
 
     return term
 
 
-def negative_discrimination(params, golden):
+def negative_discrimination(golden):
     is_real = golden["adv_mixed"][:, 0] == 1
 
-    def term(enhanced):
+    def term(enhanced, params):
         shown = jnp.where(is_real[:, None, None, None], golden["target"], enhanced)
         logits = DISCRIMINATOR.apply({"params": params}, grayscale(shown))
         return -losses.discrimination(logits, is_real, clip=True).sum()
@@ -76,20 +130,75 @@ def negative_discrimination(params, golden):
     ("swap", "make_term"), [("adv0", texture), ("advmixed", negative_discrimination)]
 )
 def test_texture_through_discriminator(golden, golden_discriminator, swap, make_term):
-    check_term(golden, "loss_texture", make_term(golden_discriminator, golden), swap=swap)
+    check_term(golden, "loss_texture", make_term(golden), golden_discriminator, swap=swap)
+
+
+@pytest.mark.parametrize("swap", ["adv0", "advmixed"])
+def test_discriminator_of_swapped_images(golden, golden_discriminator, swap):
+    is_real = golden["adv_mixed"][:, 0] == (1 if swap == "advmixed" else 2)
+    shown = np.where(is_real[:, None, None, None], golden["target"], golden["enhanced"])
+    gray = grayscale(shown)
+    expected = golden[f"adversarial_image_sub5/{swap}"]
+    np.testing.assert_allclose(gray[:, ::5, ::5, 0], expected, atol=1e-6)
+    logits = jax.jit(DISCRIMINATOR.apply)({"params": golden_discriminator}, gray)
+    expected = golden[f"discrim_predictions/{swap}"]
+    np.testing.assert_allclose(jax.nn.softmax(logits), expected, atol=1e-5)
+
+
+def attention_maps(golden, net):
+    halves = (golden[f"{net}_at{k}_f16"].astype(np.float32) for k in (1, 2))
+    return [np.concatenate([half, 0.5 * half[::-1]]) for half in halves]
+
+
+def test_total(golden, golden_vgg, golden_discriminator):
+    """Eq. 13 of the `released` configuration, and its gradient, over four images."""
+    terms = student.get_config("released").objective
+    terms.texture.weight = 4.0  # Eq. 8's sum, over four images instead of fifty
+    objective = make_objective(terms.to_dict())
+
+    def evaluate(enhanced, params):
+        def predict(images):
+            features = Vgg(depth=19).apply({"params": params["vgg"]}, images)
+            return {"images": images, "features": features}
+
+        prediction = predict(enhanced) | {"taps": attention_maps(golden, "student")}
+        logits = DISCRIMINATOR.apply({"params": params["judge"]}, grayscale(enhanced))
+        target = predict(golden["target"]) | {"taps": attention_maps(golden, "teacher")}
+        return objective(prediction | {"logits": logits}, target)
+
+    params = {"vgg": golden_vgg, "judge": golden_discriminator}
+    gradient = jax.jit(jax.value_and_grad(evaluate, has_aux=True))
+    (total, values), slope = gradient(golden["enhanced"], params)
+    np.testing.assert_allclose(values["contextual"], golden["cx_loss_no_factor/adv0"], rtol=1e-4)
+    content = 4 * values["contextual"] + 25 * values["ssim"]
+    np.testing.assert_allclose(content, golden["loss_content/adv0"], rtol=1e-4)
+    np.testing.assert_allclose(total, golden["loss_generator/adv0"], rtol=1e-4)
+    # The last image: see `test_contextual_through_vgg`.
+    compare_gradients(golden, "loss_generator/adv0", slope, images=3)
+
+    # The teacher's differs by the guidance that it does not get.
+    guide = teacher.get_config("released").objective
+    guide.texture.weight, guide.attention.weight = 4.0, 75.0
+    assert guide == terms
+    unguided = total - 75 * values["attention"]
+    np.testing.assert_allclose(unguided, golden["teacher_script/loss_generator"], rtol=1e-4)
+
+    # A swapped batch changes one term.
+    for sign, make_term in ((-1, texture), (1, negative_discrimination)):
+        value, change = value_and_gradient(golden, make_term(golden), golden_discriminator)
+        total, slope = total + sign * value, slope + sign * change
+    np.testing.assert_allclose(total, golden["loss_generator/advmixed"], rtol=1e-4)
+    compare_gradients(golden, "loss_generator/advmixed", slope, images=3)
 
 
 def test_contextual_through_vgg(golden, golden_vgg):
-    extract = jax.jit(lambda images: Vgg(depth=19).apply({"params": golden_vgg}, images))
-    target = extract(golden["target"])
+    def term(enhanced, params):
+        features = (Vgg(depth=19).apply(params, x) for x in (enhanced, golden["target"]))
+        return 4 * losses.contextual(*features).mean()
+
     # The last image's golden gradient is on the other side of a tie in float32: it is 2 % of the
     # maximum away from float64 in one corner, where ours is 1e-5 of the maximum away.
-    check_term(
-        golden,
-        "cx_loss_x4",
-        lambda y: 4 * losses.contextual(extract(y), target).mean(),
-        images=3,
-    )
+    check_term(golden, "cx_loss_x4", term, {"params": golden_vgg}, images=3)
 
 
 @pytest.mark.parametrize("swap", ["adv0", "advmixed"])
