@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from configs import demo, evaluate, student, teacher
+from configs import demo, evaluate, student, super_resolution, teacher
 from ppcn_jax.errors import InputError
 from ppcn_jax.objective import make_objective
 from ppcn_jax.settings import check
@@ -19,11 +19,16 @@ TRAINING = {
     "student:l1_vgg": lambda: student.get_config("l1_vgg"),
     "demo:teacher": lambda: demo.get_config("teacher"),
     "demo:student": lambda: demo.get_config("student"),
+    "super_resolution": lambda: super_resolution.get_config(),
+    "super_resolution:released": lambda: super_resolution.get_config("released"),
+    "super_resolution:quick": lambda: super_resolution.get_config("quick"),
 }
 
 
 def complete(config):
     """Fill in what every user must name."""
+    if config.model == "super_resolver":
+        return config
     config.vgg.weights = config.vgg.weights or "vgg.npz"
     config.teacher = "workdir" if config.objective.attention.weight else ""
     return config
@@ -75,7 +80,7 @@ def test_the_objective_is_traced_only_where_it_has_weight():
     assert objective.needs("features") and objective.needs("logits")
 
 
-@pytest.mark.parametrize("module", [teacher, student, demo])
+@pytest.mark.parametrize("module", [teacher, student, demo, super_resolution])
 def test_an_unknown_variant_names_the_known_ones(module):
     with pytest.raises(ValueError, match=r"variants .*student|variants paper"):
         module.get_config("nonsense")
@@ -83,11 +88,33 @@ def test_an_unknown_variant_names_the_known_ones(module):
 
 def test_evaluation_reads_the_data_as_training_does():
     assert evaluate.get_config().data == teacher.get_config().data
+    assert evaluate.get_config().data.keys() == super_resolution.get_config().data.keys()
+
+
+def test_super_resolution_follows_the_paper_or_its_code():
+    paper, released = (super_resolution.get_config(name) for name in ("paper", "released"))
+    for config in (paper, released):
+        weights = {name: term.weight for name, term in config.objective.items() if term.weight}
+        assert weights == {"mae": 255, "ssim": 25}  # Eq. 6 of images in [0, 1]
+        assert (config.train.batch_size, config.data.crop, config.data.scale) == (16, 384, 4)
+        assert config.train.boundaries[0] == 50_000
+    assert (paper.train.learning_rate, paper.train.decay, paper.train.clip) == (5e-4, 0.2, False)
+    assert (released.train.learning_rate, released.train.decay) == (2e-4, 0.5)
+    assert released.train.clip and not released.train.epsilon_corrected
+
+
+def test_the_scale_of_data_and_network_is_one_number():
+    for field in ("data.scale", "model_settings.scale"):
+        config = super_resolution.get_config()
+        change(config, field, 2)
+        assert config.data.scale == config.model_settings.scale == 2
+        check(config, devices=1)
 
 
 def test_configurations_import_no_jax():
     code = (
-        "import sys; from configs import demo, evaluate, student, teacher; student.get_config(); "
+        "import sys; from configs import demo, evaluate, student, super_resolution, teacher; "
+        "student.get_config(); super_resolution.get_config(); "
         "print([name for name in ('jax', 'tensorflow', 'ppcn_jax', 'data') if name in sys.modules])"
     )
     printed = subprocess.run(
@@ -122,6 +149,41 @@ def test_fields_that_do_not_fit_are_named(field, value, message):
     change(config, field, value)
     with pytest.raises(InputError, match=f"(?m){message}"):
         check(config, devices=4)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("train.batch_size", 6, r"train.batch_size is 6, which 4 devices"),
+        ("train.learning_rate", 0.0, r"train.learning_rate is 0.0; it must be positive"),
+        ("data.scale", 5, r"model_settings.scale is 5; there are \(2, 3, 4\)"),
+        ("data.crop", 98, r"data.crop is 98, not a multiple of the scale 4: use 100"),
+        ("data.crop", 12, r"data.crop is 12; the networks need at least 16"),
+        ("model", "student", r"model is 'student'; there are \['super_resolver'\]"),
+        ("preset", "papers", r"preset is 'papers'"),
+    ],
+)
+def test_fields_of_super_resolution_that_do_not_fit_are_named(field, value, message):
+    config = super_resolution.get_config()
+    change(config, field, value)
+    with pytest.raises(InputError, match=f"(?m){message}"):
+        check(config, devices=4)
+
+
+def test_super_resolution_has_no_losses_of_features():
+    config = super_resolution.get_config()
+    config.objective.perceptual = {"weight": 1.0}
+    with pytest.raises(InputError, match=r"objective has \['perceptual'\]; only losses that"):
+        check(config, devices=1)
+    config.objective.perceptual = {"weight": 0.0}
+    check(config, devices=1)
+
+
+def test_two_scales_are_refused():
+    config = super_resolution.get_config()
+    config.model_settings = {"scale": 2}
+    with pytest.raises(InputError, match=r"data.scale is 4 and model_settings.scale 2"):
+        check(config, devices=1)
 
 
 def test_all_problems_are_told_at_once():

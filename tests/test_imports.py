@@ -22,8 +22,10 @@ INSIDE_FUNCTIONS = {
 FLOORS = (
     {"ppcn_jax.losses", "ppcn_jax.models"},
     {"ppcn_jax.objective"},
-    {"ppcn_jax.steps"},
+    {"ppcn_jax.steps", "ppcn_jax.supervised"},
     {"ppcn_jax.parallel"},
+    {"ppcn_jax.experiment"},
+    {"ppcn_jax.enhancement", "ppcn_jax.super_resolution"},
     {"ppcn_jax.train"},
 )
 

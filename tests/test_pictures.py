@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppcn_jax.pictures import GAP, LABEL_HEIGHT, save_png, strip, to_uint8
+from ppcn_jax.pictures import (
+    GAP,
+    LABEL_HEIGHT,
+    closeup,
+    most_detailed,
+    save_png,
+    strip,
+    to_uint8,
+)
 
 
 @pytest.mark.parametrize(
@@ -103,3 +111,26 @@ def test_png_keeps_every_pixel(tmp_path):
         assert (file.format, file.mode) == ("PNG", "RGB")
         np.testing.assert_array_equal(np.asarray(file), image)
     assert [path.name for path in (tmp_path / "strips").iterdir()] == ["0000003.png"]
+
+
+@pytest.mark.parametrize("side", [2, 5, 16])
+def test_the_most_detailed_square(side):
+    image = np.concatenate([noise(16, 9, 0) // 8, noise(16, 11, 1)], axis=1)
+    gray = image.astype(np.float64).mean(axis=2)
+
+    def detail(top, left):
+        square = gray[top : top + side, left : left + side]
+        down, right = np.diff(square, axis=0)[:, :-1], np.diff(square, axis=1)[:-1]
+        return np.abs(down).sum() + np.abs(right).sum()
+
+    places = itertools.product(range(16 - side + 1), range(20 - side + 1))
+    assert most_detailed(image, side) == max(places, key=lambda place: detail(*place))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_closeup_shows_every_pixel_as_a_square(dtype):
+    image = noise(9, 12, 0).astype(dtype)
+    shown = closeup(image, (2, 5), 4, 3)
+    assert shown.shape == (12, 12, 3) and shown.dtype == dtype
+    for row, column in itertools.product(range(12), range(12)):
+        np.testing.assert_array_equal(shown[row, column], image[2 + row // 3, 5 + column // 3])

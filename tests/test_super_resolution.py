@@ -1,0 +1,158 @@
+"""A super-resolver's run in the shared loop: its files, its scores, and resuming to the same bits."""
+
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import data
+from configs import super_resolution as configs
+from ppcn_jax import train
+from ppcn_jax.checkpoints import steps_in
+from ppcn_jax.luma_scores import score_luma
+from ppcn_jax.models import SuperResolver
+from ppcn_jax.pictures import GAP, LABEL_HEIGHT
+from ppcn_jax.super_resolution import CLOSEUP, comparison, make_experiment
+from tests.data.pictures import draw
+
+SIZE = (40, 52)  # of the photos
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A folder of five photos for training and two for testing."""
+    folder = tmp_path_factory.mktemp("photos")
+    for i in range(7):
+        Image.fromarray(draw(i, *SIZE)).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(photos):
+    """Six steps of a few seconds."""
+    config = configs.get_config()
+    config.data.dir = str(photos)
+    config.data.holdout = 2
+    config.data.crop = 24
+    config.data.in_memory = True
+    config.train.batch_size = 4
+    config.train.steps = 6
+    config.log.every = 2
+    config.evaluate.every = 3
+    config.checkpoint.every = 2
+    return config
+
+
+def run(config, workdir, interrupt_at=None):
+    source = data.make_source(**config.data, split="train")
+
+    def batches(step):
+        stream = data.batches(
+            source,
+            seed=config.train.seed,
+            batch_size=config.train.batch_size,
+            start_step=step,
+            local_devices=jax.local_device_count(),
+        )
+        for index, batch in enumerate(stream, start=step):
+            if index == interrupt_at:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield batch
+
+    return train.run(config, workdir, batches, data.make_source(**config.data, split="test"))
+
+
+def rows(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def finished(config, tmp_path_factory):
+    """Workdir and final state of an unbroken run."""
+    workdir = tmp_path_factory.mktemp("finished")
+    return workdir, run(config, workdir)
+
+
+def test_a_run_leaves_the_files_of_an_enhancers(finished):
+    workdir, state = finished
+    assert state.step == 6 and state.players.keys() == {"generator"}
+    splits = [(row["step"], row["split"]) for row in rows(workdir)]
+    assert splits == [(2, "train"), (3, "test"), (4, "train"), (6, "train"), (6, "test")]
+    saved = json.loads((workdir / "config.json").read_text())
+    assert saved["model_settings"] == {"scale": 4} and saved["data"]["scale"] == 4
+    assert [path.name for path in sorted((workdir / "strips").iterdir())] == [
+        "0000003.png",
+        "0000006.png",
+    ]
+
+
+def test_rows_tell_the_terms_and_the_scores_on_luma(finished):
+    train_row, test_row = rows(finished[0])[0], rows(finished[0])[-1]
+    assert train_row.keys() == {
+        "step",
+        "split",
+        "mae",
+        "ssim",
+        "total",
+        "psnr",
+        "learning_rate",
+    }
+    assert test_row.keys() == {"step", "split", "psnr_y", "ssim_y"}
+
+
+def test_the_scores_are_of_luma_without_a_border_of_the_scale(finished, config):
+    workdir, state = finished
+    pairs = data.make_source(**config.data, split="test")
+    params = {"params": state.players["generator"].params}
+    scores = []
+    for name, (image, target) in zip(pairs.names, pairs, strict=True):
+        output = SuperResolver().apply(params, image[None] / np.float32(255))[0]
+        scores.append(score_luma(name, np.asarray(output), target, border=4))
+    last = rows(workdir)[-1]
+    for metric in ("psnr_y", "ssim_y"):
+        expected = np.mean([score[metric] for score in scores])
+        assert last[metric] == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_best_checkpoint_is_kept(finished):
+    scores = {row["step"]: row["psnr_y"] for row in rows(finished[0]) if row["split"] == "test"}
+    best = max(scores, key=scores.__getitem__)
+    assert steps_in(finished[0]) == sorted({4, 6, best})
+
+
+def test_stopping_and_resuming_gives_the_bits_of_an_unbroken_run(finished, config, tmp_path):
+    workdir, unbroken = finished
+    assert run(config, tmp_path, interrupt_at=2).step == 3
+    resumed = run(config, tmp_path)
+    assert resumed.step == 6
+    for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(unbroken), strict=True):
+        np.testing.assert_array_equal(a, b)
+    after = [row for row in rows(tmp_path) if row["step"] > 3]
+    assert after == [row for row in rows(workdir) if row["step"] > 3]
+
+
+def test_the_picture_shows_bicubic_ours_target_and_their_closeups(config):
+    pairs = data.make_source(**config.data, split="test")
+    shown = comparison(lambda image: np.zeros(image.shape, np.float32), pairs)
+    side = SIZE[0] // CLOSEUP
+    height = 2 * LABEL_HEIGHT + SIZE[0] + GAP + side * CLOSEUP + GAP
+    assert shown.shape == (2 * height - LABEL_HEIGHT, 3 * (SIZE[1] + GAP) + GAP, 3)
+    top = 2 * LABEL_HEIGHT
+    bicubic, target = pairs[0]
+    for column, image in enumerate((bicubic, np.zeros_like(target), target)):
+        left = GAP + column * (SIZE[1] + GAP)
+        there = shown[top : top + SIZE[0], left : left + SIZE[1]]
+        np.testing.assert_array_equal(there, image)
+
+
+def test_one_number_sets_the_scale():
+    config = configs.get_config()
+    config.data.crop = 16
+    config.data.scale = 2
+    experiment = make_experiment(config)
+    assert experiment.module == SuperResolver(2)
+    assert experiment.score.keywords == {"border": 2}
