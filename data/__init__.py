@@ -15,8 +15,9 @@ nothing is dropped, and starting at any step costs nothing. The random crop at p
 it over its local devices in order, so the global batch does not depend on how many processes or
 devices share the work.
 
-The host crops and does no other augmentation: flips, rotations and the turn to float belong on
-the device. A test split is read one whole image at a time and not batched::
+Where inputs are made from targets (super-resolution), each crop is degraded by itself; a crop is
+not cut from a degraded photo. The host does no augmentation beyond that: flips, rotations and the
+turn to float belong on the device. A test split is read one whole image at a time and not batched::
 
     for name, (photo, target) in ((source.names[i], source[i]) for i in range(len(source))): ...
 
