@@ -1,10 +1,23 @@
 """The command `ppcn-jax`."""
 
 import argparse
+import os
+import pathlib
 import sys
+import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ppcn_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from ppcn_jax.networks import Model
+
+FORMATS = ("jpeg", "png", "webp", "tiff")
+_USES = {
+    "enhance": ("enhanced", "give photos from a phone the look of a good camera's"),
+    "upscale": ("enlarged", "enlarge photos four times a side"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -18,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.run(options)
     except (InputError, OSError) as error:
         sys.exit(f"ppcn-jax {options.subcommand}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -33,7 +48,45 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("source", metavar="SOURCE", help="checkpoint prefix, workdir or file")
     convert.add_argument("destination", metavar="DESTINATION", help="file to write, *.safetensors")
     convert.set_defaults(run=_convert)
+    for use, (_, summary) in _USES.items():
+        _add_photo_arguments(subcommands.add_parser(use, help=summary, description=_ABOUT), use)
     return parser
+
+
+_ABOUT = (
+    "Each photo is written as it came: same name, format and quality, EXIF, color profile and "
+    "alpha, turned upright. Photos in a folder keep their place below it. One that fails is "
+    "named at the end, with exit status 1; the others are written."
+)
+
+
+def _add_photo_arguments(parser: argparse.ArgumentParser, use: str) -> None:
+    names = "student, teacher or FILE" if use == "enhance" else "FILE"
+    parser.add_argument(
+        "paths", metavar="PATH", nargs="+", help="photo, folder (with all below it) or pattern"
+    )
+    parser.add_argument("--output", metavar="DIR", required=True, help="folder for the results")
+    parser.add_argument(
+        "--model", metavar="MODEL", help=f"{names}: what ppcn-jax convert writes or reads"
+    )
+    parser.add_argument("--format", choices=FORMATS, help="instead of that of each photo")
+    parser.add_argument(
+        "--quality", type=_quality, metavar="N", help="1 to 100, of JPEG, WebP and HEIC"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
+    parser.add_argument(
+        "--compare",
+        action="store_true",
+        help="also write NAME.compare.png with before and after side by side",
+    )
+    parser.set_defaults(run=_photos, refuse=parser.error)
+
+
+def _quality(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{value} is not between 1 and 100")
+    return value
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -42,3 +95,57 @@ def _convert(options: argparse.Namespace) -> None:
 
     model = convert(options.source, options.destination)
     print(f"wrote {options.destination}: {model.name}, {model.parameters:,} parameters")
+
+
+def _photos(options: argparse.Namespace) -> None:
+    if options.quality and options.format in ("png", "tiff"):
+        options.refuse(f"{options.format} has no --quality")
+    start = time.monotonic()
+    from ppcn_jax.photo_paths import plan_jobs
+
+    jobs = plan_jobs(options.paths, options.output, options.format)
+    model = _load(options.model, options.subcommand)
+    from ppcn_jax.photo_jobs import make_treatment, run_jobs
+
+    treatment = make_treatment(options.subcommand, model)
+    _make_folder(options.output)
+    failures = run_jobs(
+        jobs,
+        treatment,
+        format=options.format,
+        quality=options.quality,
+        overwrite=options.overwrite,
+        compare=options.compare,
+    )
+    for failure in failures:
+        print(f"ppcn-jax {options.subcommand}: {failure}", file=sys.stderr)
+    done, word = len(jobs) - len(failures), _USES[options.subcommand][0]
+    failed = f", {len(failures)} failed" if failures else ""
+    photos = "1 photo" if done == 1 else f"{done:,} photos"
+    print(f"{word} {photos} in {time.monotonic() - start:.0f} s{failed}")
+    if failures:
+        sys.exit(1)
+
+
+def _load(name: str | None, use: str) -> "Model":
+    if name is None or (use == "enhance" and name in ("student", "teacher")):
+        missing = "no --model is named" if name is None else f"{name} is not in this package yet"
+        raise InputError(
+            f"{missing}. Trained weights do not ship with it so far: make a file by ppcn-jax "
+            "convert CHECKPOINT FILE.safetensors from a released checkpoint (Zheng222/PPCN on "
+            "GitHub), or train a network as README.md tells, and name the file or the workdir "
+            "with --model"
+        )
+    from ppcn_jax.weights import load_model
+
+    return load_model(name)
+
+
+def _make_folder(output: str) -> None:
+    folder = pathlib.Path(output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--output {folder} cannot be made: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"--output {folder}: no permission to write there")

@@ -1,0 +1,338 @@
+"""The command `ppcn-jax` on real files, with a small random network."""
+
+import io
+import re
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from ppcn_jax import command, photo_jobs
+from ppcn_jax.inference import enhance_levels, upscale_levels
+from ppcn_jax.native import write_native
+from ppcn_jax.networks import Model, make_network
+from ppcn_jax.photo_encoding import encode_photo
+from ppcn_jax.photo_files import Photo, read_photo
+from ppcn_jax.resize import enlarge
+
+H, W = 18, 24
+PIXELS = np.random.default_rng(1).integers(0, 256, (H, W, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def models(random_params, tmp_path_factory):
+    """Models by name, written as NAME.safetensors."""
+    folder = tmp_path_factory.mktemp("weights")
+    made = {}
+    for name in ("student", "super_resolver"):
+        module = make_network(name)
+        params = random_params(module, jnp.zeros((1, 16, 16, 3)))
+        path = folder / f"{name}.safetensors"
+        made[name] = Model(name, "paper", module, params, str(path))
+        write_native(path, made[name])
+    return made
+
+
+@pytest.fixture
+def run(models, tmp_path, monkeypatch, capsys):
+    """Runs the command in an empty folder; returns exit status, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_command(*arguments, use="enhance", model="default"):
+        if model == "default":
+            model = models["student" if use == "enhance" else "super_resolver"].source
+        words = [use, *map(str, arguments), *(["--model", model] if model else [])]
+        status = 0
+        try:
+            command.main(words)
+        except SystemExit as end:
+            status = end.code
+            if isinstance(status, str):
+                status = 1
+                print(end.code, file=command.sys.stderr)
+        written = capsys.readouterr()
+        return status, written.out, written.err
+
+    return run_command
+
+
+def write_photo(path, pixels=PIXELS, form="png", **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, form, **options)
+
+
+def pixels_of(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def names_in(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+
+
+def test_enhance_a_folder(run, tmp_path, models):
+    write_photo(tmp_path / "in" / "a.png")
+    write_photo(tmp_path / "in" / "sub dir" / "ü.jpg", form="jpeg")
+    status, out, err = run("in", "--output", "out")
+    assert (status, err) == (0, "") and out.startswith("enhanced 2 photos in ")
+    assert names_in(tmp_path / "out") == ["a.png", "sub dir/ü.jpg"]
+    expected = enhance_levels(PIXELS, models["student"])
+    np.testing.assert_array_equal(pixels_of(tmp_path / "out" / "a.png"), expected)
+
+
+def test_a_pattern_and_a_file_with_dots(run, tmp_path):
+    write_photo(tmp_path / "in" / "a.png")
+    write_photo(tmp_path / "b.png")
+    status, out, _ = run("i*/*.png", "in/../b.png", "--output", "new/out")
+    assert status == 0 and "enhanced 2 photos" in out
+    assert names_in(tmp_path / "new" / "out") == ["a.png", "b.png"]
+
+
+def test_upscale_and_compare(run, tmp_path, models):
+    rgba = np.dstack([PIXELS, np.tile(np.arange(W, dtype=np.uint8) * 9, (H, 1))])
+    write_photo(tmp_path / "a.png", rgba)
+    status, out, _ = run("a.png", "--output", "out", "--compare", use="upscale")
+    assert status == 0 and out.startswith("enlarged 1 photo in ")
+    large = pixels_of(tmp_path / "out" / "a.png")
+    expected = upscale_levels(PIXELS, models["super_resolver"])
+    np.testing.assert_array_equal(large[..., :3], expected)
+    np.testing.assert_array_equal(large[..., 3:], enlarge(rgba[..., 3:], 4))
+    shown = pixels_of(tmp_path / "out" / "a.png.compare.png")
+    np.testing.assert_array_equal(shown[18 : 18 + 4 * H, 4 : 4 + 4 * W], enlarge(PIXELS, 4))
+    np.testing.assert_array_equal(shown[18 : 18 + 4 * H, 8 + 4 * W : 8 + 8 * W], expected)
+
+
+def test_compare_shows_before_and_after(run, tmp_path):
+    write_photo(tmp_path / "a.png")
+    assert run("a.png", "--output", "out", "--compare")[0] == 0
+    shown = pixels_of(tmp_path / "out" / "a.png.compare.png")
+    np.testing.assert_array_equal(shown[18 : 18 + H, 4 : 4 + W], PIXELS)
+    after = pixels_of(tmp_path / "out" / "a.png")
+    np.testing.assert_array_equal(shown[18 : 18 + H, 8 + W : 8 + 2 * W], after)
+
+
+def test_the_enhanced_photo_stands_upright(run, tmp_path, models):
+    fields = Image.Exif()
+    fields[0x0112], fields[0x010F] = 6, "Camera"
+    write_photo(tmp_path / "a.jpg", form="jpeg", exif=fields.tobytes(), quality=100)
+    assert run("a.jpg", "--output", "out", "--format", "png")[0] == 0
+    with Image.open(tmp_path / "a.jpg") as image:
+        upright = np.rot90(np.asarray(image), -1)
+    with Image.open(tmp_path / "out" / "a.png") as image:
+        assert (image.getexif()[0x0112], image.getexif()[0x010F]) == (1, "Camera")
+        np.testing.assert_array_equal(image, enhance_levels(upright.copy(), models["student"]))
+
+
+def test_gray_stays_gray_and_neutral_stays_neutral(run, tmp_path, models):
+    write_photo(tmp_path / "gray.png", PIXELS[..., 0])
+    neutral = np.repeat(PIXELS[..., :1], 3, axis=2)
+    write_photo(tmp_path / "neutral.png", neutral)
+    assert run("gray.png", "neutral.png", "--output", "out")[0] == 0
+    gray, colors = (pixels_of(tmp_path / "out" / f"{n}.png") for n in ("gray", "neutral"))
+    assert gray.shape == (H, W) and colors.shape == (H, W, 3)
+    np.testing.assert_array_equal(colors, np.repeat(gray[..., None], 3, axis=2))
+    enhanced = Image.fromarray(enhance_levels(neutral, models["student"]))
+    assert np.abs(gray - np.asarray(enhanced.convert("L")).astype(int)).max() <= 1
+
+
+def test_sixteen_bits_go_through(run, tmp_path, models):
+    wide = np.random.default_rng(2).integers(0, 65536, (H, W, 3)).astype(np.uint16)
+    alpha = wide[..., 0].copy()
+    (tmp_path / "a.png").write_bytes(encode_photo(Photo(wide, alpha, False, "png"), "png"))
+    assert run("a.png", "--output", "out")[0] == 0
+    photo = read_photo(tmp_path / "out" / "a.png")
+    np.testing.assert_array_equal(photo.levels, enhance_levels(wide, models["student"]))
+    np.testing.assert_array_equal(photo.alpha, alpha)
+    assert run("a.png", "--output", "out4", use="upscale")[0] == 0
+    photo = read_photo(tmp_path / "out4" / "a.png")
+    assert photo.alpha.shape == (4 * H, 4 * W) and photo.alpha.dtype == np.uint16
+    assert abs(photo.alpha.mean() - alpha.mean()) < 500
+
+
+@pytest.mark.parametrize("form", command.FORMATS)
+def test_every_format_out(run, tmp_path, form):
+    write_photo(tmp_path / "a.png")
+    quality = ["--quality", "70"] if form in ("jpeg", "webp") else []
+    assert run("a.png", "--output", "out", "--format", form, *quality)[0] == 0
+    (result,) = (tmp_path / "out").iterdir()
+    with Image.open(result) as image:
+        assert image.format == form.upper() and image.size == (W, H)
+    assert result.suffix == {"jpeg": ".jpg", "tiff": ".tif"}.get(form, f".{form}")
+
+
+def test_quality_is_heeded(run, tmp_path):
+    write_photo(tmp_path / "a.jpg", form="jpeg", quality=90)
+    assert run("a.jpg", "--output", "same")[0] == 0
+    assert run("a.jpg", "--output", "low", "--quality", "20")[0] == 0
+    with Image.open(tmp_path / "same" / "a.jpg") as same, Image.open(tmp_path / "a.jpg") as first:
+        assert same.quantization == first.quantization
+    assert (tmp_path / "low" / "a.jpg").stat().st_size < (tmp_path / "a.jpg").stat().st_size
+
+
+def test_nothing_is_overwritten_unasked(run, tmp_path):
+    write_photo(tmp_path / "in" / "a.png")
+    write_photo(tmp_path / "in" / "b.png")
+    write_photo(tmp_path / "out" / "a.png", PIXELS[::-1].copy())
+    before = (tmp_path / "out" / "a.png").read_bytes()
+    status, out, err = run("in", "--output", "out")
+    assert status == 1 and "enhanced 1 photo in" in out and "1 failed" in out
+    assert err == (
+        "ppcn-jax enhance: in/a.png is left out: out/a.png exists (--overwrite replaces it)\n"
+    )
+    assert (tmp_path / "out" / "a.png").read_bytes() == before
+    assert (tmp_path / "out" / "b.png").exists()
+    assert run("in", "--output", "out", "--overwrite")[0] == 0
+    assert (tmp_path / "out" / "a.png").read_bytes() != before
+
+
+def test_an_existing_comparison_is_not_overwritten_either(run, tmp_path):
+    write_photo(tmp_path / "a.png")
+    write_photo(tmp_path / "out" / "a.png.compare.png")
+    status, _, err = run("a.png", "--output", "out", "--compare")
+    assert status == 1 and "a.png.compare.png exists" in err
+    assert names_in(tmp_path / "out") == ["a.png.compare.png"]
+
+
+def hostile(folder):
+    """Bad files by name, and what is said of each."""
+    photo = io.BytesIO()
+    Image.fromarray(PIXELS).save(photo, "jpeg", quality=95)
+    (folder / "empty.jpg").touch()
+    (folder / "short.jpg").write_bytes(photo.getvalue()[:-100])
+    (folder / "text.png").write_text("no picture")
+    (folder / "notes.txt").write_text("no picture")
+    write_photo(folder / "dot.png", PIXELS[:1, :1])
+    frames = [Image.new("RGB", (W, H), color) for color in ("red", "blue")]
+    frames[0].save(folder / "moving.webp", save_all=True, append_images=frames[1:])
+    (folder / "folder.png").mkdir()
+    return {
+        "empty.jpg": "empty.jpg is empty",
+        "short.jpg": "short.jpg does not decode as a picture: image file is truncated",
+        "text.png": "text.png is not a readable JPEG, PNG, WebP, TIFF or HEIC file",
+        "notes.txt": "notes.txt is not a readable JPEG, PNG, WebP, TIFF or HEIC file",
+        "dot.png": "dot.png has 1 x 1 px; the networks need at least 16 px a side",
+        "moving.webp": "moving.webp holds 2 pictures (an animation or pages), not one",
+    }
+
+
+def test_bad_files_do_not_stop_the_others(run, tmp_path):
+    reasons = hostile(tmp_path)
+    write_photo(tmp_path / "good.png")
+    status, out, err = run(*reasons, "good.png", "--output", "out")
+    assert status == 1 and f"enhanced 1 photo in 0 s, {len(reasons)} failed" in out
+    lines = err.splitlines()
+    assert len(lines) == len(reasons) and "Traceback" not in err
+    for line, reason in zip(lines, reasons.values(), strict=True):
+        assert line.startswith(f"ppcn-jax enhance: {reason}")
+    assert names_in(tmp_path / "out") == ["good.png"]
+
+
+def test_a_cmyk_photo_and_a_very_long_one(run, tmp_path):
+    Image.new("CMYK", (W, H), (0, 200, 200, 10)).save(tmp_path / "cmyk.jpg")
+    write_photo(tmp_path / "long.png", np.resize(PIXELS, (16, 20_000, 3)))
+    status, _, err = run("cmyk.jpg", "long.png", "--output", "out")
+    assert (status, err) == (0, "")
+    with Image.open(tmp_path / "out" / "cmyk.jpg") as image:
+        assert image.mode == "RGB"
+    with Image.open(tmp_path / "out" / "long.png") as image:
+        assert image.size == (20_000, 16)
+
+
+def test_output_that_cannot_be_made(run, tmp_path, monkeypatch):
+    write_photo(tmp_path / "a.png")
+    (tmp_path / "file").touch()
+    status, _, err = run("a.png", "--output", "file/out")
+    assert status == 1 and "--output file/out cannot be made: Not a directory" in err
+    monkeypatch.setattr("os.access", lambda *_: False)
+    status, _, err = run("a.png", "--output", "out")
+    assert status == 1 and "--output out: no permission to write there" in err
+
+
+def test_a_result_that_cannot_be_written(run, tmp_path, monkeypatch):
+    write_photo(tmp_path / "in" / "sub" / "a.png")
+    write_photo(tmp_path / "in" / "b.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sub").touch()
+    status, out, err = run("in", "--output", "out")
+    assert status == 1 and "in/sub/a.png: out/sub/a.png cannot be written: " in err
+    assert "enhanced 1 photo" in out
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(photo_jobs, "write_bytes", refuse)
+    status, _, err = run("in/b.png", "--output", "new")
+    assert status == 1 and "new/b.png cannot be written: Permission denied" in err
+
+
+def test_too_little_memory_is_one_photos_failure(run, tmp_path, monkeypatch):
+    write_photo(tmp_path / "a.png")
+
+    def exhaust(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(photo_jobs, "treat", exhaust)
+    status, _, err = run("a.png", "--output", "out")
+    assert status == 1 and "a.png cannot be processed: not enough memory" in err
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (None, "no --model is named.*ppcn-jax convert"),
+        ("student", "student is not in this package yet.*ppcn-jax convert"),
+        ("absent.safetensors", "absent.safetensors cannot be read"),
+        ("super_resolver", "holds a super_resolver; to enhance, name one of student"),
+    ],
+)
+def test_the_model_is_checked_before_any_photo(run, tmp_path, models, model, message):
+    write_photo(tmp_path / "a.png")
+    model = models[model].source if model == "super_resolver" else model
+    status, _, err = run("a.png", "--output", "out", model=model)
+    assert status == 1 and re.search(message, err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_enhancer_does_not_upscale(run, tmp_path, models):
+    write_photo(tmp_path / "a.png")
+    source = models["student"].source
+    status, _, err = run("a.png", "--output", "out", use="upscale", model=source)
+    assert status == 1 and "holds a student; to enlarge, name one of super_resolver" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["a.png"],
+        ["--output", "out"],
+        ["a.png", "--output", "out", "--quality", "0"],
+        ["a.png", "--output", "out", "--quality", "high"],
+        ["a.png", "--output", "out", "--format", "gif"],
+        ["a.png", "--output", "out", "--format", "png", "--quality", "90"],
+    ],
+)
+def test_usage_errors(run, arguments):
+    status, _, err = run(*arguments, model=None)
+    assert status == 2 and "usage: ppcn-jax enhance" in err
+
+
+def test_interrupted(run, tmp_path, monkeypatch):
+    write_photo(tmp_path / "a.png")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(photo_jobs, "treat", interrupt)
+    assert run("a.png", "--output", "out")[0] == 130
+    assert names_in(tmp_path / "out") == []
+
+
+def test_photos_of_one_size_compile_once(run, tmp_path):
+    from ppcn_jax.inference import apply_network
+
+    for name in "abc":
+        write_photo(tmp_path / "in" / f"{name}.png", np.resize(PIXELS, (23, 29, 3)))
+    before = apply_network._cache_size()
+    assert run("in", "--output", "out")[0] == 0
+    assert apply_network._cache_size() - before <= 1
