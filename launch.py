@@ -16,7 +16,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 import data
-from ppcn_jax import evaluate, table3, train
+from ppcn_jax import evaluate, table1, table3, train
 from ppcn_jax.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -65,9 +65,15 @@ def on_test_split(run: Callable, config, workdir: pathlib.Path) -> None:
     run(config, workdir, data.make_source(**config.data, split="test"))
 
 
+def run_table1(config, workdir: pathlib.Path) -> None:
+    """Open the test sets and compare super-resolvers on them."""
+    table1.run(config, workdir, data.open_test_sets(config.data.dir))
+
+
 TASKS = {
     "train": run_training,
     "evaluate": functools.partial(on_test_split, evaluate.run),
+    "table1": run_table1,
     "table3": functools.partial(on_test_split, table3.run),
 }
 

@@ -30,5 +30,6 @@ from data.in_memory import InMemory
 from data.loaders import batches
 from data.protocols import Source
 from data.sources import make_source
+from data.test_sets import open_test_sets
 
-__all__ = ["DataError", "InMemory", "Source", "batches", "make_source"]
+__all__ = ["DataError", "InMemory", "Source", "batches", "make_source", "open_test_sets"]

@@ -4,18 +4,14 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import flax.linen as nn
-import jax
-import jax.numpy as jnp
 import rich.console
 import rich.progress
 
 from ppcn_jax.errors import InputError
 from ppcn_jax.evaluate import Enhance, Pairs, evaluate, make_enhance, unchanged
-from ppcn_jax.networks import ENHANCERS, Model, make_network
+from ppcn_jax.networks import ENHANCERS, Model
 from ppcn_jax.pirm import enhancement_scores
 from ppcn_jax.published import printed_in_table3
-from ppcn_jax.state import Params
 from ppcn_jax.tables import (
     Column,
     Row,
@@ -25,7 +21,7 @@ from ppcn_jax.tables import (
     number,
     write_table,
 )
-from ppcn_jax.timing import device_name, milliseconds
+from ppcn_jax.timing import device_name, time_models
 
 
 def run(config, workdir: pathlib.Path, pairs: Pairs) -> list[dict[str, Any]]:
@@ -65,32 +61,6 @@ def run(config, workdir: pathlib.Path, pairs: Pairs) -> list[dict[str, Any]]:
     written = f"wrote {', '.join(map(str, files))}"
     console.print(written, soft_wrap=True, markup=False, highlight=False)
     return rows
-
-
-def time_models(
-    models: dict[str, Model], *, runs: int, console: rich.console.Console
-) -> dict[str, float]:
-    """Milliseconds for a 1280x720 image, each network measured once whatever its weights.
-
-    Args:
-        models: by name.
-        runs: measured for each.
-        console: shows what is being measured.
-
-    Returns:
-        By the names of `models`, and under "SRCNN" that of SRCNN, which the scores need.
-    """
-    # An untrained SRCNN is as fast as a trained one.
-    srcnn = make_network("srcnn")
-    params = jax.jit(srcnn.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
-    networks: dict[nn.Module, Params] = {srcnn: params}
-    networks |= {model.module: model.params for model in models.values()}
-    measured = {}
-    for module in rich.progress.track(networks, description="timing 1280x720", console=console):
-        measured[module] = milliseconds(module, networks[module], runs=runs)
-    return {name: measured[model.module] for name, model in models.items()} | {
-        "SRCNN": measured[srcnn]
-    }
 
 
 def make_rows(

@@ -101,9 +101,9 @@ def console_table(columns: Sequence[Column], rows: Sequence[Row]) -> rich.table.
     Returns:
         The table.
     """
-    grid = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
+    grid = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for index, column in enumerate(columns):
-        grid.add_column(column.title, justify="right" if index else "left")
+        grid.add_column(column.title, justify="right" if index else "left", no_wrap=True)
     for row in rows:
         grid.add_row(*(column.cell(row) for column in columns))
     return grid

@@ -1,4 +1,4 @@
-"""How long a network takes for one image on this machine."""
+"""How long networks take for one image on this machine."""
 
 import os
 import pathlib
@@ -9,8 +9,11 @@ import time
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import rich.console
+import rich.progress
 
 from ppcn_jax.inference import apply_network
+from ppcn_jax.networks import Model, make_network
 from ppcn_jax.state import Params
 
 HEIGHT, WIDTH = 720, 1280  # of the paper's tables and of the challenge
@@ -40,6 +43,32 @@ def milliseconds(
         apply_network(module, params, image).block_until_ready()
         times.append(time.perf_counter() - start)
     return 1000 * statistics.median(times[WARM_UP:])
+
+
+def time_models(
+    models: dict[str, Model], *, runs: int, console: rich.console.Console
+) -> dict[str, float]:
+    """Milliseconds for a 1280x720 image, each network measured once whatever its weights.
+
+    Args:
+        models: by name.
+        runs: measured for each.
+        console: shows what is being measured.
+
+    Returns:
+        By the names of `models`, and under "SRCNN" that of SRCNN, which the scores need.
+    """
+    # An untrained SRCNN is as fast as a trained one.
+    srcnn = make_network("srcnn")
+    params = jax.jit(srcnn.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
+    networks: dict[nn.Module, Params] = {srcnn: params}
+    networks |= {model.module: model.params for model in models.values()}
+    measured = {}
+    for module in rich.progress.track(networks, description="timing 1280x720", console=console):
+        measured[module] = milliseconds(module, networks[module], runs=runs)
+    return {name: measured[model.module] for name, model in models.items()} | {
+        "SRCNN": measured[srcnn]
+    }
 
 
 def device_name() -> str:

@@ -57,7 +57,7 @@ def _read_workdir(path: pathlib.Path) -> Model:
     step = int(path.name) if one_checkpoint else steps[-1]
     config = json.loads((workdir / CONFIG).read_text())
     try:
-        module = make_network(config.get("model"))
+        module = make_network(config.get("model"), config.get("model_settings"))
     except InputError as error:
         raise InputError(f"{workdir / CONFIG}: {error}") from error
     params = restore_params(workdir, step, "generator", abstract_params(module))

@@ -1,0 +1,23 @@
+"""The paper's Table 1: super-resolvers compared on test sets, as JSON, CSV, Markdown and a picture.
+
+    python launch.py --config=configs/table1.py --workdir=W --config.data.dir=Set5,Set14 \
+        --config.models=checkpoints/generator_all.ckpt,runs/mine
+
+Bicubic enlargement is always a row. A model is a weights file, a training workdir or a released
+checkpoint. Minutes, most of them for timing the slowest network.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """What to compare, on what."""
+    config = ml_collections.ConfigDict()
+    config.task = "table1"
+    config.models = ""  # separated by commas
+    config.kernel = "pillow"  # bicubic filter and protocol: pillow (the authors') or matlab
+    config.timing = ml_collections.ConfigDict()
+    config.timing.runs = 10  # images of 1280x720 for each network, after two to warm up
+    config.data = ml_collections.ConfigDict()
+    config.data.dir = ""  # folders of high-resolution photos, separated by commas
+    return config

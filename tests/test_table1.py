@@ -1,0 +1,178 @@
+"""Table 1: protocols, rows, files, and what is refused before any work."""
+
+import functools
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+import data
+from configs import table1 as configs
+from ppcn_jax import pirm, protocols, table1, timing
+from ppcn_jax.errors import InputError
+from ppcn_jax.evaluate import evaluate, make_enhance, unchanged
+from ppcn_jax.native import write_native
+from ppcn_jax.networks import Model, make_network
+from ppcn_jax.weights import load_model
+from tests.data.pictures import draw
+
+NETWORKS = {"ours": ("super_resolver", {}), "srcnn": ("srcnn", {})}
+
+
+@pytest.fixture
+def models(tmp_path, random_params):
+    """Untrained networks as native files: paths by name."""
+    others = {"double": ("super_resolver", {"scale": 2}), "student": ("student", {})}
+    paths = {}
+    for name, (network, settings) in (NETWORKS | others).items():
+        module = make_network(network, settings)
+        params = random_params(module, jnp.zeros((1, 16, 16, 3)))
+        paths[name] = tmp_path / "models" / f"{name}.safetensors"
+        write_native(paths[name], Model(network, "paper", module, params, name))
+    return paths
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two test sets, the first of a color and a gray photo, of sides that 4 does not divide."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    Image.fromarray(draw(0, 46, 61)).save(tmp_path / "first" / "a.png")
+    Image.fromarray(draw(1, 47, 63)[..., 0]).save(tmp_path / "first" / "b.png")
+    Image.fromarray(draw(2, 44, 60)).save(tmp_path / "second" / "c.png")
+    return [tmp_path / "first", tmp_path / "second"]
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(
+        timing, "milliseconds", lambda module, *_, **__: 300.0 * len(type(module).__name__)
+    )
+
+
+def request(paths, **changes):
+    config = configs.get_config()
+    config.models = ",".join(map(str, paths))
+    config.update(changes)
+    return config
+
+
+def opened(folders):
+    return data.open_test_sets(",".join(map(str, folders)))
+
+
+@pytest.mark.parametrize("kernel", ["pillow", "matlab"])
+def test_rows_and_files(models, folders, quick, tmp_path, capsys, kernel):
+    config = request([models["ours"], models["srcnn"]], kernel=kernel)
+    rows = table1.run(config, tmp_path / "out", opened(folders))
+    assert json.loads((tmp_path / "out" / "table1.json").read_text()) == rows
+    found = [(row["set"], row["model"], row["images"]) for row in rows]
+    names = ("bicubic", "ours", "srcnn")
+    assert found == [(s, m, n) for s, n in (("first", 2), ("second", 1)) for m in names]
+    bicubic, ours, srcnn = rows[:3]
+    assert bicubic["milliseconds"] is bicubic["score_a"] is None
+    assert bicubic["psnr_y"] > ours["psnr_y"]  # not trained
+    assert (ours["parameters"], srcnn["parameters"]) == (236_560, 69_251)
+    assert ours["speed_up"] == len("Srcnn") / len("SuperResolver")
+    assert ours["score_a"] == pytest.approx(
+        pirm.super_resolution_score(ours["psnr_rgb"], ours["ms_ssim_rgb"], ours["speed_up"])
+    )
+    markdown = (tmp_path / "out" / "table1.md").read_text()
+    assert f"| first | bicubic | 0 | {bicubic['psnr_y']:.2f} |" in markdown
+    assert f"Bicubic kernel: {kernel}." in markdown
+    assert len((tmp_path / "out" / "table1.csv").read_text().splitlines()) == 7
+    with Image.open(tmp_path / "out" / "table1.png") as picture:
+        assert picture.size[0] > 4 * 44 * 4
+    assert str(tmp_path / "out" / "table1.png") in capsys.readouterr().out
+
+
+def test_a_gray_photo_is_y_for_matlab_and_rgb_for_pillow(folders):
+    photos = opened(folders)["first"]
+    for kernel, channels in (("pillow", 3), ("matlab", 1)):
+        bicubic, photo = protocols.Degraded(photos, scale=4, kernel=kernel)[1]
+        assert bicubic.shape == photo.shape == (44, 60, channels)
+    assert photos[0].shape == (46, 61, 3)
+
+
+def test_matlab_scores_rounded_luma():
+    target = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    # A third of a level off everywhere: nothing is left of it in 8 bits.
+    output = (target.clip(1, 254) + 0.3).astype(np.float32) / 255
+    exact = protocols.scorer(4, "matlab")("a", output, target.clip(1, 254))
+    assert exact["psnr_y"] is None and exact["psnr_rgb"] is None
+    assert 50 < protocols.scorer(4, "pillow")("a", output, target.clip(1, 254))["psnr_y"] < 65
+
+
+@pytest.mark.parametrize(
+    ("names", "changes", "message"),
+    [
+        ((), {}, r"config\.models is empty"),
+        (("student",), {}, "holds a student; to enlarge, name one of super_resolver"),
+        (("ours", "double"), {}, "different scales: .*'ours': 4, 'double': 2"),
+        (("ours",), {"kernel": "lanczos"}, "there are 'pillow' and 'matlab'"),
+        (("ours",), {"timing": {"runs": 0}}, r"timing\.runs is 0"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_first(
+    models, folders, tmp_path, names, changes, message
+):
+    config = request([models[name] for name in names], **changes)
+    with pytest.raises(InputError, match=message):
+        table1.run(config, tmp_path / "out", opened(folders))
+    assert not (tmp_path / "out").exists()
+
+
+def test_sets_that_cannot_be_opened(folders, tmp_path):
+    with pytest.raises(data.DataError, match="dir is empty"):
+        data.open_test_sets(" ,")
+    with pytest.raises(data.DataError, match="there is no folder"):
+        data.open_test_sets(f"{folders[0]},{tmp_path / 'absent'}")
+    Image.fromarray(draw(0, 31, 40)).save(folders[1] / "small.png")
+    with pytest.raises(data.DataError, match=r"small\.png is 40x31 pixels, too small"):
+        opened(folders)
+    (folders[0] / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(data.DataError, match=r"broken\.png does not decode"):
+        opened(folders)
+
+
+def test_sets_of_one_name_are_told_apart_by_their_paths(folders, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "first").rename(tmp_path / "other" / "second")
+    assert set(opened([tmp_path / "second/", tmp_path / "other" / "second"])) == {
+        str(tmp_path / "second"),
+        str(tmp_path / "other" / "second"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "psnr", "ssim"), [("set5", 28.42, 0.8104), ("set14", 26.00, 0.7027)]
+)
+def test_matlabs_bicubic_has_its_published_scores(shared, name, psnr, ssim):
+    photos = data.open_test_sets(str(shared / "data" / name))[name]
+    pairs = protocols.Degraded(photos, scale=4, kernel="matlab")
+    score = functools.partial(protocols.score_y, scale=4, kernel="matlab")
+    result = evaluate(unchanged, pairs, score=score)
+    # To the last printed digit but one.
+    assert result["psnr_y"] == pytest.approx(psnr, abs=0.01)
+    assert result["ssim_y"] == pytest.approx(ssim, abs=5e-4)
+
+
+RELEASED = {"set5": (31.38, 0.8843, 28.43, 0.8111), "set14": (28.11, 0.7702, 26.09, 0.7048)}
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_released_weights_have_their_scores(shared, name):
+    model = load_model(shared / "checkpoints" / "generator_all.ckpt")
+    pairs = protocols.Degraded(
+        data.open_test_sets(str(shared / "data" / name))[name], scale=4, kernel="pillow"
+    )
+    score = functools.partial(protocols.score_y, scale=4, kernel="pillow")
+    ours = evaluate(make_enhance(model.module, model.params), pairs, score=score)
+    bicubic = evaluate(unchanged, pairs, score=score)
+    psnr, ssim, bicubic_psnr, bicubic_ssim = RELEASED[name]
+    assert ours["psnr_y"] == pytest.approx(psnr, abs=0.012)
+    assert ours["ssim_y"] == pytest.approx(ssim, abs=3e-4)
+    assert bicubic["psnr_y"] == pytest.approx(bicubic_psnr, abs=0.006)
+    assert bicubic["ssim_y"] == pytest.approx(bicubic_ssim, abs=1e-4)
