@@ -129,12 +129,11 @@ def _photos(options: argparse.Namespace) -> None:
 
 def _load(name: str | None, use: str) -> "Model":
     if name is None or (use == "enhance" and name in ("student", "teacher")):
-        missing = "no --model is named" if name is None else f"{name} is not in this package yet"
+        named = "no --model is named" if name is None else f"there is no {name} in this package yet"
         raise InputError(
-            f"{missing}. Trained weights do not ship with it so far: make a file by ppcn-jax "
-            "convert CHECKPOINT FILE.safetensors from a released checkpoint (Zheng222/PPCN on "
-            "GitHub), or train a network as README.md tells, and name the file or the workdir "
-            "with --model"
+            f"{named}: trained weights are still to come. Make a weights file from a released "
+            "checkpoint (Zheng222/PPCN on GitHub) by ppcn-jax convert, or train a network as "
+            "README.md tells, and give the file or the workdir to --model"
         )
     from ppcn_jax.weights import load_model
 

@@ -1,9 +1,11 @@
 """EXIF blocks, changed in place: what a camera wrote stays where its offsets say it is.
 
 A block is a small TIFF file, as it stands in a JPEG after `Exif\\0\\0`. A maker's note may hold
-offsets into the whole block, so nothing here moves a byte. A damaged block passes unchanged.
+offsets into the whole block, so nothing here moves a byte. Of a damaged block, what can be found
+is treated, so that no picture is turned twice.
 """
 
+import contextlib
 import dataclasses
 import re
 import struct
@@ -12,7 +14,8 @@ import numpy as np
 
 HEADER = b"Exif\0\0"
 _WIDTHS, _HEIGHTS, _ORIENTATION, _EXIF = {0x0100, 0xA002}, {0x0101, 0xA003}, 0x0112, 0x8769
-_SHORT, _LONG = 3, 4
+_SHORT = 3
+_CODES = {1: "B", _SHORT: "H", 4: "I"}  # of the whole numbers, by their TIFF type
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,12 +54,9 @@ def entries(block: bytes) -> list[Entry]:
         block: a block, maybe empty.
 
     Returns:
-        Its fields; none if the block is damaged.
+        Its fields, those that are there if the block is cut short.
     """
-    try:
-        return _directory(block, _first(block))[0]
-    except struct.error:
-        return []
+    return _directory(block, _first(block))
 
 
 def orientation(block: bytes) -> int:
@@ -69,8 +69,8 @@ def orientation(block: bytes) -> int:
         1 to 8, where 1 is upright and said of blocks without it.
     """
     for entry in entries(block):
-        if entry.tag == _ORIENTATION and entry.kind == _SHORT:
-            (value,) = struct.unpack_from(byte_order(block) + "H", entry.record, 8)
+        if entry.tag == _ORIENTATION and entry.kind in _CODES:
+            (value,) = struct.unpack_from(byte_order(block) + _CODES[entry.kind], entry.record, 8)
             return value if 1 <= value <= 8 else 1
     return 1
 
@@ -108,27 +108,23 @@ def upright(block: bytes, height: int, width: int) -> bytes:
     Returns:
         A block of the same length.
     """
-    changed = bytearray(block)
-    order = byte_order(block)
-    try:
-        fields, link = _directory(block, _first(block))
-        for entry in list(fields):
-            if entry.tag == _EXIF:
-                fields += _directory(block, *struct.unpack_from(order + "I", entry.record, 8))[0]
-        struct.pack_into(order + "I", changed, link, 0)
-    except struct.error:
-        return block
+    changed, order = bytearray(block), byte_order(block)
+    fields = entries(block)
+    if fields:
+        with contextlib.suppress(struct.error):
+            struct.pack_into(order + "I", changed, fields[-1].position + 12, 0)
+    for entry in list(fields):
+        if entry.tag == _EXIF:
+            fields += _directory(block, *struct.unpack_from(order + "I", entry.record, 8))
     for entry in fields:
+        position = entry.position
         if entry.tag == _ORIENTATION:
-            value = 1
-        elif entry.tag in _WIDTHS | _HEIGHTS:
-            value = width if entry.tag in _WIDTHS else height
-        else:
-            continue
-        if entry.kind == _LONG:
-            struct.pack_into(order + "I", changed, entry.position + 8, value)
-        elif entry.kind == _SHORT and value < 1 << 16:
-            struct.pack_into(order + "H", changed, entry.position + 8, value)
+            # The whole field, for some readers take a number of any type.
+            struct.pack_into(order + "HHIHH", changed, position, _ORIENTATION, _SHORT, 1, 1, 0)
+        elif entry.tag in _WIDTHS | _HEIGHTS and entry.kind in _CODES:
+            side = width if entry.tag in _WIDTHS else height
+            with contextlib.suppress(struct.error):  # too large for the field
+                struct.pack_into(order + _CODES[entry.kind], changed, position + 8, side)
     return bytes(changed)
 
 
@@ -145,19 +141,18 @@ def upright_xmp(xmp: bytes) -> bytes:
 
 
 def _first(block: bytes) -> int:
+    if block[:4] not in (b"II*\0", b"MM\0*") or len(block) < 8:
+        return len(block)
     (offset,) = struct.unpack_from(byte_order(block) + "I", block, 4)
     return offset
 
 
-def _directory(block: bytes, offset: int) -> tuple[list[Entry], int]:
-    """A directory's fields, and where its link to the next one stands."""
-    order = byte_order(block)
-    (count,) = struct.unpack_from(order + "H", block, offset)
-    fields = []
-    for position in range(offset + 2, offset + 2 + 12 * count, 12):
-        tag, kind = struct.unpack_from(order + "HH", block, position)
-        record = struct.unpack_from("12s", block, position)[0]
-        fields.append(Entry(tag, kind, record, position))
-    link = offset + 2 + 12 * count
-    struct.unpack_from("4s", block, link)
-    return fields, link
+def _directory(block: bytes, offset: int) -> list[Entry]:
+    order, fields = byte_order(block), []
+    with contextlib.suppress(struct.error):  # where the block is cut short
+        (count,) = struct.unpack_from(order + "H", block, offset)
+        for position in range(offset + 2, offset + 2 + 12 * count, 12):
+            (record,) = struct.unpack_from("12s", block, position)
+            tag, kind = struct.unpack_from(order + "HH", record)
+            fields.append(Entry(tag, kind, record, position))
+    return fields

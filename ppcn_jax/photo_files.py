@@ -229,4 +229,5 @@ def _exif_block(image: Image.Image, form: str) -> bytes:
         for tag in tiff.STRUCTURE & fields.keys():
             del fields[tag]
         block = fields.tobytes()
-    return block.removeprefix(exif.HEADER)
+    block = block.removeprefix(exif.HEADER)
+    return block if exif.entries(block) else b""

@@ -1,6 +1,7 @@
 """The command `ppcn-jax` on real files, with a small random network."""
 
 import io
+import os
 import re
 
 import jax.numpy as jnp
@@ -228,6 +229,19 @@ def test_bad_files_do_not_stop_the_others(run, tmp_path):
     assert names_in(tmp_path / "out") == ["good.png"]
 
 
+def test_names_of_all_kinds(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    names = ["with space.png", "[red]ü[bold].png", os.fsdecode(b"not utf-8 \xff.png")]
+    try:
+        for name in names:
+            write_photo(tmp_path / "in" / name)
+    except OSError:
+        pytest.skip("this file system has names of its own")
+    status, out, _ = run("in", "--output", "out")
+    assert status == 0 and "enhanced 3 photos" in out
+    assert names_in(tmp_path / "out") == sorted(names)
+
+
 def test_a_cmyk_photo_and_a_very_long_one(run, tmp_path):
     Image.new("CMYK", (W, H), (0, 200, 200, 10)).save(tmp_path / "cmyk.jpg")
     write_photo(tmp_path / "long.png", np.resize(PIXELS, (16, 20_000, 3)))
@@ -281,7 +295,7 @@ def test_too_little_memory_is_one_photos_failure(run, tmp_path, monkeypatch):
     ("model", "message"),
     [
         (None, "no --model is named.*ppcn-jax convert"),
-        ("student", "student is not in this package yet.*ppcn-jax convert"),
+        ("student", "there is no student in this package yet.*ppcn-jax convert"),
         ("absent.safetensors", "absent.safetensors cannot be read"),
         ("super_resolver", "holds a super_resolver; to enhance, name one of student"),
     ],
