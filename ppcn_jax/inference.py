@@ -2,6 +2,7 @@
 
 import functools
 import os
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -13,7 +14,11 @@ from ppcn_jax.networks import ENHANCERS, SUPER_RESOLVERS, Model
 from ppcn_jax.pictures import to_uint8
 from ppcn_jax.resize import enlarge
 from ppcn_jax.state import Params
+from ppcn_jax.streaming import default_band, stream
 from ppcn_jax.weights import load_model
+
+# Larger photos are run in bands of rows: 2 megapixels.
+WHOLE_PIXELS = 2**21
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -53,8 +58,7 @@ def enhance(
     """
     image = _checked(image)
     model = _loaded(weights, ENHANCERS, "enhance")
-    enhanced = np.asarray(apply_network(model.module, model.params, image))
-    return np.clip(enhanced, 0, 1) if clip else enhanced
+    return _run(model, image, np.float32, _clipped if clip else _unchanged)
 
 
 def upscale(
@@ -81,8 +85,7 @@ def upscale(
     image = _checked(image)
     model = _loaded(weights, SUPER_RESOLVERS, "enlarge")
     enlarged = enlarge(to_uint8(image), scale_of(model))
-    result = np.asarray(apply_network(model.module, model.params, enlarged))
-    return np.clip(result, 0, 1) if clip else result
+    return _run(model, enlarged, np.float32, _clipped if clip else _unchanged)
 
 
 def enhance_levels(image: np.ndarray, model: Model) -> np.ndarray:
@@ -99,14 +102,14 @@ def enhance_levels(image: np.ndarray, model: Model) -> np.ndarray:
         InputError: a network for something else.
     """
     model.check_use(ENHANCERS, "enhance")
-    return _to_levels(apply_network(model.module, model.params, _to_float(image)), image.dtype)
+    return _run(model, image, image.dtype, functools.partial(_to_levels, dtype=image.dtype))
 
 
 def upscale_levels(image: np.ndarray, model: Model) -> np.ndarray:
     """Enlarge one photo in the integers of its file.
 
     Args:
-        image: uint8 or uint16 `[H, W, 3]`, RGB, H and W >= 16.
+        image: uint8 or uint16 `[H, W, 3]`, RGB, H and W >= 16; rounded to 8 bits first.
         model: the network.
 
     Returns:
@@ -116,8 +119,9 @@ def upscale_levels(image: np.ndarray, model: Model) -> np.ndarray:
         InputError: a network for something else.
     """
     model.check_use(SUPER_RESOLVERS, "enlarge")
-    enlarged = enlarge(to_uint8(_to_float(image)), scale_of(model))
-    return _to_levels(apply_network(model.module, model.params, enlarged), image.dtype)
+    levels = image if image.dtype == np.uint8 else to_uint8(image / np.float32(65535))
+    enlarged = enlarge(levels, scale_of(model))
+    return _run(model, enlarged, image.dtype, functools.partial(_to_levels, dtype=image.dtype))
 
 
 def scale_of(model: Model) -> int:
@@ -142,9 +146,35 @@ def _loaded(weights: Model | str | os.PathLike, names: tuple[str, ...], use: str
     return model
 
 
-def _to_float(levels: np.ndarray) -> np.ndarray:
-    return levels.astype(np.float32) / np.float32(np.iinfo(levels.dtype).max)
+def _run(
+    model: Model,
+    image: np.ndarray,
+    dtype: np.typing.DTypeLike,
+    finish: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """A network's output, finished band by band: a large photo never exists in float32."""
+    if image.shape[0] * image.shape[1] <= WHOLE_PIXELS:
+        return finish(np.asarray(apply_network(model.module, model.params, _to_float(image))))
+    band = default_band(model.module, model.params, image.shape[1])
+    output = np.empty(image.shape, dtype)
+    for first, rows in stream(model.module, model.params, image, band=band):
+        output[first : first + len(rows)] = finish(rows)
+    return output
 
 
-def _to_levels(image: jax.Array, dtype: np.dtype) -> np.ndarray:
-    return np.rint(np.clip(image, 0, 1) * np.float32(np.iinfo(dtype).max)).astype(dtype)
+def _unchanged(rows: np.ndarray) -> np.ndarray:
+    return rows
+
+
+def _clipped(rows: np.ndarray) -> np.ndarray:
+    return np.clip(rows, 0, 1)
+
+
+def _to_float(image: np.ndarray) -> np.ndarray:
+    if np.issubdtype(image.dtype, np.floating):
+        return image
+    return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
+
+
+def _to_levels(rows: np.ndarray, *, dtype: np.dtype) -> np.ndarray:
+    return np.rint(np.clip(rows, 0, 1) * np.float32(np.iinfo(dtype).max)).astype(dtype)

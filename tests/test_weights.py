@@ -13,7 +13,7 @@ import safetensors.numpy
 
 import ppcn_jax
 from configs import student
-from ppcn_jax import command
+from ppcn_jax import command, inference, streaming
 from ppcn_jax.checkpoints import Checkpoints
 from ppcn_jax.convert import convert
 from ppcn_jax.errors import InputError
@@ -170,6 +170,27 @@ def test_enhance_one_photo(model, tmp_path):
     np.testing.assert_allclose(enhanced, expected.clip(0, 1), atol=1e-6)
     unclipped = ppcn_jax.enhance(photo, model, clip=False)
     np.testing.assert_allclose(unclipped, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_large_photo_is_run_in_bands(model, monkeypatch, dtype):
+    photo = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (60, 40, 3), dtype)
+    expected = inference.enhance_levels(photo, model)
+    assert expected.dtype == dtype and expected.shape == photo.shape
+    bands = []
+
+    def stream(module, params, image, *, band):
+        bands.append(band)
+        return streaming.stream(module, params, image, band=7)
+
+    monkeypatch.setattr(inference, "stream", stream)
+    monkeypatch.setattr(inference, "WHOLE_PIXELS", 0)
+    banded = inference.enhance_levels(photo, model)
+    assert banded.dtype == dtype and len(bands) == 1
+    difference = np.abs(banded.astype(int) - expected.astype(int)).max()
+    assert difference <= np.iinfo(dtype).max * 1e-5 + 1
+    floating = ppcn_jax.enhance(photo / np.iinfo(dtype).max, model)
+    np.testing.assert_allclose(floating, banded / np.iinfo(dtype).max, atol=3e-3)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ image, enlarged bicubically.
 """
 
 import functools
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -27,6 +28,7 @@ class Srcnn(nn.Module):
 
     Attributes:
         dtype: compute type of the convolutions; the output stays float32.
+        reach: rows above and below that a row of the output depends on.
 
     Raises:
         TypeError: images are not floating.
@@ -38,6 +40,7 @@ class Srcnn(nn.Module):
     """
 
     dtype: DTypeLike | None = None
+    reach: ClassVar[int] = 8
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
@@ -57,6 +60,7 @@ class Vdsr(nn.Module):
 
     Attributes:
         dtype: compute type of the convolutions; the sum stays float32.
+        reach: rows above and below that a row of the output depends on.
 
     Raises:
         TypeError: images are not floating.
@@ -68,6 +72,7 @@ class Vdsr(nn.Module):
     """
 
     dtype: DTypeLike | None = None
+    reach: ClassVar[int] = 20
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
@@ -91,6 +96,7 @@ class DpedResnet(nn.Module):
         blocks: residual blocks of two convolutions; DPED's own network has 4.
         features: channels; DPED's own network has 64.
         dtype: compute type of the convolutions; statistics and output stay float32.
+        reach: rows above and below that a row of the output depends on, statistics apart.
 
     Raises:
         TypeError: images are not floating.
@@ -104,6 +110,10 @@ class DpedResnet(nn.Module):
     blocks: int = 4
     features: int = 64
     dtype: DTypeLike | None = None
+
+    @property
+    def reach(self) -> int:
+        return 2 * self.blocks + 10
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:

@@ -5,6 +5,7 @@ stretched contrast -> convolutions with two instance-normalized stages -> 0.58 t
 """
 
 import functools
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -14,9 +15,9 @@ from jax.typing import DTypeLike
 from ppcn_jax.models.layers import (
     Conv,
     InstanceNorm,
+    Statistics,
     check_images,
     enhancer_output,
-    spatial_mean,
 )
 
 CONTRAST = 1.2
@@ -25,11 +26,12 @@ SLOPE = 0.05
 Taps = tuple[jax.Array, jax.Array]
 
 
-def stretch_contrast(images: jax.Array) -> jax.Array:
+def stretch_contrast(images: jax.Array, mean: jax.Array) -> jax.Array:
     """Stretch contrast by 1.2 about the mean of each image and channel, unclipped.
 
     Args:
         images: float `[N, H, W, 3]` in [0, 1].
+        mean: over height and width, float32 `[N, 1, 1, 3]`.
 
     Returns:
         float32 `[N, H, W, 3]`.
@@ -37,7 +39,6 @@ def stretch_contrast(images: jax.Array) -> jax.Array:
     Reference:
         The released networks; the paper's text does not mention it.
     """
-    mean = spatial_mean(images)
     return CONTRAST * (images - mean) + mean
 
 
@@ -55,6 +56,7 @@ class Student(nn.Module):
 
     Attributes:
         dtype: compute type of the convolutions; statistics and output stay float32.
+        reach: rows above and below that a row of the output depends on, statistics apart.
 
     Raises:
         TypeError: images are not floating.
@@ -65,12 +67,14 @@ class Student(nn.Module):
     """
 
     dtype: DTypeLike | None = None
+    reach: ClassVar[int] = 10
 
     @nn.compact
     def __call__(self, images: jax.Array, *, taps: bool = False):
         check_images(images)
         conv = functools.partial(Conv, dtype=self.dtype)
-        x = stretch_contrast(images)
+        mean, _ = Statistics(name="contrast")(images)
+        x = stretch_contrast(images, mean)
         x = lrelu(conv(8, (1, 7), name="conv0")(x))
         c1 = lrelu(conv(8, (7, 1), name="conv1")(x))
         x = conv(16, (1, 7), dilation=2, before_norm=True, name="conv2")(c1)
@@ -90,6 +94,7 @@ class Teacher(nn.Module):
 
     Attributes:
         dtype: compute type of the convolutions; statistics and output stay float32.
+        reach: rows above and below that a row of the output depends on, statistics apart.
 
     Raises:
         TypeError: images are not floating.
@@ -100,12 +105,14 @@ class Teacher(nn.Module):
     """
 
     dtype: DTypeLike | None = None
+    reach: ClassVar[int] = 10
 
     @nn.compact
     def __call__(self, images: jax.Array, *, taps: bool = False):
         check_images(images)
         conv = functools.partial(Conv, dtype=self.dtype)
-        x = stretch_contrast(images)
+        mean, _ = Statistics(name="contrast")(images)
+        x = stretch_contrast(images, mean)
         x = lrelu(conv(16, (1, 7), name="conv0")(x))
         c1 = lrelu(conv(16, (7, 1), name="conv1")(x))
         x = conv(32, (3, 3), before_norm=True, name="conv2")(c1)

@@ -121,6 +121,20 @@ def _border(side: int, kernel: int, stride: int, dilation: int) -> tuple[int, in
     return total // 2, total - total // 2
 
 
+class Statistics(nn.Module):
+    """Mean and biased variance over height and width, per image and channel.
+
+    Call with `[N, H, W, C]`; returns both as float32 `[N, 1, 1, C]`. All that a network takes from
+    a whole image goes through this module, which has no parameters: who runs a network on a part
+    of an image can supply the statistics of the whole in its place.
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        mean = spatial_mean(x)
+        return mean, spatial_mean(jnp.square(x.astype(jnp.float32) - mean))
+
+
 class InstanceNorm(nn.Module):
     """Normalization over height and width per image and channel: scale * x_hat + shift.
 
@@ -134,7 +148,7 @@ class InstanceNorm(nn.Module):
         channels = x.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (channels,))[None, None, None]
         shift = self.param("shift", nn.initializers.zeros, (channels,))[None, None, None]
-        centered = x.astype(jnp.float32) - spatial_mean(x)
-        variance = spatial_mean(jnp.square(centered))
+        mean, variance = Statistics(name="statistics")(x)
+        centered = x.astype(jnp.float32) - mean
         y = centered * (scale * lax.rsqrt(variance + self.epsilon)) + shift
         return y.astype(x.dtype)

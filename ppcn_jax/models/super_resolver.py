@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from ppcn_jax.models.layers import Conv, check_images, spatial_mean
+from ppcn_jax.models.layers import Conv, Statistics, check_images
 
 SLOPE = 0.05
 BLOCKS, RESIDUALS = 2, 2
@@ -34,6 +34,7 @@ class SuperResolver(nn.Module):
     Attributes:
         scale: how much larger the images are than the low-resolution ones: 2, 3 or 4.
         dtype: compute type of the convolutions; the mean and the output stay float32.
+        reach: rows above and below that a row of the output depends on, the mean apart.
 
     Raises:
         TypeError: images are not floating.
@@ -46,6 +47,11 @@ class SuperResolver(nn.Module):
     scale: int = 4
     dtype: DTypeLike | None = None
 
+    @property
+    def reach(self) -> int:
+        # 14 convolutions at the low resolution, less than 2 more low-resolution rows above it.
+        return 16 * self.scale
+
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         check_images(images)
@@ -55,7 +61,7 @@ class SuperResolver(nn.Module):
             Conv, kernel=(3, 3), kernel_init=_KERNEL_INIT, bias_init=_BIAS_INIT, dtype=self.dtype
         )
         levels = 255 * images.astype(jnp.float32)
-        mean = spatial_mean(levels)
+        mean, _ = Statistics(name="mean")(levels)
         first, second = _STRIDES[self.scale]
         x = _lrelu(conv(32, stride=first, name="down0")(levels - mean))
         x = _lrelu(conv(64, stride=second, name="down1")(x))

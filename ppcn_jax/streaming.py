@@ -1,0 +1,183 @@
+"""Networks on images of any size: row bands with the statistics of the whole image.
+
+A network that normalizes by statistics of the whole image cannot be run tile by tile. So the image
+is passed over several times, in bands of rows: each pass gathers the next statistics that the
+network asks for, with those of the passes before in their place, and the last pass gives the
+output. A band is computed with as many more rows above and below as an output row depends on; at
+the image's own border the network's padding is what it always is. The result is that of the whole
+image, up to the order of float32 sums.
+"""
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ppcn_jax.models.layers import Statistics
+from ppcn_jax.state import Params
+
+# Of the free memory, a quarter is used for a band, and this many bytes at most.
+_MOST_BYTES = 512 * 2**20
+_PROBE_ROWS = 64
+
+Known = dict[str, tuple[jax.Array, jax.Array]]
+
+
+def default_band(module: nn.Module, params: Params, width: int) -> int:
+    """How many rows of an image can be computed at a time in the memory that is free.
+
+    Args:
+        module: of `ppcn_jax.networks.NETWORKS`.
+        params: its parameters.
+        width: of the image, px.
+
+    Returns:
+        Rows, at least 16.
+    """
+    window = jax.ShapeDtypeStruct((_PROBE_ROWS, width, 3), jnp.float32)
+    compiled: Any = _output.lower(module, params, {}, window).compile()
+    per_row = compiled.memory_analysis().temp_size_in_bytes / _PROBE_ROWS
+    return max(int(_budget() / per_row) - 2 * module.reach, 16)  # type: ignore[attr-defined]
+
+
+def _budget() -> int:
+    if not hasattr(os, "sysconf") or "SC_AVPHYS_PAGES" not in os.sysconf_names:
+        return _MOST_BYTES
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(free // 4, _MOST_BYTES)
+
+
+def stream(
+    module: nn.Module, params: Params, image: np.ndarray, *, band: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """A network's output for one image, from the top down.
+
+    Args:
+        module: of `ppcn_jax.networks.NETWORKS`.
+        params: its parameters.
+        image: `[H, W, 3]`, uint8, uint16 or float in [0, 1]; for a super-resolver of scale s, H is
+            a multiple of s.
+        band: rows that are computed at a time.
+
+    Returns:
+        An iterator over (first row, float32 `[rows, W, 3]`), unclipped.
+
+    Raises:
+        ValueError: a band below 1.
+    """
+    if band < 1:
+        raise ValueError(f"band must be at least 1, got {band}")
+    params = jax.device_put(params)
+    windows = list(_windows(module, len(image), band))
+    known: Known = {}
+    for name in _statistics(module, params, image.shape):
+        moments = _Moments()
+        for first, last, top, bottom in windows:
+            rows = last - first
+            window = _as_float(image[top:bottom])
+            part = _gather(module, params, known, window, first - top, last - top)
+            moments.add(rows * image.shape[1], *map(np.asarray, part))
+        known[name] = moments.result()
+    for first, last, top, bottom in windows:
+        output = _output(module, params, known, _as_float(image[top:bottom]))
+        yield first, np.asarray(output)[first - top : last - top]
+
+
+def _windows(module: nn.Module, height: int, band: int) -> Iterator[tuple[int, int, int, int]]:
+    """Rows (first, last) of each band, and rows (top, bottom) that it is computed from.
+
+    All windows are of one height, so that they share a compiled function.
+    """
+    multiple = getattr(module, "scale", 1)  # strided networks are aligned to multiples of it
+    reach = -(-module.reach // multiple) * multiple  # type: ignore[attr-defined]
+    band = -(-band // multiple) * multiple
+    window = min(band + 2 * reach, height)
+    for first in range(0, height, band):
+        top = min(max(first - reach, 0), height - window)
+        yield first, min(first + band, height), top, top + window
+
+
+class _Moments:
+    """Mean and variance of parts, put together in float64 (Chan et al., 1979)."""
+
+    def __init__(self):
+        self.count = 0
+        self.mean = self.squares = np.float64(0)
+
+    def add(self, count: int, mean: np.ndarray, squares: np.ndarray) -> None:
+        """Add a part: values per channel, their mean, and their squared distances from it."""
+        mean, squares = mean.astype(np.float64), squares.astype(np.float64)
+        total = self.count + count
+        delta = mean - self.mean
+        self.squares = self.squares + squares + delta**2 * (self.count * count / total)
+        self.mean = self.mean + delta * (count / total)
+        self.count = total
+
+    def result(self) -> tuple[jax.Array, jax.Array]:
+        """Mean and biased variance, float32 `[1, 1, 1, C]`."""
+        variance = self.squares / self.count
+        return jnp.asarray(self.mean, jnp.float32), jnp.asarray(variance, jnp.float32)
+
+
+def _statistics(module: nn.Module, params: Params, shape: tuple[int, ...]) -> list[str]:
+    """Names of the statistics that a network asks for, in order."""
+    asked: list[tuple[str, jax.Array]] = []
+    with nn.intercept_methods(_supply({}, asked)):
+        image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+        jax.eval_shape(lambda p, x: module.apply({"params": p}, x), params, image)
+    return [name for name, _ in asked]
+
+
+def _supply(known: Known, asked: list[tuple[str, jax.Array]]) -> Callable:
+    """Interceptor that gives known statistics and notes what the others are asked of."""
+
+    def intercept(call, args, kwargs, context):
+        if not isinstance(context.module, Statistics) or context.method_name != "__call__":
+            return call(*args, **kwargs)
+        name = "/".join(context.module.path)
+        if name in known:
+            return known[name]
+        asked.append((name, args[0]))
+        return call(*args, **kwargs)
+
+    return intercept
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _gather(
+    module: nn.Module, params: Params, known: Known, window: jax.Array, first: int, last: int
+) -> tuple[jax.Array, jax.Array]:
+    """Mean, and sum of squared distances from it, of the first unknown statistic's input.
+
+    Only rows `first` to `last` of the window count. What comes after that input is not computed:
+    nothing asks for it.
+    """
+    asked: list[tuple[str, jax.Array]] = []
+    with nn.intercept_methods(_supply(known, asked)):
+        module.apply({"params": params}, window[None])
+    x = asked[0][1].astype(jnp.float32)
+    rows = jnp.arange(x.shape[1])
+    counts = ((rows >= first) & (rows < last))[None, :, None, None]
+    size = (last - first) * x.shape[2]
+    # In two stages, like the whole image's: long float32 sums lose digits.
+    mean = jnp.where(counts, x, 0).mean(axis=2, keepdims=True)
+    mean = mean.sum(axis=1, keepdims=True) * (x.shape[2] / size)
+    squares = jnp.where(counts, jnp.square(x - mean), 0).sum(axis=2, keepdims=True)
+    return mean, squares.sum(axis=1, keepdims=True)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _output(module: nn.Module, params: Params, known: Known, window: jax.Array) -> jax.Array:
+    with nn.intercept_methods(_supply(known, [])):
+        return module.apply({"params": params}, window[None])[0]
+
+
+def _as_float(rows: np.ndarray) -> np.ndarray:
+    if rows.dtype in (np.uint8, np.uint16):
+        return rows.astype(np.float32) / np.float32(np.iinfo(rows.dtype).max)
+    return rows.astype(np.float32)

@@ -1,0 +1,100 @@
+"""Bands give what the whole image gives."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ppcn_jax import streaming
+from ppcn_jax.networks import make_network
+from ppcn_jax.streaming import default_band, stream
+
+NETWORKS = {
+    "student": {},
+    "teacher": {},
+    "srcnn": {},
+    "vdsr": {},
+    "dped_resnet": {"blocks": 2, "features": 8},
+    "super_resolver": {},
+}
+WIDTH = 20
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def network(request, random_params):
+    module = make_network(request.param, NETWORKS[request.param])
+    return module, random_params(module, jnp.zeros((1, 16, 16, 3)))
+
+
+def picture(height, seed=0):
+    # Brighter below: statistics of a band are far from those of the whole.
+    image = np.random.default_rng(seed).random((height, WIDTH, 3), np.float32)
+    return image * np.linspace(0.2, 1, height, dtype=np.float32)[:, None, None]
+
+
+def whole(module, params, image):
+    return np.asarray(jax.jit(module.apply)({"params": params}, image[None])[0])
+
+
+def streamed(module, params, image, band):
+    output = np.full_like(image, np.nan)
+    for first, rows in stream(module, params, image, band=band):
+        assert np.isnan(output[first : first + len(rows)]).all()
+        output[first : first + len(rows)] = rows
+    return output
+
+
+@pytest.mark.parametrize("band", [7, 40, 1000])
+def test_bands_equal_the_whole(network, band):
+    module, params = network
+    image = picture(180 if hasattr(module, "scale") else 101)
+    expected = whole(module, params, image)
+    output = streamed(module, params, image, band)
+    np.testing.assert_allclose(output, expected, rtol=0, atol=1e-5 * max(1, np.ptp(expected)))
+
+
+def test_integers_are_levels(network):
+    module, params = network
+    levels = (picture(40) * 65535).astype(np.uint16)
+    expected = whole(module, params, levels / np.float32(65535))
+    output = np.concatenate([rows for _, rows in stream(module, params, levels, band=16)])
+    np.testing.assert_allclose(output, expected, rtol=0, atol=1e-5 * max(1, np.ptp(expected)))
+
+
+def test_an_output_row_depends_on_no_row_beyond_reach(network):
+    module, params = network
+    height, row = 200, 100
+    image = picture(height)
+
+    # What goes through the statistics of the whole image does not count.
+    def intercept(call, args, kwargs, context):
+        if type(context.module).__name__ != "Statistics":
+            return call(*args, **kwargs)
+        return jax.lax.stop_gradient(call(*args, **kwargs))
+
+    @jax.jit
+    @jax.grad
+    def gradient(image):
+        with nn.intercept_methods(intercept):
+            return module.apply({"params": params}, image[None])[0, row].sum()
+
+    rows = np.flatnonzero(np.abs(np.asarray(gradient(image))).max(axis=(1, 2)))
+    assert row - rows.min() <= module.reach and rows.max() - row <= module.reach
+    # And not much less: otherwise bands would compute rows in vain.
+    assert rows.max() - row >= module.reach * 0.8
+
+
+def test_default_band_follows_the_free_memory(network, monkeypatch):
+    module, params = network
+    plenty = default_band(module, params, 2000)
+    monkeypatch.setattr(streaming, "_MOST_BYTES", streaming._MOST_BYTES // 4)
+    assert 16 <= default_band(module, params, 2000) < plenty / 3
+    monkeypatch.setattr(streaming, "_MOST_BYTES", 0)
+    assert default_band(module, params, 2000) == 16
+
+
+def test_a_band_has_a_row():
+    module = make_network("student")
+    with pytest.raises(ValueError, match="band must be at least 1"):
+        next(stream(module, {}, picture(20), band=0))
