@@ -3,7 +3,8 @@
 Two protocols share that photos are cropped to multiples of the scale and that a border of as many
 pixels is left out of the scores:
 
-* "pillow", the authors': Pillow's bicubic filter, gray photos as RGB, Y as it is computed;
+* "pillow", the authors': Pillow's bicubic filter, gray photos as RGB, everything as the network
+  computes it, neither clipped nor rounded;
 * "matlab", that of most published tables: the filter of MATLAB's imresize, a gray photo is Y
   itself, images and Y are rounded to 8 bits.
 """
@@ -72,7 +73,8 @@ def scorer(scale: int, kernel: str) -> Callable[[str, np.ndarray, np.ndarray], d
 
     def score(name: str, output: np.ndarray, target: np.ndarray) -> dict[str, Any]:
         scores = score_y(name, output, target, scale=scale, kernel=kernel)
-        output = _as_written(output, kernel)
+        if kernel == "matlab":
+            output = to_uint8(output)
         y, t = (_inside(image, scale) for image in (output, target))
         decibels, similarity, ms_similarity = map(float, _scores(y, t))
         return scores | {
@@ -91,7 +93,7 @@ def score_y(
 
     Args:
         name: of the image.
-        output: float `[H, W, 1 or 3]`, clipped here.
+        output: float `[H, W, 1 or 3]`.
         target: uint8 of the same shape.
         scale: pixels of the border that is left out.
         kernel: "pillow" or "matlab".
@@ -99,9 +101,9 @@ def score_y(
     Returns:
         As `score_luma`.
     """
-    images = _as_written(output, kernel), target
+    images = output, target
     if kernel == "matlab":
-        images = _luma8(images[0]), _luma8(target)
+        images = _luma8(to_uint8(output)), _luma8(target)
     return score_luma(name, *images, border=scale)
 
 
@@ -109,10 +111,6 @@ def score_y(
 def _scores(y: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     y, t = y[None], t[None]
     return psnr(y, t)[0], ssim(y, t)[0], ms_ssim(y, t)[0]
-
-
-def _as_written(output: np.ndarray, kernel: str) -> np.ndarray:
-    return to_uint8(output) if kernel == "matlab" else np.clip(output, 0, 1)
 
 
 def _luma8(image: np.ndarray) -> np.ndarray:

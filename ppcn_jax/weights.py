@@ -31,7 +31,7 @@ def load_model(path: str | os.PathLike) -> Model:
     path = pathlib.Path(path).expanduser()
     if path.suffix == SUFFIX:
         return read_native(path)
-    if path.is_dir():
+    if path.is_dir() or (path.parent.parent / CONFIG).is_file():
         return _read_workdir(path)
     if prefix := find_checkpoint(path):
         return read_released(prefix)

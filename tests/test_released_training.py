@@ -352,14 +352,23 @@ def test_discriminators_gradients(setup, joint, recipes):
 
 def test_discriminators_parameters(setup, joint, recipes):
     golden = setup.golden
+    # Adam's first steps have the size of the learning rate whatever the gradient's: elements whose
+    # gradients are smaller than its tolerance, and so of uncertain sign, may part by two rates a
+    # step; the others must agree.
+    certain = [True] * len(discriminator_leaves(joint[0].gradients))
     for number, step in enumerate(joint, 1):
+        gradients = discriminator_leaves(step.gradients)
+        certain = [
+            known & (np.abs(np.resize(gradient, 16)) > 2e-3 * np.abs(gradient).max())
+            for known, gradient in zip(certain, gradients, strict=True)
+        ]
+        heads = golden[f"disc_params_head16/after_step{number}"]
         leaves = discriminator_leaves(step.discriminator.params)
-        for leaf, head in zip(
-            leaves, golden[f"disc_params_head16/after_step{number}"], strict=True
-        ):
-            np.testing.assert_allclose(np.resize(leaf, 16), head, rtol=0, atol=3e-4)
-    # Adam's first step has the size of the learning rate whatever the gradient's, so only the
-    # elements whose gradients are larger than its tolerance can agree,
+        for leaf, head, known in zip(leaves, heads, certain, strict=True):
+            difference = np.abs(np.resize(leaf, 16) - head)
+            assert difference[known].max(initial=0) < 3e-4
+            assert difference.max() < 2 * 5e-4 * number
+    assert sum(known.sum() for known in certain) > 100
     leaves = discriminator_leaves(joint[0].discriminator.params)
     heads, gradients = golden["disc_params_head16/after_step1"], joint[0].gradients
     for leaf, head, gradient in zip(leaves, heads, discriminator_leaves(gradients), strict=True):

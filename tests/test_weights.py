@@ -128,7 +128,7 @@ def test_what_is_not_there_is_told_with_what_could_be(tmp_path, workdir):
         (tmp_path / "absent", "does not exist"),
         (tmp_path / "photo.jpg", "is of no kind that is known"),
         (tmp_path, "is not a training workdir"),
-        (workdir / "checkpoints" / "7", "does not exist"),
+        (workdir / "checkpoints" / "7", r"holds no complete checkpoint; there are \[0, 1\]"),
         (tmp_path / "x.safetensors", "cannot be read"),
     ):
         with pytest.raises(InputError, match=problem) as error:
