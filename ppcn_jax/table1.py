@@ -22,10 +22,11 @@ from ppcn_jax.tables import (
     console_table,
     load_models,
     markdown_table,
+    model_fields,
     number,
     write_table,
 )
-from ppcn_jax.timing import device_name, time_models
+from ppcn_jax.timing import time_models
 
 # Of the full-range gray level, as BT.601's studio-range Y without its range.
 _GRAY = np.array([0.299, 0.587, 0.114], np.float32)
@@ -105,29 +106,16 @@ def make_rows(
     Returns:
         Plain dictionaries with the same keys; None where there is no value.
     """
-    device = device_name()
     rows = []
     for (test_set, name), result in results.items():
-        model = models.get(name)
-        speed_up = times["SRCNN"] / times[name] if model else None
-        score = None
-        if speed_up and result["psnr_rgb"] is not None:
-            score = super_resolution_score(result["psnr_rgb"], result["ms_ssim_rgb"], speed_up)
-        rows.append(
-            {
-                "model": name,
-                "set": test_set,
-                "kernel": kernel,
-                "network": model.name if model else None,
-                "weights": model.source if model else None,
-                "parameters": model.parameters if model else 0,
-                **{field: result[field] for field in _SCORES},
-                "milliseconds": times.get(name),
-                "speed_up": speed_up,
-                "score_a": score,
-                "device": device,
-            }
-        )
+        row = {"set": test_set, "kernel": kernel} | model_fields(name, models.get(name), times)
+        row |= {field: result[field] for field in _SCORES}
+        row["score_a"] = None
+        if row["speed_up"] and row["psnr_rgb"] is not None:
+            row["score_a"] = super_resolution_score(
+                row["psnr_rgb"], row["ms_ssim_rgb"], row["speed_up"]
+            )
+        rows.append(row)
     return rows
 
 

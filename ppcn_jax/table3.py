@@ -18,10 +18,11 @@ from ppcn_jax.tables import (
     console_table,
     load_models,
     markdown_table,
+    model_fields,
     number,
     write_table,
 )
-from ppcn_jax.timing import device_name, time_models
+from ppcn_jax.timing import time_models
 
 
 def run(config, workdir: pathlib.Path, pairs: Pairs) -> list[dict[str, Any]]:
@@ -76,34 +77,19 @@ def make_rows(
     Returns:
         Plain dictionaries with the same keys; None where there is no value.
     """
-    device = device_name()
     rows = []
     for name, result in results.items():
         model = models.get(name)
-        printed = printed_in_table3(model) if model else None
-        speed_up = times["SRCNN"] / times[name] if model else None
+        row = model_fields(name, model, times)
+        row |= {field: result[field] for field in ("images", "infinite_psnr", "psnr", "ms_ssim")}
         scores: dict[str, float] = {}
-        if speed_up and result["psnr"] is not None:
-            scores = enhancement_scores(result["psnr"], result["ms_ssim"], speed_up)
-        rows.append(
-            {
-                "model": name,
-                "network": model.name if model else None,
-                "weights": model.source if model else None,
-                "parameters": model.parameters if model else 0,
-                "images": result["images"],
-                "infinite_psnr": result["infinite_psnr"],
-                "psnr": result["psnr"],
-                "ms_ssim": result["ms_ssim"],
-                "milliseconds": times.get(name),
-                "speed_up": speed_up,
-                **{f"score_{letter.lower()}": scores.get(letter) for letter in "ABC"},
-                "device": device,
-                "paper_psnr": printed.psnr if printed else None,
-                "paper_ms_ssim": printed.ms_ssim if printed else None,
-                "paper_milliseconds": printed.milliseconds if printed else None,
-            }
-        )
+        if row["speed_up"] and row["psnr"] is not None:
+            scores = enhancement_scores(row["psnr"], row["ms_ssim"], row["speed_up"])
+        row |= {f"score_{letter.lower()}": scores.get(letter) for letter in "ABC"}
+        printed = printed_in_table3(model) if model else None
+        for field in ("psnr", "ms_ssim", "milliseconds"):
+            row[f"paper_{field}"] = getattr(printed, field, None)
+        rows.append(row)
     return rows
 
 

@@ -13,6 +13,7 @@ from ppcn_jax.errors import InputError
 from ppcn_jax.files import write_bytes, write_json
 from ppcn_jax.native import SUFFIX
 from ppcn_jax.networks import Model
+from ppcn_jax.timing import device_name
 from ppcn_jax.weights import load_model
 
 Row = Mapping[str, Any]
@@ -46,6 +47,29 @@ def number(title: str, field: str, form: str) -> Column:
         return "–" if row[field] is None else format(row[field], form)
 
     return Column(title, cell)
+
+
+def model_fields(name: str, model: Model | None, times: Mapping[str, float]) -> dict[str, Any]:
+    """What every table says of a model.
+
+    Args:
+        name: of the row.
+        model: None for what is no network, such as the unchanged input.
+        times: of `time_models`.
+
+    Returns:
+        `{"model", "network", "weights", "parameters", "milliseconds", "speed_up", "device"}`;
+        None where there is no value. The speed-up is over SRCNN.
+    """
+    return {
+        "model": name,
+        "network": model.name if model else None,
+        "weights": model.source if model else None,
+        "parameters": model.parameters if model else 0,
+        "milliseconds": times[name] if model else None,
+        "speed_up": times["SRCNN"] / times[name] if model else None,
+        "device": device_name(),
+    }
 
 
 def write_table(

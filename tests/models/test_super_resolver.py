@@ -5,6 +5,7 @@ import pytest
 
 from ppcn_jax.models import SuperResolver
 from ppcn_jax.models.super_resolver import depth_to_space
+from ppcn_jax.weights import load_model
 from tests import references
 
 COUNTS = {2: 226_156, 3: 230_491, 4: 236_560}
@@ -22,30 +23,7 @@ def apply(module, params, images):
 @pytest.fixture(scope="module")
 def released(shared):
     """Parameters of the released checkpoint."""
-    import tensorflow as tf
-
-    path = shared / "checkpoints" / "generator_all.ckpt"
-    if not path.with_name(f"{path.name}.index").is_file():
-        pytest.skip("checkpoints/generator_all.ckpt is absent: it is in Zheng222/PPCN on GitHub")
-    scopes = {
-        "down0": "downsample/1",
-        "down1": "downsample/2",
-        "entry": "n64s1/c1",
-        "merge": "n64s1/c/m",
-        "refine": "conv2d",
-        "pixels": "conv2d_1",
-    }
-    for block in (0, 1):
-        scopes[f"block{block}_transition"] = f"trans/{block + 1}"
-        for residual in (0, 1):
-            for conv in (0, 1):
-                theirs = f"res{block + 1}/{residual}/conv{conv + 1}"
-                scopes[f"block{block}_residual{residual}_conv{conv}"] = theirs
-    reader = tf.train.load_checkpoint(str(path))
-    return {
-        name: {part: reader.get_tensor(f"generator/{scope}/{part}") for part in ("kernel", "bias")}
-        for name, scope in scopes.items()
-    }
+    return load_model(shared / "checkpoints" / "generator_all.ckpt").params
 
 
 @pytest.mark.parametrize("scale", COUNTS)
