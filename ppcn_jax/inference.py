@@ -13,11 +13,12 @@ from ppcn_jax.models.layers import SMALLEST_SIDE
 from ppcn_jax.networks import ENHANCERS, SUPER_RESOLVERS, Model
 from ppcn_jax.pictures import to_uint8
 from ppcn_jax.resize import enlarge
+from ppcn_jax.row_sharding import apply_sharded
 from ppcn_jax.state import Params
 from ppcn_jax.streaming import default_band, stream
 from ppcn_jax.weights import load_model
 
-# Larger photos are run in bands of rows: 2 megapixels.
+# Larger photos are shared by several devices, or run in bands of rows: 2 megapixels.
 WHOLE_PIXELS = 2**21
 
 
@@ -152,9 +153,16 @@ def _run(
     dtype: np.typing.DTypeLike,
     finish: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """A network's output, finished band by band: a large photo never exists in float32."""
+    """A network's output, finished.
+
+    The devices share a large photo if there are several; one takes it band by band, so that it
+    never exists in float32 as a whole.
+    """
     if image.shape[0] * image.shape[1] <= WHOLE_PIXELS:
         return finish(np.asarray(apply_network(model.module, model.params, _to_float(image))))
+    if jax.local_device_count() > 1:
+        devices = jax.local_devices()
+        return finish(apply_sharded(model.module, model.params, _to_float(image), devices))
     band = default_band(model.module, model.params, image.shape[1])
     output = np.empty(image.shape, dtype)
     for first, rows in stream(model.module, model.params, image, band=band):
