@@ -13,8 +13,8 @@ from ppcn_jax.weights import CONFIG
 
 # Networks that configurations train: of configs/teacher.py's form, and of configs/
 # super_resolution.py's, which is known by its model_settings.
-ENHANCERS = ("student", "teacher")
-SUPER_RESOLVERS = ("super_resolver",)
+TRAINED_ENHANCERS = ("student", "teacher")
+TRAINED_SUPER_RESOLVERS = ("super_resolver",)
 # What may change when a run is continued, because it does not change the steps it makes.
 FREE_ON_RESUME = (
     "checkpoint",
@@ -41,7 +41,7 @@ def check(config, *, devices: int) -> None:
     problems = [
         *_positive(config),
         *_batch(config, devices),
-        *_choices(config, SUPER_RESOLVERS if super_resolution else ENHANCERS),
+        *_choices(config, TRAINED_SUPER_RESOLVERS if super_resolution else TRAINED_ENHANCERS),
         *(_super_resolver(config) if super_resolution else _enhancer(config)),
     ]
     if problems:
