@@ -105,7 +105,8 @@ def _photos(options: argparse.Namespace) -> None:
 
     jobs = plan_jobs(options.paths, options.output, options.format)
     model = _load(options.model, options.subcommand)
-    from ppcn_jax.photo_jobs import make_treatment, run_jobs
+    from ppcn_jax.photo_jobs import run_jobs
+    from ppcn_jax.treatment import make_treatment
 
     treatment = make_treatment(options.subcommand, model)
     _make_folder(options.output)

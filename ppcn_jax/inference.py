@@ -1,16 +1,18 @@
-"""One image through one network."""
+"""Images through one network."""
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ppcn_jax.batch_sharding import apply_batch
 from ppcn_jax.models.layers import SMALLEST_SIDE
 from ppcn_jax.networks import ENHANCERS, SUPER_RESOLVERS, Model
+from ppcn_jax.photo_encoding import to_8_bits
 from ppcn_jax.pictures import to_uint8
 from ppcn_jax.resize import enlarge
 from ppcn_jax.row_sharding import apply_sharded
@@ -89,40 +91,53 @@ def upscale(
     return _run(model, enlarged, np.float32, _clipped if clip else _unchanged)
 
 
-def enhance_levels(image: np.ndarray, model: Model) -> np.ndarray:
-    """Enhance one photo in the integers of its file.
+def enhance_levels(images: Sequence[np.ndarray], model: Model) -> list[np.ndarray]:
+    """Enhance photos of one size in the integers of their files.
 
     Args:
-        image: uint8 or uint16 `[H, W, 3]`, RGB, H and W >= 16.
+        images: uint8 or uint16 `[H, W, 3]` each, RGB, H and W >= 16, all of one shape and type.
         model: the network.
 
     Returns:
-        The same type and shape.
+        The results in order, of the same type and shape.
 
     Raises:
         InputError: a network for something else.
     """
     model.check_use(ENHANCERS, "enhance")
-    return _run(model, image, image.dtype, functools.partial(_to_levels, dtype=image.dtype))
+    return _run_levels(model, images, images[0].dtype)
 
 
-def upscale_levels(image: np.ndarray, model: Model) -> np.ndarray:
-    """Enlarge one photo in the integers of its file.
+def upscale_levels(images: Sequence[np.ndarray], model: Model) -> list[np.ndarray]:
+    """Enlarge photos of one size in the integers of their files.
 
     Args:
-        image: uint8 or uint16 `[H, W, 3]`, RGB, H and W >= 16; rounded to 8 bits first.
+        images: uint8 or uint16 `[H, W, 3]` each, RGB, H and W >= 16, all of one shape and type;
+            rounded to 8 bits first.
         model: the network.
 
     Returns:
-        The same type, `[scale H, scale W, 3]`.
+        The results in order, of the same type, `[scale H, scale W, 3]`.
 
     Raises:
         InputError: a network for something else.
     """
     model.check_use(SUPER_RESOLVERS, "enlarge")
-    levels = image if image.dtype == np.uint8 else to_uint8(image / np.float32(65535))
-    enlarged = enlarge(levels, scale_of(model))
-    return _run(model, enlarged, image.dtype, functools.partial(_to_levels, dtype=image.dtype))
+    scale = scale_of(model)
+    return _run_levels(model, [enlarge(to_8_bits(x), scale) for x in images], images[0].dtype)
+
+
+def useful_batch(shape: tuple[int, ...], scale: int) -> int:
+    """How many photos of one size are worth waiting for, to be treated together.
+
+    Args:
+        shape: `[H, W, 3]` of a photo.
+        scale: how many times larger it becomes.
+
+    Returns:
+        The number of local devices; 1 for large photos, which the devices share one by one.
+    """
+    return 1 if _is_large(scale * shape[0], scale * shape[1]) else jax.local_device_count()
 
 
 def scale_of(model: Model) -> int:
@@ -147,6 +162,15 @@ def _loaded(weights: Model | str | os.PathLike, names: tuple[str, ...], use: str
     return model
 
 
+def _run_levels(model: Model, images: Sequence[np.ndarray], dtype: np.dtype) -> list[np.ndarray]:
+    finish = functools.partial(_to_levels, dtype=dtype)
+    if len(images) == 1 or _is_large(*images[0].shape[:2]):
+        return [_run(model, image, dtype, finish) for image in images]
+    batch = np.stack([_to_float(image) for image in images])
+    outputs = apply_batch(model.module, model.params, batch, jax.local_devices())
+    return [finish(output) for output in outputs]
+
+
 def _run(
     model: Model,
     image: np.ndarray,
@@ -158,7 +182,7 @@ def _run(
     The devices share a large photo if there are several; one takes it band by band, so that it
     never exists in float32 as a whole.
     """
-    if image.shape[0] * image.shape[1] <= WHOLE_PIXELS:
+    if not _is_large(*image.shape[:2]):
         return finish(np.asarray(apply_network(model.module, model.params, _to_float(image))))
     if jax.local_device_count() > 1:
         devices = jax.local_devices()
@@ -168,6 +192,10 @@ def _run(
     for first, rows in stream(model.module, model.params, image, band=band):
         output[first : first + len(rows)] = finish(rows)
     return output
+
+
+def _is_large(height: int, width: int) -> bool:
+    return height * width > WHOLE_PIXELS
 
 
 def _unchanged(rows: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppcn_jax import command, photo_jobs
+from ppcn_jax import batch_sharding, command, photo_jobs
 from ppcn_jax.inference import enhance_levels, upscale_levels
 from ppcn_jax.native import write_native
 from ppcn_jax.networks import Model, make_network
@@ -78,7 +78,7 @@ def test_enhance_a_folder(run, tmp_path, models):
     status, out, err = run("in", "--output", "out")
     assert (status, err) == (0, "") and out.startswith("enhanced 2 photos in ")
     assert names_in(tmp_path / "out") == ["a.png", "sub dir/ü.jpg"]
-    expected = enhance_levels(PIXELS, models["student"])
+    expected = enhance_levels([PIXELS], models["student"])[0]
     np.testing.assert_array_equal(pixels_of(tmp_path / "out" / "a.png"), expected)
 
 
@@ -96,7 +96,7 @@ def test_upscale_and_compare(run, tmp_path, models):
     status, out, _ = run("a.png", "--output", "out", "--compare", use="upscale")
     assert status == 0 and out.startswith("enlarged 1 photo in ")
     large = pixels_of(tmp_path / "out" / "a.png")
-    expected = upscale_levels(PIXELS, models["super_resolver"])
+    expected = upscale_levels([PIXELS], models["super_resolver"])[0]
     np.testing.assert_array_equal(large[..., :3], expected)
     np.testing.assert_array_equal(large[..., 3:], enlarge(rgba[..., 3:], 4))
     shown = pixels_of(tmp_path / "out" / "a.png.compare.png")
@@ -122,7 +122,7 @@ def test_the_enhanced_photo_stands_upright(run, tmp_path, models):
         upright = np.rot90(np.asarray(image), -1)
     with Image.open(tmp_path / "out" / "a.png") as image:
         assert (image.getexif()[0x0112], image.getexif()[0x010F]) == (1, "Camera")
-        np.testing.assert_array_equal(image, enhance_levels(upright.copy(), models["student"]))
+        np.testing.assert_array_equal(image, enhance_levels([upright.copy()], models["student"])[0])
 
 
 def test_gray_stays_gray_and_neutral_stays_neutral(run, tmp_path, models):
@@ -133,7 +133,7 @@ def test_gray_stays_gray_and_neutral_stays_neutral(run, tmp_path, models):
     gray, colors = (pixels_of(tmp_path / "out" / f"{n}.png") for n in ("gray", "neutral"))
     assert gray.shape == (H, W) and colors.shape == (H, W, 3)
     np.testing.assert_array_equal(colors, np.repeat(gray[..., None], 3, axis=2))
-    enhanced = Image.fromarray(enhance_levels(neutral, models["student"]))
+    enhanced = Image.fromarray(enhance_levels([neutral], models["student"])[0])
     assert np.abs(gray - np.asarray(enhanced.convert("L")).astype(int)).max() <= 1
 
 
@@ -143,7 +143,7 @@ def test_sixteen_bits_go_through(run, tmp_path, models):
     (tmp_path / "a.png").write_bytes(encode_photo(Photo(wide, alpha, False, "png"), "png"))
     assert run("a.png", "--output", "out")[0] == 0
     photo = read_photo(tmp_path / "out" / "a.png")
-    np.testing.assert_array_equal(photo.levels, enhance_levels(wide, models["student"]))
+    np.testing.assert_array_equal(photo.levels, enhance_levels([wide], models["student"])[0])
     np.testing.assert_array_equal(photo.alpha, alpha)
     assert run("a.png", "--output", "out4", use="upscale")[0] == 0
     photo = read_photo(tmp_path / "out4" / "a.png")
@@ -342,11 +342,50 @@ def test_interrupted(run, tmp_path, monkeypatch):
     assert names_in(tmp_path / "out") == []
 
 
-def test_photos_of_one_size_compile_once(run, tmp_path):
-    from ppcn_jax.inference import apply_network
+@pytest.fixture
+def groups(monkeypatch):
+    """Numbers of photos treated together, filled while the command runs."""
+    sizes = []
 
-    for name in "abc":
-        write_photo(tmp_path / "in" / f"{name}.png", np.resize(PIXELS, (23, 29, 3)))
-    before = apply_network._cache_size()
+    def treat(photos, treatment):
+        sizes.append(len(photos))
+        return treatment_of_photos(photos, treatment)
+
+    treatment_of_photos = photo_jobs.treat
+    monkeypatch.setattr(photo_jobs, "treat", treat)
+    return sizes
+
+
+def test_photos_of_one_size_share_the_devices(run, tmp_path, models, groups):
+    # Nine of one size, two of another, and one of the first size in 16 bits.
+    rng = np.random.default_rng(2)
+    photos = {
+        f"{k:02}": rng.integers(0, 256, (23 + k % 4 // 3, 29, 3), np.uint8) for k in range(11)
+    }
+    for name, pixels in photos.items():
+        write_photo(tmp_path / "in" / f"{name}.png", pixels)
+    wide = photos["00"].astype(np.uint16) * 257
+    (tmp_path / "in" / "wide.png").write_bytes(encode_photo(Photo(wide, None, False, "png"), "png"))
+    before = batch_sharding._apply._cache_size()
     assert run("in", "--output", "out")[0] == 0
-    assert apply_network._cache_size() - before <= 1
+    assert sorted(groups) == [1, 1, 2, 4, 4]
+    assert batch_sharding._apply._cache_size() - before == 2
+    for name, pixels in photos.items():
+        expected = enhance_levels([pixels], models["student"])[0].astype(int)
+        assert np.abs(pixels_of(tmp_path / "out" / f"{name}.png") - expected).max() <= 1
+
+
+def test_photos_of_many_sizes_do_not_pile_up(run, tmp_path, groups, monkeypatch):
+    monkeypatch.setattr(photo_jobs, "_WAITING", 1)
+    for k in range(7):
+        write_photo(tmp_path / "in" / f"{k}.png", PIXELS[:, : 24 - k])
+    waiting = []
+    read = photo_jobs.read_photo
+    monkeypatch.setattr(
+        photo_jobs, "read_photo", lambda path: waiting.append(len(groups)) or read(path)
+    )
+    assert run("in", "--output", "out")[0] == 0
+    assert groups == [1] * 7
+    # Photos read and not yet treated never outnumber the four devices by more than one.
+    assert waiting == [0, 0, 0, 0, 0, 1, 2]
+    assert len(names_in(tmp_path / "out")) == 7

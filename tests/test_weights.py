@@ -175,7 +175,7 @@ def test_enhance_one_photo(model, tmp_path):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_large_photo_is_shared_or_run_in_bands(model, monkeypatch, dtype):
     photo = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (60, 40, 3), dtype)
-    expected = inference.enhance_levels(photo, model)
+    expected = inference.enhance_levels([photo], model)[0]
     assert expected.dtype == dtype and expected.shape == photo.shape
     bands = []
 
@@ -185,12 +185,12 @@ def test_a_large_photo_is_shared_or_run_in_bands(model, monkeypatch, dtype):
 
     monkeypatch.setattr(inference, "stream", stream)
     monkeypatch.setattr(inference, "WHOLE_PIXELS", 0)
-    shared = inference.enhance_levels(photo, model)  # by the tests' virtual devices
+    shared = inference.enhance_levels([photo], model)[0]  # by the tests' virtual devices
     assert not bands
     assert np.abs(shared.astype(int) - expected.astype(int)).max() <= np.iinfo(dtype).max * 1e-5 + 1
 
     monkeypatch.setattr(jax, "local_device_count", lambda: 1)
-    banded = inference.enhance_levels(photo, model)
+    banded = inference.enhance_levels([photo], model)[0]
     assert banded.dtype == dtype and len(bands) == 1
     difference = np.abs(banded.astype(int) - expected.astype(int)).max()
     assert difference <= np.iinfo(dtype).max * 1e-5 + 1
