@@ -3,6 +3,7 @@
 import argparse
 import os
 import pathlib
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     convert.set_defaults(run=_convert)
     for use, (_, summary) in _USES.items():
         _add_photo_arguments(subcommands.add_parser(use, help=summary, description=_ABOUT), use)
+    _add_serve_arguments(subcommands.add_parser("serve", help="a local page for single photos"))
     return parser
 
 
@@ -80,6 +82,30 @@ def _add_photo_arguments(parser: argparse.ArgumentParser, use: str) -> None:
         help="also write NAME.compare.png with before and after side by side",
     )
     parser.set_defaults(run=_photos, refuse=parser.error)
+
+
+def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        action="append",
+        type=_named,
+        help="student, teacher, FILE or NAME=FILE: what ppcn-jax convert writes or reads; "
+        "several are offered when it is given several times",
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; by default %(default)s, which only this computer reaches",
+    )
+    parser.add_argument("--port", type=int, default=7860, help="by default %(default)s")
+    parser.set_defaults(run=_serve)
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, _, file = text.partition("=")
+    # The name becomes a part of file names; a path with = in it has a slash before.
+    return (name, file) if file and re.fullmatch(r"[\w .+-]+", name) else ("", text)
 
 
 def _quality(text: str) -> int:
@@ -126,6 +152,14 @@ def _photos(options: argparse.Namespace) -> None:
     print(f"{word} {photos} in {time.monotonic() - start:.0f} s{failed}")
     if failures:
         sys.exit(1)
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from ppcn_jax.serve import serve
+
+    named = options.model or [("", None)]
+    models = ((name, _load(file, "enhance")) for name, file in named)
+    serve(models, host=options.host, port=options.port)
 
 
 def _load(name: str | None, use: str) -> "Model":

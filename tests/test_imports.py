@@ -13,9 +13,12 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 # The training half runs on machines without TensorFlow; weights in Keras's keeping need Keras.
 FOREIGN = {"tensorflow", "tensorflow_datasets", "keras", "torch", "data", "configs"}
+FOREIGN |= {"gradio", "fastapi", "uvicorn"}
 INSIDE_FUNCTIONS = {
     "ppcn_jax/vgg_weights.py": {"keras"},
     "ppcn_jax/released.py": {"tensorflow"},
+    "ppcn_jax/page.py": {"gradio"},
+    "ppcn_jax/serve.py": {"gradio", "fastapi", "uvicorn"},
 }
 
 # From the bottom up; a module of a floor sees only the floors below it.

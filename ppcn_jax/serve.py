@@ -1,0 +1,98 @@
+"""The local page, served until it is stopped."""
+
+import errno
+import importlib.util
+import ipaddress
+import os
+import pathlib
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterable
+from typing import Any
+
+from ppcn_jax.errors import InputError
+from ppcn_jax.networks import Model
+from ppcn_jax.page import label_choices, make_page
+
+# Of one upload; a photo of 100 megapixels has about 60 MB as JPEG, 200 MB as PNG.
+MOST_BYTES = 200_000_000
+
+
+def serve(models: Iterable[tuple[str, Model]], *, host: str, port: int) -> None:
+    """Serve the page until Ctrl-C.
+
+    Args:
+        models: each with the name that the user gave it, or ""; taken one by one once the
+            address is known to be free.
+        host: the address to listen on.
+        port: the port; 0 takes a free one.
+
+    Raises:
+        InputError: Gradio is missing, nobody can listen there, or a model cannot be used.
+        KeyboardInterrupt: it was stopped.
+    """
+    if not importlib.util.find_spec("gradio"):
+        raise InputError("the page needs an extra: pip install 'ppcn-jax[web]'")
+    with _listen(host, port) as listener, tempfile.TemporaryDirectory(prefix="ppcn-jax-") as folder:
+        choices = label_choices(models)
+        _clean_up_when_ended()
+        # Gradio reads these when it is imported, when a page is made and at each upload.
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        os.environ["GRADIO_TEMP_DIR"] = os.environ["GRADIO_EXAMPLES_CACHE"] = folder
+        app = _make_app(make_page(choices, pathlib.Path(folder)))
+        print(f"{', '.join(choices)} on {_address(host, listener)}; Ctrl-C stops", flush=True)
+        _run(app, listener)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise InputError(f"port {port} of {host} is in use: choose another --port") from error
+        raise InputError(f"cannot listen on --host {host}, --port {port}: {error}") from error
+
+
+def _address(host: str, listener: socket.socket) -> str:
+    found, port = listener.getsockname()[:2]
+    others = "" if ipaddress.ip_address(found).is_loopback else ", open to other computers"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{others}"
+
+
+def _clean_up_when_ended() -> None:
+    """A closed terminal or a kill ends this process by an exception, as Ctrl-C does."""
+    for name in ("SIGHUP", "SIGTERM"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), lambda number, _: sys.exit(128 + number))
+
+
+def _make_app(page: Any) -> Any:
+    import fastapi
+    import gradio as gr
+
+    return gr.mount_gradio_app(
+        fastapi.FastAPI(openapi_url=None),
+        page,
+        path="",
+        max_file_size=MOST_BYTES,
+        # Fonts of the system: others would be fetched.
+        theme=gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        show_error=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+    )
+
+
+def _run(app: Any, listener: socket.socket) -> None:
+    import uvicorn
+
+    # A page that is open keeps a connection; ending it is no error.
+    config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
+    uvicorn.Server(config).run(sockets=[listener])
