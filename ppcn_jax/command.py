@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ppcn_jax.errors import InputError
+from ppcn_jax.export.command import add_export
 
 if TYPE_CHECKING:
     from ppcn_jax.networks import Model
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     for use, (_, summary) in _USES.items():
         _add_photo_arguments(subcommands.add_parser(use, help=summary, description=_ABOUT), use)
     _add_serve_arguments(subcommands.add_parser("serve", help="a local page for single photos"))
+    add_export(subcommands)
     return parser
 
 

@@ -1,8 +1,10 @@
 """Files that are whole or absent: written beside their name, then renamed."""
 
+import contextlib
 import json
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -16,11 +18,28 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
     Raises:
         OSError: it cannot be written.
     """
+    with replacing(path) as beside:
+        beside.write_bytes(content)
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """A name beside a file: what is written there takes the file's place if nothing raises.
+
+    Args:
+        path: the file; its folder is made if need be.
+
+    Yields:
+        The name to write to.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        beside.write_bytes(content)
+        yield beside
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ FOREIGN |= {"gradio", "fastapi", "uvicorn"}
 INSIDE_FUNCTIONS = {
     "ppcn_jax/vgg_weights.py": {"keras"},
     "ppcn_jax/released.py": {"tensorflow"},
+    "ppcn_jax/export/tflite.py": {"tensorflow"},
     "ppcn_jax/page.py": {"gradio"},
     "ppcn_jax/serve.py": {"gradio", "fastapi", "uvicorn"},
 }

@@ -102,7 +102,7 @@ def test_one_channel_is_luma_already():
 
 
 def test_vdsr_has_the_same_luma():
-    assert (baselines._LUMA, baselines._LUMA_BLACK) == (metrics.LUMA_WEIGHTS, metrics.LUMA_BLACK)
+    assert (baselines.LUMA, baselines.LUMA_BLACK) == (metrics.LUMA_WEIGHTS, metrics.LUMA_BLACK)
 
 
 @pytest.mark.parametrize("metric", [psnr, ssim, ms_ssim])

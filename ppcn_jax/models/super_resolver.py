@@ -18,7 +18,7 @@ BLOCKS, RESIDUALS = 2, 2
 SCALES = (2, 3, 4)
 
 # Strides of the two convolutions that lead down to the low-resolution size.
-_STRIDES = {2: (2, 1), 3: (3, 1), 4: (2, 2)}
+STRIDES = {2: (2, 1), 3: (3, 1), 4: (2, 2)}
 # Initial values as the released code leaves them to Keras.
 _KERNEL_INIT = nn.initializers.glorot_uniform()
 _BIAS_INIT = nn.initializers.zeros
@@ -62,7 +62,7 @@ class SuperResolver(nn.Module):
         )
         levels = 255 * images.astype(jnp.float32)
         mean, _ = Statistics(name="mean")(levels)
-        first, second = _STRIDES[self.scale]
+        first, second = STRIDES[self.scale]
         x = _lrelu(conv(32, stride=first, name="down0")(levels - mean))
         x = _lrelu(conv(64, stride=second, name="down1")(x))
         entry = x = conv(32, name="entry")(x)

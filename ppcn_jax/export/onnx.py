@@ -1,0 +1,63 @@
+"""ONNX files, for every size of images, and ONNX Runtime to check them with."""
+
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+
+from ppcn_jax.export.contract import INPUT, OUTPUT, describe
+from ppcn_jax.export.onnx_graph import IR_VERSION, OPSET, Graph
+from ppcn_jax.export.onnx_networks import NETWORKS
+from ppcn_jax.networks import Model
+
+
+def to_onnx(model: Model) -> bytes:
+    """A network as an ONNX file.
+
+    Args:
+        model: the network.
+
+    Returns:
+        The file. Its input "images" and output "result" are float32 `[N, H, W, 3]` of any N, H
+        and W; its metadata is in `metadata_props`.
+    """
+    import onnx
+    from onnx import helper
+
+    graph = Graph(model.params)
+    x = graph.op("Transpose", INPUT, perm=[0, 3, 1, 2])
+    x = NETWORKS[model.name](graph, x, model)
+    x = graph.op("Clip", x, graph.constant(0.0), graph.constant(1.0))
+    graph.op("Transpose", x, perm=[0, 2, 3, 1], output=OUTPUT)
+    shape: list[str | int | None] = ["batch", "height", "width", 3]
+    images, result = (
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name in (INPUT, OUTPUT)
+    )
+    file = helper.make_model(
+        helper.make_graph(graph.nodes, model.name, [images], [result], graph.constants),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="ppcn-jax",
+    )
+    helper.set_model_props(file, describe(model))
+    onnx.checker.check_model(file, full_check=True)
+    return file.SerializeToString()
+
+
+def run_onnx(path: pathlib.Path, *, threads: int = 0) -> Callable[[np.ndarray], np.ndarray]:
+    """An ONNX file in ONNX Runtime, on the processor.
+
+    Args:
+        path: the file.
+        threads: how many; 0 leaves it to ONNX Runtime.
+
+    Returns:
+        A function of float32 images `[N, H, W, 3]`.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda images: session.run([OUTPUT], {INPUT: images})[0]

@@ -1,0 +1,83 @@
+"""TFLite files, for images of one size, and LiteRT to check them with."""
+
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ppcn_jax.export.contract import INPUT, clipped, describe
+from ppcn_jax.export.tflite_file import halve_kernels, with_metadata
+from ppcn_jax.networks import Model
+
+PRECISIONS = ("float32", "float16", "int8")
+
+
+def to_tflite(
+    model: Model,
+    *,
+    height: int,
+    width: int,
+    precision: str = "float32",
+    calibration: Sequence[np.ndarray] = (),
+) -> bytes:
+    """A network as a TFLite file of built-in operators.
+
+    Args:
+        model: the network.
+        height: of the images.
+        width: of the images.
+        precision: "float32"; "float16", which rounds the kernels of the convolutions and nothing
+            else; or "int8", which quantizes weights and activations, by the ranges they take on
+            the calibration images. Input and output are float32 in each.
+        calibration: float32 images `[1, height, width, 3]`, for int8.
+
+    Returns:
+        The file; its metadata is one of its buffers.
+    """
+    # Read when TensorFlow is loaded, which would tell of instructions and missing devices.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+    from jax.experimental import jax2tf
+
+    images = tf.TensorSpec((1, height, width, 3), tf.float32, name=INPUT)
+    run = jax2tf.convert(clipped(model), with_gradient=False)
+    function = tf.function(run, input_signature=[images], autograph=False)
+    holder = tf.Module()
+    holder.function = function
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [function.get_concrete_function()], holder
+    )
+    if precision == "int8":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([image] for image in calibration)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    content = converter.convert()
+    if precision == "float16":
+        content = halve_kernels(content)
+    return with_metadata(content, describe(model) | {"precision": precision})
+
+
+def run_tflite(path: pathlib.Path, *, threads: int = 1) -> Callable[[np.ndarray], np.ndarray]:
+    """A TFLite file in LiteRT, on the processor.
+
+    Args:
+        path: the file.
+        threads: how many.
+
+    Returns:
+        A function of float32 images `[1, H, W, 3]`, of the size of the file.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    interpreter.allocate_tensors()
+    images = interpreter.get_input_details()[0]["index"]
+    result = interpreter.get_output_details()[0]["index"]
+
+    def run(values: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(images, values)
+        interpreter.invoke()
+        return interpreter.get_tensor(result)
+
+    return run
