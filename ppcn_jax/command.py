@@ -100,7 +100,9 @@ def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         default="127.0.0.1",
         help="address to listen on; by default %(default)s, which only this computer reaches",
     )
-    parser.add_argument("--port", type=int, default=7860, help="by default %(default)s")
+    parser.add_argument(
+        "--port", type=_port, default=7860, help="by default %(default)s; 0 takes a free one"
+    )
     parser.set_defaults(run=_serve)
 
 
@@ -108,6 +110,13 @@ def _named(text: str) -> tuple[str, str]:
     name, _, file = text.partition("=")
     # The name becomes a part of file names; a path with = in it has a slash before.
     return (name, file) if file and re.fullmatch(r"[\w .+-]+", name) else ("", text)
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65_535:
+        raise argparse.ArgumentTypeError(f"{value} is not between 0 and 65535")
+    return value
 
 
 def _quality(text: str) -> int:

@@ -22,6 +22,7 @@ from ppcn_jax.treatment import Treatment, check_size, make_treatment, treat
 MOST_PIXELS = 100_000_000
 TITLE = "PPCN photo enhancement"
 _ABOUT = "Drop a photo, choose a model, and drag the line between before and after."
+_REFUSAL = 'role="alert" style="color: var(--error-text-color)"'
 # Files older than half a day go; looked for every hour.
 _DELETE = (3_600, 43_200)
 
@@ -94,6 +95,7 @@ def show(upload: pathlib.Path, label: str, treatment: Treatment, folder: pathlib
     try:
         photo, result, content = _treat_file(upload, treatment)
         seconds = time.monotonic() - start
+        before, after = make_previews(photo, result)
         height, width = result.levels.shape[:2]
         place = pathlib.Path(tempfile.mkdtemp(dir=folder))
         shown = Shown(
@@ -102,7 +104,6 @@ def show(upload: pathlib.Path, label: str, treatment: Treatment, folder: pathlib
             result=place / f"{upload.stem}-{_in_a_name(label)}{upload.suffix}",
             line=f"{width} x {height} px in {seconds:.2f} s with {label}",
         )
-        before, after = make_previews(photo, result)
         shown.before.write_bytes(before)
         shown.after.write_bytes(after)
         shown.result.write_bytes(content)
@@ -127,17 +128,15 @@ def make_page(choices: Mapping[str, Treatment], folder: pathlib.Path) -> Any:
     import gradio as gr
 
     def run(upload: str | None, label: str) -> tuple[Any, ...]:
-        if upload is None:
-            return None, _message("Drop a photo first.", "alert"), gr.DownloadButton(visible=False)
         try:
+            if upload is None:
+                raise InputError("Drop a photo first.")
             shown = show(pathlib.Path(upload), label, choices[label], folder)
         except InputError as error:
-            return None, _message(str(error), "alert"), gr.DownloadButton(visible=False)
-        megabytes = shown.result.stat().st_size / 1e6
-        button = gr.DownloadButton(
-            f"Download ({megabytes:.1f} MB)", value=str(shown.result), visible=True
-        )
-        return (str(shown.before), str(shown.after)), _message(shown.line, "status"), button
+            return None, _paragraph(str(error), _REFUSAL), gr.DownloadButton(visible=False)
+        size = f"{shown.result.stat().st_size / 1e6:.1f} MB"
+        button = gr.DownloadButton(f"Download ({size})", value=str(shown.result), visible=True)
+        return (str(shown.before), str(shown.after)), _paragraph(shown.line), button
 
     suffixes = [suffix for format in SUFFIXES.values() for suffix in format]
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=_DELETE) as page:
@@ -151,7 +150,7 @@ def make_page(choices: Mapping[str, Treatment], folder: pathlib.Path) -> Any:
                 download = gr.DownloadButton(visible=False)
             with gr.Column(scale=3):
                 slider = gr.ImageSlider(
-                    show_label=False, buttons=["fullscreen"], interactive=False, max_height=720
+                    show_label=False, buttons=["fullscreen"], interactive=False, max_height=640
                 )
         button.click(
             run,
@@ -185,5 +184,5 @@ def _in_a_name(label: str) -> str:
     return label.partition(" (")[0].replace(" ", "-")
 
 
-def _message(text: str, role: str) -> str:
-    return f'<p role="{role}">{html.escape(text)}</p>'
+def _paragraph(text: str, attributes: str = 'role="status"') -> str:
+    return f"<p {attributes}>{html.escape(text)}</p>"

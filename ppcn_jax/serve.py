@@ -7,8 +7,8 @@ import os
 import pathlib
 import signal
 import socket
-import sys
 import tempfile
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,7 +17,7 @@ from ppcn_jax.networks import Model
 from ppcn_jax.page import label_choices, make_page
 
 # Of one upload; a photo of 100 megapixels has about 60 MB as JPEG, 200 MB as PNG.
-MOST_BYTES = 200_000_000
+MOST_BYTES = 200 * 2**20
 
 
 def serve(models: Iterable[tuple[str, Model]], *, host: str, port: int) -> None:
@@ -35,23 +35,26 @@ def serve(models: Iterable[tuple[str, Model]], *, host: str, port: int) -> None:
     """
     if not importlib.util.find_spec("gradio"):
         raise InputError("the page needs an extra: pip install 'ppcn-jax[web]'")
-    with _listen(host, port) as listener, tempfile.TemporaryDirectory(prefix="ppcn-jax-") as folder:
-        choices = label_choices(models)
-        _clean_up_when_ended()
-        # Gradio reads these when it is imported, when a page is made and at each upload.
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        os.environ["GRADIO_TEMP_DIR"] = os.environ["GRADIO_EXAMPLES_CACHE"] = folder
-        app = _make_app(make_page(choices, pathlib.Path(folder)))
-        print(f"{', '.join(choices)} on {_address(host, listener)}; Ctrl-C stops", flush=True)
-        _run(app, listener)
+    try:
+        with _listen(host, port) as listener, tempfile.TemporaryDirectory() as folder:
+            choices = label_choices(models)
+            # Gradio reads these when it is imported, when a page is made and at each upload.
+            os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+            os.environ["GRADIO_TEMP_DIR"] = os.environ["GRADIO_EXAMPLES_CACHE"] = folder
+            app = _make_app(make_page(choices, pathlib.Path(folder)))
+            print(f"{', '.join(choices)} on {_address(host, listener)}; Ctrl-C stops", flush=True)
+            _run(app, listener)
+    except KeyboardInterrupt:
+        _leave_if_busy()
+        raise
 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
             raise InputError(f"port {port} of {host} is in use: choose another --port") from error
         raise InputError(f"cannot listen on --host {host}, --port {port}: {error}") from error
 
@@ -60,13 +63,6 @@ def _address(host: str, listener: socket.socket) -> str:
     found, port = listener.getsockname()[:2]
     others = "" if ipaddress.ip_address(found).is_loopback else ", open to other computers"
     return f"http://{f'[{host}]' if ':' in host else host}:{port}{others}"
-
-
-def _clean_up_when_ended() -> None:
-    """A closed terminal or a kill ends this process by an exception, as Ctrl-C does."""
-    for name in ("SIGHUP", "SIGTERM"):
-        if hasattr(signal, name):  # Windows has no SIGHUP
-            signal.signal(getattr(signal, name), lambda number, _: sys.exit(128 + number))
 
 
 def _make_app(page: Any) -> Any:
@@ -93,6 +89,17 @@ def _make_app(page: Any) -> Any:
 def _run(app: Any, listener: socket.socket) -> None:
     import uvicorn
 
+    # A closed terminal and a kill end the page as Ctrl-C does, so that its files go.
+    for name in ("SIGHUP", "SIGTERM"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     # A page that is open keeps a connection; ending it is no error.
     config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _leave_if_busy() -> None:
+    """Python would wait at its end for a photo that is in work; its thread cannot be stopped."""
+    threads = set(threading.enumerate()) - {threading.main_thread()}
+    if not all(thread.daemon for thread in threads):
+        os._exit(130)

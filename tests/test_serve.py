@@ -1,0 +1,306 @@
+"""The local page, in a browser: PPCN_CHROMIUM names one, or there is one on PATH."""
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from ppcn_jax import command, serve
+from ppcn_jax.native import write_native
+from ppcn_jax.networks import Model, make_network
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+# The upload limit is lowered so that a small file is beyond it.
+MOST_BYTES = 300_000
+PROGRAM = f"""
+from ppcn_jax import command, serve
+serve.MOST_BYTES = {MOST_BYTES}
+command.main()
+"""
+PATIENCE = 120  # seconds, of a busy machine; nothing takes long
+
+
+@pytest.fixture(scope="module")
+def models(random_params, tmp_path_factory):
+    """Weights files by network."""
+    folder = tmp_path_factory.mktemp("weights")
+    paths = {}
+    for name in ("student", "super_resolver"):
+        module = make_network(name)
+        params = random_params(module, jnp.zeros((1, 16, 16, 3)))
+        paths[name] = folder / f"{name}.safetensors"
+        write_native(paths[name], Model(name, "paper", module, params, str(paths[name])))
+    return paths
+
+
+@pytest.fixture(scope="module")
+def address(models, tmp_path_factory):
+    """Of a page that is served; what it leaves behind is looked at in the end."""
+    folder = tmp_path_factory.mktemp("serve")
+    (folder / "temporary").mkdir()
+    (folder / "secret.png").write_text("in the working directory")
+    words = [word for path in models.values() for word in ("--model", path)]
+    output = (folder / "output").open("w+")
+    server = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "serve", "--port", "0", *words],
+        cwd=folder,
+        env={**os.environ, "TMPDIR": str(folder / "temporary"), "PYTHONPATH": str(REPOSITORY)},
+        stdout=output,
+        stderr=output,
+    )
+    try:
+        yield wait_for_address(server, pathlib.Path(output.name))
+        server.send_signal(signal.SIGINT)
+        assert server.wait(PATIENCE) == 130
+    finally:
+        server.kill()
+        server.wait()
+        output.close()
+    assert (folder / "output").read_text().count("\n") == 1, (folder / "output").read_text()
+    assert not list((folder / "temporary").iterdir())
+    assert sorted(path.name for path in folder.iterdir()) == ["output", "secret.png", "temporary"]
+
+
+def wait_for_address(server, output):
+    end = time.monotonic() + PATIENCE
+    while not (found := re.search(r" on (http://127\.0\.0\.1:\d+); Ctrl-C", output.read_text())):
+        assert server.poll() is None and time.monotonic() < end, output.read_text()
+        time.sleep(0.1)
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    reason = (
+        "no browser: install Chromium, name one in PPCN_CHROMIUM, or let Playwright fetch its own "
+        "by `playwright install chromium`"
+    )
+    playwright = pytest.importorskip("playwright.sync_api", reason=reason)
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("PPCN_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    # Chromium has no sandbox for root.
+    flags = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with playwright.sync_playwright() as driver:
+        if not found and not pathlib.Path(driver.chromium.executable_path).is_file():
+            pytest.skip(reason)
+        chromium = driver.chromium.launch(executable_path=found, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    """A fresh page; all that it asked for was asked of the server."""
+    page = browser.new_page()
+    page.set_default_timeout(1000 * PATIENCE)
+    asked = []
+    page.on("request", lambda request: asked.append(urllib.parse.urlsplit(request.url)))
+    page.goto(address)
+    page.get_by_role("button", name="Enhance").wait_for()
+    yield page
+    page.close()
+    assert asked
+    server = urllib.parse.urlsplit(address).netloc
+    assert {url.netloc for url in asked if url.scheme not in ("data", "blob")} == {server}
+
+
+def drop(page, path):
+    if page.get_by_label("Clear").count():
+        page.get_by_label("Clear").click()
+    page.locator("input[type=file]").set_input_files(path)
+    page.locator(".file-preview").get_by_text(path.stem).wait_for()
+
+
+def enhance(page, model):
+    page.get_by_label(model, exact=True).check()
+    page.get_by_role("button", name="Enhance").click()
+
+
+def write_photo(path, form, **options):
+    pixels = np.random.default_rng(1).integers(0, 256, (32, 48, 3), np.uint8)
+    Image.fromarray(pixels).save(path, form, **options)
+
+
+@pytest.mark.parametrize(
+    ("network", "label", "shown"),
+    [
+        ("student", "student", "32 x 48 px in "),
+        ("super_resolver", "super resolver 4x", "128 x 192 px in "),
+    ],
+)
+def test_the_download_is_what_the_command_writes(
+    page, models, tmp_path, monkeypatch, network, label, shown
+):
+    fields = Image.Exif()
+    fields[0x0112], fields[0x010F] = 6, "Camera"
+    write_photo(tmp_path / "photo.jpg", "jpeg", exif=fields.tobytes(), quality=83)
+    drop(page, tmp_path / "photo.jpg")
+    enhance(page, label)
+    line = page.get_by_role("status").filter(has_text=f" s with {label}")
+    line.wait_for()
+    assert line.inner_text().startswith(shown)
+    pictures = page.locator(".slider-wrap img, [data-testid=imageslider] img")
+    widths = pictures.evaluate_all("images => images.map(image => image.naturalWidth)")
+    assert widths == 2 * [int(shown.split()[0])]
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download (").click()
+    assert download.value.suggested_filename == f"photo-{label.replace(' ', '-')}.jpg"
+    use = "enhance" if network == "student" else "upscale"
+    monkeypatch.chdir(tmp_path)
+    command.main([use, "photo.jpg", "--output", "out", "--model", str(models[network])])
+    written = (tmp_path / "out" / "photo.jpg").read_bytes()
+    assert pathlib.Path(download.value.path()).read_bytes() == written
+    with Image.open(tmp_path / "out" / "photo.jpg") as image:
+        assert image.getexif()[0x010F] == "Camera"
+
+
+def test_the_page_goes_on_after_refusals(page, tmp_path):
+    enhance(page, "student")
+    page.get_by_role("alert").filter(has_text="Drop a photo first.").wait_for()
+    (tmp_path / "text <b>.png").write_text("no picture")
+    drop(page, tmp_path / "text <b>.png")
+    enhance(page, "student")
+    page.get_by_role("alert").filter(has_text=" is not a readable JPEG, PNG, ").wait_for()
+    assert "Traceback" not in page.content()
+    assert page.get_by_role("button", name="Download (").count() == 0
+    write_photo(tmp_path / "photo.webp", "webp", lossless=True)
+    drop(page, tmp_path / "photo.webp")
+    enhance(page, "student")
+    page.get_by_role("status").filter(has_text="48 x 32 px in ").wait_for()
+    page.get_by_role("button", name="Download (").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [
+        ("notes.txt", 1, "Invalid file type: notes.txt. Only .jpg, "),
+        ("large.png", MOST_BYTES + 1, "exceed the maximum allowed size"),
+    ],
+)
+def test_an_upload_that_is_refused(page, tmp_path, name, size, message):
+    (tmp_path / name).write_bytes(bytes(size))
+    page.locator("input[type=file]").set_input_files(tmp_path / name)
+    page.get_by_text(message).wait_for()
+    write_photo(tmp_path / "photo.png", "png")
+    drop(page, tmp_path / "photo.png")
+    enhance(page, "student")
+    page.get_by_role("status").filter(has_text="48 x 32 px in ").wait_for()
+
+
+def ask(address, path, body=None, headers=None):
+    """Status of the answer."""
+    request = urllib.request.Request(f"{address}{path}", body, headers or {})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=PATIENCE) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def test_files_of_the_computer_are_not_served(address, models, tmp_path):
+    assert ask(address, "/") == 200
+    for path in (models["student"], pathlib.Path(__file__), "secret.png", tmp_path):
+        assert ask(address, f"/gradio_api/file={urllib.parse.quote(str(path))}") == 403, path
+
+
+def test_the_server_holds_to_the_limit_by_itself(address):
+    def upload(size):
+        head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        return ask(address, "/gradio_api/upload", head + bytes(size) + b"\r\n--x--\r\n", headers)
+
+    assert upload(MOST_BYTES) == 200
+    assert upload(MOST_BYTES + 1) == 413
+
+
+def run(*words):
+    """The line that the command ends with."""
+    with pytest.raises(SystemExit) as end:
+        command.main(["serve", *map(str, words)])
+    return end.value.code
+
+
+@pytest.fixture
+def no_page(monkeypatch):
+    def fail(*_):
+        raise AssertionError("a page was made")
+
+    monkeypatch.setattr(serve, "make_page", fail)
+
+
+@pytest.mark.usefixtures("no_page")
+def test_models_are_checked_before_there_is_a_page(models, tmp_path):
+    assert re.search("no --model is named: .* by ppcn-jax convert", run("--port", 0))
+    there_is_none = run("--port", 0, "--model", models["student"], "--model", "teacher")
+    assert there_is_none.startswith("ppcn-jax serve: there is no teacher in this package yet")
+    absent = run("--port", 0, "--model", f"mine={tmp_path}/absent.safetensors")
+    assert "absent.safetensors cannot be read" in absent
+    twice = run("--port", 0, "--model", models["student"], "--model", models["student"])
+    assert "two models would be called student (student.safetensors)" in twice
+
+
+@pytest.mark.usefixtures("no_page")
+def test_an_address_that_cannot_be_had(models):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        message = run("--port", port, "--model", "absent.safetensors")
+    assert message == (f"ppcn-jax serve: port {port} of 127.0.0.1 is in use: choose another --port")
+    message = run("--host", "no host", "--port", 0, "--model", "absent.safetensors")
+    assert message.startswith("ppcn-jax serve: cannot listen on --host no host, --port 0: ")
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "http"])
+def test_a_port_that_is_none(capsys, port):
+    assert run("--port", port) == 2
+    assert "argument --port: " in capsys.readouterr().err
+
+
+def test_the_extra_is_named_where_it_is_missing(monkeypatch):
+    monkeypatch.setattr(serve.importlib.util, "find_spec", lambda _: None)
+    message = run("--port", 0, "--model", "absent.safetensors")
+    assert message == "ppcn-jax serve: the page needs an extra: pip install 'ppcn-jax[web]'"
+
+
+def test_models_can_be_given_names(models, monkeypatch):
+    called = {}
+
+    def keep(models, **address):
+        called.update(address, models=[(name, model.name) for name, model in models])
+
+    monkeypatch.setattr(serve, "serve", keep)
+    monkeypatch.chdir(models["student"].parent)
+    words = ["my own=student.safetensors", "super_resolver.safetensors", "./student.safetensors"]
+    command.main(["serve", *[word for model in words for word in ("--model", model)]])
+    assert called == {
+        "models": [("my own", "student"), ("", "super_resolver"), ("", "student")],
+        "host": "127.0.0.1",
+        "port": 7860,
+    }
+
+
+def test_a_path_may_hold_an_equals_sign():
+    assert command._named("runs/rate=0.1") == ("", "runs/rate=0.1")
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("127.0.0.1", ""), ("0.0.0.0", ", open to other computers")]
+)
+def test_an_address_that_others_reach_is_pointed_out(host, shown):
+    with serve._listen(host, 0) as listener:
+        port = listener.getsockname()[1]
+        assert serve._address(host, listener) == f"http://{host}:{port}{shown}"
