@@ -84,8 +84,9 @@ def _export(options: argparse.Namespace) -> None:
     photos = read_photos(options.photos, *size)
     model = load_model(options.weights)
     print(f"{model.source}: {model.name}, {model.parameters:,} parameters")
-    for line in write_export(model, destination, format, options.precision, size, photos):
-        print(line)
+    checks = write_export(model, destination, format, options.precision, size, photos)
+    for (height, width), difference in checks:
+        print(f"{width}x{height} against JAX: {difference}")
     print(f"wrote {destination}: {destination.stat().st_size:,} bytes")
 
 

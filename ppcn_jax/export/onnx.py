@@ -45,12 +45,12 @@ def to_onnx(model: Model) -> bytes:
     return file.SerializeToString()
 
 
-def run_onnx(path: pathlib.Path, *, threads: int = 0) -> Callable[[np.ndarray], np.ndarray]:
+def run_onnx(path: pathlib.Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]:
     """An ONNX file in ONNX Runtime, on the processor.
 
     Args:
         path: the file.
-        threads: how many; 0 leaves it to ONNX Runtime.
+        threads: how many.
 
     Returns:
         A function of float32 images `[N, H, W, 3]`.

@@ -62,7 +62,7 @@ def synthetic_photo(height: int, width: int) -> np.ndarray:
     rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     frequency = np.maximum(np.hypot(rows, columns), 1 / max(height, width))
     noise = rng.standard_normal((4, height, width))
-    clouds = np.fft.irfft2(np.fft.rfft2(noise) / frequency, s=(height, width))
+    clouds = np.fft.irfft2(np.fft.rfft2(noise) / frequency**1.2, s=(height, width))
     clouds /= clouds.std(axis=(1, 2), keepdims=True)
     y, x = np.mgrid[:height, :width]
     edges = np.zeros((height, width))

@@ -1,7 +1,9 @@
 """One network written as one file of another runtime, and checked before it takes its name."""
 
+import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from ppcn_jax.export.onnx import run_onnx, to_onnx
 from ppcn_jax.export.photos import as_input, cut, synthetic_photo
 from ppcn_jax.export.stablehlo import run_stablehlo, side_step, to_stablehlo
 from ppcn_jax.export.tflite import run_tflite, to_tflite
-from ppcn_jax.export.verify import Run, compare
+from ppcn_jax.export.verify import Difference, Run, compare
 from ppcn_jax.files import replacing
 from ppcn_jax.networks import Model
 
@@ -20,6 +22,18 @@ CHECKED = 2
 ODD_SIZE = (75, 101)
 
 
+class Check(NamedTuple):
+    """What a check found.
+
+    Attributes:
+        sides: height and width of the images.
+        difference: between the file and JAX.
+    """
+
+    sides: tuple[int, int]
+    difference: Difference
+
+
 def write_export(
     model: Model,
     destination: pathlib.Path,
@@ -27,7 +41,7 @@ def write_export(
     precision: str,
     size: tuple[int, int],
     photos: Sequence[np.ndarray],
-) -> Iterator[str]:
+) -> list[Check]:
     """Write a network for another runtime and check it; a file that fails is not kept.
 
     Args:
@@ -39,8 +53,8 @@ def write_export(
         photos: uint8 `[height, width, 3]`, to calibrate and check with; if there are none, it is
             checked with a synthetic one.
 
-    Yields:
-        What each check found, a line each.
+    Returns:
+        What each check found.
 
     Raises:
         InputError: too few photos, or a file that does not do what the network does.
@@ -54,16 +68,18 @@ def write_export(
         calibration, photos = photos[:-kept], photos[-kept:]
     images = list(photos[:CHECKED]) or [synthetic_photo(*size)]
     inputs = [as_input(model, image) for image in calibration]
+    checks = []
     with replacing(destination) as beside:
         beside.write_bytes(_content(model, format, precision, size, inputs))
-        runtime, run = _opened(format, beside)
+        run = open_export(format, beside)
         # TFLite is of one size and one image at a time.
         for sides, count in ((size, 1), (ODD_SIZE, 2))[: 1 if format == "tflite" else 2]:
             if format == "stablehlo":
                 sides = _whole_steps(sides, side_step(model))
             difference = compare(model, run, (_batch(model, i, sides, count) for i in images))
             difference.check(precision)
-            yield f"{sides[1]}x{sides[0]}, {runtime} against JAX: {difference}"
+            checks.append(Check(sides, difference))
+    return checks
 
 
 def _content(
@@ -77,13 +93,25 @@ def _content(
     return to_tflite(model, height=height, width=width, precision=precision, calibration=inputs)
 
 
-def _opened(format: str, path: pathlib.Path) -> tuple[str, Run]:
-    """The runtime's name, and the file in it."""
+def open_export(format: str, path: pathlib.Path) -> Run:
+    """An exported file in its runtime, on all cores of the processor.
+
+    Args:
+        format: "onnx", "tflite" or "stablehlo".
+        path: the file.
+
+    Returns:
+        A function of float32 images `[N, H, W, 3]`.
+    """
     if format == "onnx":
-        return "ONNX Runtime", run_onnx(path)
+        return run_onnx(path, threads=_cores())
     if format == "stablehlo":
-        return "StableHLO", run_stablehlo(path)
-    return "LiteRT", run_tflite(path)
+        return run_stablehlo(path)
+    return run_tflite(path, threads=_cores())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _whole_steps(sides: tuple[int, int], step: int) -> tuple[int, int]:

@@ -1,0 +1,94 @@
+"""Every format of every network named: size, difference from JAX and time, as a Markdown table.
+
+    python -m ppcn_jax.export.table WEIGHTS... --photos PATH...
+
+The files stay in `--output`. Each file and JAX take turns on the same photo at 1280x720, on all
+cores of the processor; times are medians, and ratios to JAX's.
+"""
+
+import argparse
+import pathlib
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import numpy as np
+
+from ppcn_jax.errors import InputError
+from ppcn_jax.export.command import DEFAULT_SIZE, FORMATS, PRECISIONS
+from ppcn_jax.export.contract import clipped
+from ppcn_jax.export.photos import as_input, read_photos
+from ppcn_jax.export.write import open_export, write_export
+from ppcn_jax.networks import Model
+from ppcn_jax.weights import load_model
+
+_HEADER = """\
+| Network | File | Size, kB | Largest difference | PSNR, dB | Time | Time / JAX's |
+|---|---|---:|---:|---:|---:|---:|"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write, check and time the files; print the table.
+
+    Args:
+        arguments: of the command line.
+    """
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("weights", nargs="+", metavar="WEIGHTS")
+    parser.add_argument("--photos", nargs="+", required=True, metavar="PATH")
+    parser.add_argument("--output", default="exports", metavar="DIR", help="default: exports")
+    parser.add_argument("--runs", type=int, default=10, help="timed, of each; default 10")
+    options = parser.parse_args(arguments)
+    try:
+        photos = read_photos(options.photos, *DEFAULT_SIZE)
+        print(_HEADER)
+        for name in options.weights:
+            for row in _rows(load_model(name), photos, pathlib.Path(options.output), options.runs):
+                print(row, flush=True)
+    except (InputError, OSError) as error:
+        sys.exit(str(error))
+
+
+def _rows(model: Model, photos: Sequence[np.ndarray], folder: pathlib.Path, runs: int) -> list[str]:
+    files = {}
+    for format, (suffix, _) in FORMATS.items():
+        for precision in PRECISIONS if format == "tflite" else PRECISIONS[:1]:
+            path = folder / f"{model.name}-{precision}{suffix}"
+            checks = write_export(model, path, format, precision, DEFAULT_SIZE, photos)
+            files[f"{format}, {precision}"] = path, checks[0].difference
+    jax_function = jax.jit(clipped(model))
+    runners: dict[str, Callable] = {"JAX": lambda images: np.asarray(jax_function(images))}
+    runners |= {
+        name: open_export(name.partition(",")[0], path) for name, (path, _) in files.items()
+    }
+    times = _times(runners, as_input(model, photos[0]), runs)
+    rows = [f"| {model.name} | JAX | | | | {_ms(times['JAX'])} | 1 |"]
+    for name, (path, difference) in files.items():
+        psnr = f"{difference.psnr:.1f}" if np.isfinite(difference.psnr) else "equal"
+        rows.append(
+            f"| {model.name} | {name} | {path.stat().st_size / 1000:.1f} | "
+            f"{difference.largest:.1e} | {psnr} | {_ms(times[name])} | "
+            f"{times[name] / times['JAX']:.2f} |"
+        )
+    return rows
+
+
+def _times(runners: Mapping[str, Callable], images: np.ndarray, runs: int) -> dict[str, float]:
+    """Median seconds of each, which take turns so that what else the machine does hits all."""
+    times: dict[str, list[float]] = {name: [] for name in runners}
+    for _ in range(2 + runs):
+        for name, run in runners.items():
+            start = time.perf_counter()
+            run(images)
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values[2:]) for name, values in times.items()}
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.0f} ms"
+
+
+if __name__ == "__main__":
+    main()

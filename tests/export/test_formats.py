@@ -1,0 +1,138 @@
+"""Every network in every format against JAX, with random parameters."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnx
+import pytest
+from jax import export
+
+from ppcn_jax.export import onnx_networks
+from ppcn_jax.export.contract import clipped
+from ppcn_jax.export.onnx import run_onnx, to_onnx
+from ppcn_jax.export.photos import as_input, synthetic_photo
+from ppcn_jax.export.stablehlo import PLATFORMS, run_stablehlo, to_stablehlo
+from ppcn_jax.export.tflite import run_tflite, to_tflite
+from ppcn_jax.export.tflite_file import read_metadata
+from ppcn_jax.networks import NETWORKS, Model, make_network
+
+CASES = [
+    ("student", {}),
+    ("teacher", {}),
+    ("dped_resnet", {"blocks": 4, "features": 8}),
+    ("dped_resnet", {"blocks": 2, "features": 16}),
+    ("srcnn", {}),
+    ("vdsr", {}),
+    ("super_resolver", {"scale": 2}),
+    ("super_resolver", {"scale": 3}),
+    ("super_resolver", {"scale": 4}),
+]
+METADATA = {
+    "format",
+    "network",
+    "settings",
+    "preset",
+    "source",
+    "license",
+    "input",
+    "output",
+}
+
+
+# Height, width and number of images: multiples of every scale, and of none.
+EVEN, ODD = (24, 36, 2), (31, 41, 1)
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(map(str, case)))
+def model(request, random_params):
+    name, settings = request.param
+    module = make_network(name, settings)
+    params = random_params(module, jnp.zeros((1, 16, 16, 3)))
+    return Model(name, "paper", module, params, "random")
+
+
+@pytest.fixture(scope="module")
+def batches(model):
+    """Images of different means, as the network is given them, with JAX's results, by size."""
+    run = jax.jit(clipped(model))
+    made = {}
+    for height, width, count in (EVEN, ODD):
+        photo = synthetic_photo(height, width)
+        photos = [photo // (1 + n) for n in range(count)]
+        images = np.concatenate([as_input(model, photo) for photo in photos])
+        result = np.asarray(run(images))
+        # Files are equal for the network's sake then, not because all is clipped or gray.
+        assert np.mean((result > 0) & (result < 1)) > 0.2 and result.std() > 0.05
+        made[height, width, count] = images, result
+    return made
+
+
+def assert_same(run, images, wanted):
+    found = run(images)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+
+
+def test_every_network_has_an_onnx_graph():
+    assert onnx_networks.NETWORKS.keys() == NETWORKS.keys() == {name for name, _ in CASES}
+
+
+def test_onnx_takes_every_size(model, batches, tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(to_onnx(model))
+    run = run_onnx(path, threads=1)
+    for size in (EVEN, ODD):
+        assert_same(run, *batches[size])
+
+
+def test_onnx_metadata(model, tmp_path):
+    file = onnx.load_from_string(to_onnx(model))
+    properties = {item.key: item.value for item in file.metadata_props}
+    assert properties.keys() == METADATA
+    assert make_network(properties["network"], json.loads(properties["settings"])) == model.module
+    sides = [dim.dim_param for dim in file.graph.input[0].type.tensor_type.shape.dim]
+    assert sides == ["batch", "height", "width", ""]
+
+
+def test_stablehlo_takes_every_size(model, batches, tmp_path):
+    path = tmp_path / "model.stablehlo"
+    path.write_bytes(to_stablehlo(model))
+    run = run_stablehlo(path)
+    for size in (EVEN,) if hasattr(model.module, "scale") else (EVEN, ODD):
+        assert_same(run, *batches[size])
+    exported = export.deserialize(bytearray(path.read_bytes()))
+    assert json.loads(exported.fun_name).keys() == METADATA
+    assert exported.platforms == PLATFORMS
+
+
+def test_stablehlo_refuses_sides_that_are_no_multiples_of_the_scale(random_params, tmp_path):
+    module = make_network("super_resolver")
+    params = random_params(module, jnp.zeros((1, 16, 16, 3)))
+    path = tmp_path / "model.stablehlo"
+    path.write_bytes(to_stablehlo(Model("super_resolver", "paper", module, params, "random")))
+    with pytest.raises(ValueError, match=r"4\*h"):
+        run_stablehlo(path)(np.zeros((1, 61, 64, 3), np.float32))
+
+
+def test_tflite(model, batches, tmp_path):
+    path = tmp_path / "model.tflite"
+    height, width, _ = ODD
+    path.write_bytes(to_tflite(model, height=height, width=width))
+    assert_same(run_tflite(path, threads=1), *batches[ODD])
+    metadata = read_metadata(path)
+    assert metadata.keys() == METADATA | {"precision"}
+    assert (metadata["network"], metadata["precision"]) == (model.name, "float32")
+
+
+def test_metadata_says_what_the_input_is(model):
+    properties = {
+        item.key: item.value for item in onnx.load_from_string(to_onnx(model)).metadata_props
+    }
+    enhances = model.name in ("student", "teacher", "dped_resnet", "srcnn")
+    enlarges = model.name in ("super_resolver", "vdsr", "srcnn")
+    assert ("the photo" in properties["input"]) == enhances
+    assert ("bicubic enlargement" in properties["input"]) == enlarges
+    if enlarges:
+        assert f"by {getattr(model.module, 'scale', 4)} a side" in properties["input"]
