@@ -4,6 +4,8 @@ Names: Y features of the enhanced image at positions i, T of the target at posit
 mu their center; d_ij a distance, A_ij the affinity of i to j.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -11,11 +13,15 @@ import jax.numpy as jnp
 from jax import lax
 
 from ppcn_jax.losses.arguments import as_float_pair
+from ppcn_jax.losses.column_maxima import column_maxima
 
 # Keeps d_ij / min_k d_ik finite where a feature has an exact partner (the paper's epsilon).
 DISTANCE_EPSILON = 1e-5
 # Keeps the direction of a feature that equals the center finite; features are of order 10.
 NORM_FLOOR = 1e-6
+# How much of A is held at once, 4 MiB of float32. A that is no larger is held whole: the maps of
+# training patches, 12 x 12, where all images of a batch are compared together.
+BLOCK_ENTRIES = 2**20
 
 
 def contextual(
@@ -44,7 +50,9 @@ def contextual(
 
     Returns:
         float32 `[N]`, >= 0; near 0 when every target feature is the clear best match of some
-        feature of the prediction. Memory grows with (H W)^2.
+        feature of the prediction; identical images have the smallest loss. Memory grows with
+        H W, not its square: maps of more than 1024 positions are compared in blocks of rows, one
+        image at a time, which knows reverse-mode gradients only. Nothing is sampled.
 
     Raises:
         TypeError: an input is not floating.
@@ -57,37 +65,56 @@ def contextual(
     prediction, target = as_float_pair(prediction, target)
     if distance not in ("cosine", "l2"):
         raise ValueError(f"distance must be 'cosine' or 'l2', got {distance!r}")
+    y, t = _positions(prediction), _positions(target)
+    affinities: Callable[..., jax.Array] = _l2_affinities
+    shared: tuple[jax.Array, ...] = (jnp.asarray(bandwidth, y.dtype),)
     if distance == "cosine":
-        d = _cosine_distances(prediction, target, axis_name)
+        center = jnp.mean(target, axis=(0, 1, 2))
+        if axis_name is not None:
+            center = lax.pmean(center, axis_name)
+        t = _directions(t - center[None, None])
+        affinities, shared = _cosine_affinities, (*shared, center)
+    positions = y.shape[1]
+    if positions**2 <= BLOCK_ENTRIES:
+        largest = jax.vmap(lambda y, t: jnp.max(affinities(y, t, *shared), axis=0))(y, t)
     else:
-        d = _squared_distances(_positions(prediction), _positions(target))
-    relative = d / (jnp.min(d, axis=2, keepdims=True) + DISTANCE_EPSILON)
-    affinity = jax.nn.softmax((1 - relative) / bandwidth, axis=2)
-    return -jnp.log(jnp.mean(jnp.max(affinity, axis=1), axis=1))
+        block = max(1, BLOCK_ENTRIES // positions)
+        largest = _largest_in_blocks(affinities, block, y, t, *shared)
+    return -jnp.log(jnp.mean(largest, axis=1))
+
+
+# Compiled here so that calls outside of a jit compile once.
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _largest_in_blocks(affinities, block: int, y, t, *shared) -> jax.Array:
+    return lax.map(lambda pair: column_maxima(affinities, block, *pair, *shared), (y, t))
 
 
 def _positions(features: jax.Array) -> jax.Array:
     return features.reshape(features.shape[0], -1, features.shape[3])
 
 
-def _cosine_distances(prediction, target, axis_name) -> jax.Array:
-    center = jnp.mean(target, axis=(0, 1, 2))
-    if axis_name is not None:
-        center = lax.pmean(center, axis_name)
-    y, t = (_directions(_positions(x) - center[None, None]) for x in (prediction, target))
-    return (1 - _products(y, t)) / 2
-
-
 def _directions(x: jax.Array) -> jax.Array:
-    energy = jnp.sum(jnp.square(x), axis=2, keepdims=True)
+    energy = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
     return x * lax.rsqrt(jnp.maximum(energy, NORM_FLOOR**2))
 
 
-def _squared_distances(y: jax.Array, t: jax.Array) -> jax.Array:
-    energy_y, energy_t = (jnp.sum(jnp.square(x), axis=2) for x in (y, t))
-    squares = energy_y[:, :, None] + energy_t[:, None, :] - 2 * _products(y, t)
-    return jnp.maximum(squares, 0)
+# Rows of A: y some features of one prediction, t all of its target's. The prediction's directions
+# are taken here, for a few rows at a time, while the target's (`t`) serve every row.
+def _cosine_affinities(y, t, bandwidth, center) -> jax.Array:
+    y = _directions(y - center[None])
+    return _affinities((1 - _products(y, t)) / 2, bandwidth)
+
+
+def _l2_affinities(y, t, bandwidth) -> jax.Array:
+    energy_y, energy_t = (jnp.sum(jnp.square(x), axis=1) for x in (y, t))
+    squares = energy_y[:, None] + energy_t[None, :] - 2 * _products(y, t)
+    return _affinities(jnp.maximum(squares, 0), bandwidth)
 
 
 def _products(y: jax.Array, t: jax.Array) -> jax.Array:
-    return jnp.einsum("nic,njc->nij", y, t, precision=lax.Precision.HIGHEST)
+    return jnp.einsum("ic,jc->ij", y, t, precision=lax.Precision.HIGHEST)
+
+
+def _affinities(d: jax.Array, bandwidth: jax.Array) -> jax.Array:
+    relative = d / (jnp.min(d, axis=1, keepdims=True) + DISTANCE_EPSILON)
+    return jax.nn.softmax((1 - relative) / bandwidth, axis=1)
