@@ -139,7 +139,9 @@ def make_page(choices: Mapping[str, Treatment], folder: pathlib.Path) -> Any:
         return (str(shown.before), str(shown.after)), _paragraph(shown.line), button
 
     suffixes = [suffix for format in SUFFIXES.values() for suffix in format]
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=_DELETE) as page:
+    with gr.Blocks(
+        title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=_DELETE
+    ) as page:
         gr.Markdown(f"# {TITLE}\n{_ABOUT}")
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
@@ -150,7 +152,7 @@ def make_page(choices: Mapping[str, Treatment], folder: pathlib.Path) -> Any:
                 download = gr.DownloadButton(visible=False)
             with gr.Column(scale=3):
                 slider = gr.ImageSlider(
-                    show_label=False, buttons=["fullscreen"], interactive=False, max_height=640
+                    show_label=False, buttons=["fullscreen"], interactive=False, max_height=720
                 )
         button.click(
             run,
