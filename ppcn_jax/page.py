@@ -172,7 +172,7 @@ def _treat_file(upload: pathlib.Path, treatment: Treatment) -> tuple[Photo, Phot
         if height * width > MOST_PIXELS:
             raise InputError(
                 f"would become {width:,} x {height:,} px; this page makes at most "
-                f"{MOST_PIXELS // 1_000_000} megapixels, the command ppcn-jax any number"
+                f"{MOST_PIXELS // 1_000_000} megapixels, the command ppcn-jax more"
             )
         check_output(photo, photo.format, treatment.scale)
         check_size(photo)
