@@ -42,7 +42,10 @@ def to_tflite(
     from jax.experimental import jax2tf
 
     images = tf.TensorSpec((1, height, width, 3), tf.float32, name=INPUT)
-    run = jax2tf.convert(clipped(model), with_gradient=False)
+    # Whatever accelerator JAX has here: the converter knows what JAX makes for processors.
+    run = jax2tf.convert(
+        clipped(model), with_gradient=False, native_serialization_platforms=("cpu",)
+    )
     function = tf.function(run, input_signature=[images], autograph=False)
     holder = tf.Module()
     holder.function = function

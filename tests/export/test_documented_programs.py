@@ -59,7 +59,9 @@ def test_python(folder, student):
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     for program in (with_onnx, with_stablehlo + check):
         command = [sys.executable, "-W", "error", "-c", program]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         assert "the photo" in done.stdout
     with Image.open(folder / "enhanced.png") as enhanced:
