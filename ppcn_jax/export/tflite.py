@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ppcn_jax.export.contract import INPUT, clipped, describe
+from ppcn_jax.export.contract import INPUT, OUTPUT, clipped, describe
 from ppcn_jax.export.tflite_file import halve_kernels, with_metadata
 from ppcn_jax.networks import Model
 
@@ -46,7 +46,9 @@ def to_tflite(
     run = jax2tf.convert(
         clipped(model), with_gradient=False, native_serialization_platforms=("cpu",)
     )
-    function = tf.function(run, input_signature=[images], autograph=False)
+    function = tf.function(
+        lambda images: {OUTPUT: run(images)}, input_signature=[images], autograph=False
+    )
     holder = tf.Module()
     holder.function = function
     converter = tf.lite.TFLiteConverter.from_concrete_functions(

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ai_edge_litert import interpreter
 from ai_edge_litert import schema_py_generated as schema
 
 from ppcn_jax.export.photos import as_input, synthetic_photo
@@ -53,6 +54,14 @@ def test_float16_halves_the_kernels_and_nothing_else(model, images, tmp_path):
     same = Model("student", "paper", model.module, rounded, "random, kernels rounded")
     assert compare(same, run, images).largest <= 1e-5
     assert 1e-5 < compare(model, run, images).largest < 1 / 255
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_tensors_have_names(model, images, tmp_path, precision):
+    path = tmp_path / "named.tflite"
+    export_as(model, path, precision)
+    runner = interpreter.Interpreter(model_path=str(path)).get_signature_runner()
+    assert runner(images=images[0])["result"].shape == images[0].shape
 
 
 def test_int8(model, images, tmp_path):
