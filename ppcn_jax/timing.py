@@ -1,10 +1,11 @@
-"""How long networks take for one image on this machine."""
+"""How long networks take on this machine, and what machine it is."""
 
 import os
 import pathlib
 import platform
 import statistics
 import time
+from collections.abc import Callable, Mapping
 
 import flax.linen as nn
 import jax
@@ -18,6 +19,9 @@ from ppcn_jax.state import Params
 
 HEIGHT, WIDTH = 720, 1280  # of the paper's tables and of the challenge
 WARM_UP = 2
+# Seconds before each run of `take_turns`: threads of one library spin for a while after its work,
+# and would take cores from the next.
+PAUSE = 0.02
 
 
 def milliseconds(
@@ -43,6 +47,26 @@ def milliseconds(
         apply_network(module, params, image).block_until_ready()
         times.append(time.perf_counter() - start)
     return 1000 * statistics.median(times[WARM_UP:])
+
+
+def take_turns(runners: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, float]:
+    """Median time of each of several, which take turns so that what else a machine does hits all.
+
+    Args:
+        runners: what is timed, by name; each returns when its work is done.
+        rounds: how many times each is measured, after `WARM_UP` more.
+
+    Returns:
+        Seconds by name.
+    """
+    times: dict[str, list[float]] = {name: [] for name in runners}
+    for _ in range(WARM_UP + rounds):
+        for name, run in runners.items():
+            time.sleep(PAUSE)
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values[WARM_UP:]) for name, values in times.items()}
 
 
 def time_models(
@@ -76,8 +100,12 @@ def device_name() -> str:
     device = jax.devices()[0]
     if device.platform != "cpu":
         return device.device_kind
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_processor()}, {cores} cores"
+    return f"{_processor()}, {core_count()} cores"
+
+
+def core_count() -> int:
+    """How many cores of the processor this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -7,11 +7,10 @@ cores of the processor; times are medians, and ratios to JAX's.
 """
 
 import argparse
+import functools
 import pathlib
-import statistics
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -22,6 +21,7 @@ from ppcn_jax.export.contract import clipped
 from ppcn_jax.export.photos import as_input, read_photos
 from ppcn_jax.export.write import open_export, write_export
 from ppcn_jax.networks import Model
+from ppcn_jax.timing import take_turns
 from ppcn_jax.weights import load_model
 
 _HEADER = """\
@@ -63,7 +63,9 @@ def _rows(model: Model, photos: Sequence[np.ndarray], folder: pathlib.Path, runs
     runners |= {
         name: open_export(name.partition(",")[0], path) for name, (path, _) in files.items()
     }
-    times = _times(runners, as_input(model, photos[0]), runs)
+    images = as_input(model, photos[0])
+    turns = {name: functools.partial(run, images) for name, run in runners.items()}
+    times = take_turns(turns, rounds=runs)
     rows = [f"| {model.name} | JAX | | | | {_ms(times['JAX'])} | 1 |"]
     for name, (path, difference) in files.items():
         psnr = f"{difference.psnr:.1f}" if np.isfinite(difference.psnr) else "equal"
@@ -73,17 +75,6 @@ def _rows(model: Model, photos: Sequence[np.ndarray], folder: pathlib.Path, runs
             f"{times[name] / times['JAX']:.2f} |"
         )
     return rows
-
-
-def _times(runners: Mapping[str, Callable], images: np.ndarray, runs: int) -> dict[str, float]:
-    """Median seconds of each, which take turns so that what else the machine does hits all."""
-    times: dict[str, list[float]] = {name: [] for name in runners}
-    for _ in range(2 + runs):
-        for name, run in runners.items():
-            start = time.perf_counter()
-            run(images)
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values[2:]) for name, values in times.items()}
 
 
 def _ms(seconds: float) -> str:

@@ -1,6 +1,5 @@
 """One network written as one file of another runtime, and checked before it takes its name."""
 
-import os
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from ppcn_jax.export.tflite import run_tflite, to_tflite
 from ppcn_jax.export.verify import Difference, Run, compare
 from ppcn_jax.files import replacing
 from ppcn_jax.networks import Model
+from ppcn_jax.timing import core_count
 
 # How many photos are checked with: more of them find nothing new and take their time.
 CHECKED = 2
@@ -104,14 +104,10 @@ def open_export(format: str, path: pathlib.Path) -> Run:
         A function of float32 images `[N, H, W, 3]`.
     """
     if format == "onnx":
-        return run_onnx(path, threads=_cores())
+        return run_onnx(path, threads=core_count())
     if format == "stablehlo":
         return run_stablehlo(path)
-    return run_tflite(path, threads=_cores())
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return run_tflite(path, threads=core_count())
 
 
 def _whole_steps(sides: tuple[int, int], step: int) -> tuple[int, int]:
