@@ -59,5 +59,7 @@ def run_onnx(path: pathlib.Path, *, threads: int) -> Callable[[np.ndarray], np.n
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Threads that wait by spinning would slow down what else the process runs, JAX for one.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return lambda images: session.run([OUTPUT], {INPUT: images})[0]
