@@ -15,6 +15,10 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 FOREIGN = {"tensorflow", "tensorflow_datasets", "keras", "torch", "data", "configs"}
 FOREIGN |= {"gradio", "fastapi", "uvicorn"}
 INSIDE_FUNCTIONS = {
+    "ppcn_jax/benchmark/competitors.py": {"torch"},
+    "ppcn_jax/benchmark/torch_losses.py": {"torch"},
+    "ppcn_jax/benchmark/torch_networks.py": {"torch"},
+    "ppcn_jax/benchmark/torch_training.py": {"torch"},
     "ppcn_jax/vgg_weights.py": {"keras"},
     "ppcn_jax/released.py": {"tensorflow"},
     "ppcn_jax/export/tflite.py": {"tensorflow"},

@@ -1,0 +1,143 @@
+"""The student's training step in PyTorch, as one writes it there."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ppcn_jax.augment import image_keys
+from ppcn_jax.benchmark import torch_losses, torch_networks
+from ppcn_jax.experiment import Experiment
+from ppcn_jax.schedules import EPSILON, MEAN_DECAY, SQUARE_DECAY
+from ppcn_jax.timing import core_count
+
+Draws = tuple[np.ndarray, np.ndarray]
+
+# The losses as configs/student.py has them, the only ones that are written in PyTorch here.
+FORMS = {
+    "contextual": {"distance": "cosine"},
+    "texture": {"form": "non_saturating"},
+    "color": {"kernel": "paper"},
+    "attention": {"form": "norm"},
+}
+
+
+def make_torch_step(
+    config, experiment: Experiment, *, compiled: bool = False
+) -> Callable[[dict[str, np.ndarray], Draws], dict[str, float]]:
+    """Build the step.
+
+    Both players are updated from the state before it, as in `steps`.
+
+    Args:
+        config: of configs/student.py, with `FORMS`.
+        experiment: made from it; the step starts with its parameters.
+        compiled: by torch.compile, all that is differentiated; otherwise eager.
+
+    Returns:
+        `step(batch, draws) -> losses`: trains on a batch `{"input", "target"}`, uint8
+        `[N, S, S, 3]`, with what `draws_of_step` returns.
+
+    Raises:
+        InputError: PyTorch is not installed.
+    """
+    torch_networks.require_torch()
+    import torch
+
+    torch.set_num_threads(core_count())
+    load = torch_networks.load_params
+    players, frozen = experiment.state.players, experiment.frozen
+    generator = load(torch_networks.make_student(), players["generator"].params)
+    teacher = load(torch_networks.make_teacher(), frozen["teacher"]).requires_grad_(False)
+    vgg = load(torch_networks.make_vgg(19), frozen["vgg"])
+    head = config.discriminator
+    discriminator = load(
+        torch_networks.make_discriminator(config.data.crop, head.outputs, head.first_norm),
+        players["discriminator"].params,
+    )
+    adam = {
+        "betas": (MEAN_DECAY, SQUARE_DECAY),
+        "eps": EPSILON,
+        "fused": True,  # one pass over the parameters
+    }
+    trained = [p for p in generator.parameters() if p.requires_grad]
+    generator_adam = torch.optim.Adam(trained, lr=config.train.learning_rate, **adam)
+    opponent_adam = torch.optim.Adam(
+        discriminator.parameters(), lr=config.discriminator.learning_rate, **adam
+    )
+    weights = {name: term.weight for name, term in config.objective.items() if term.weight}
+
+    def generator_loss(inputs, targets):
+        with torch.no_grad():
+            features = vgg(targets)
+            _, teacher_taps = teacher(inputs, taps=True)
+        enhanced, taps = generator(inputs, taps=True)
+        bandwidth = config.objective.contextual.bandwidth
+        terms = {
+            "contextual": torch_losses.contextual(vgg(enhanced), features, bandwidth=bandwidth),
+            "ssim": torch_losses.ssim(enhanced, targets),
+            "texture": torch_losses.texture(discriminator(torch_losses.grayscale(enhanced))),
+            "color": torch_losses.color(enhanced, targets),
+            "total_variation": torch_losses.total_variation(enhanced),
+            "attention": torch_losses.attention(taps, teacher_taps),
+        }
+        return sum(weights[name] * value for name, value in terms.items()), terms, enhanced
+
+    def discriminator_loss(enhanced, targets, is_real):
+        shown = torch.where(is_real.view(-1, 1, 1, 1), targets, enhanced)
+        logits = discriminator(torch_losses.grayscale(shown))
+        return torch_losses.discrimination(logits, is_real)
+
+    if compiled:
+        generator_loss = torch.compile(generator_loss)
+        discriminator_loss = torch.compile(discriminator_loss)
+
+    def step(batch: dict[str, np.ndarray], draws: Draws) -> dict[str, float]:
+        turns, is_real = map(torch.from_numpy, draws)
+        inputs, targets = (_turned(batch[name], turns) for name in ("input", "target"))
+        generator_adam.zero_grad()
+        opponent_adam.zero_grad()
+        discriminator.requires_grad_(False)  # the enhancer's loss is not the opponent's
+        total, terms, enhanced = generator_loss(inputs, targets)
+        total.backward()
+        discriminator.requires_grad_(True)
+        opponent_loss = discriminator_loss(enhanced.detach(), targets, is_real)
+        opponent_loss.backward()
+        generator_adam.step()
+        opponent_adam.step()
+        found = {**terms, "total": total, "discriminator_loss": opponent_loss}
+        return {name: value.item() for name, value in found.items()}
+
+    return step
+
+
+def draws_of_step(seed: int, index: int, count: int) -> Draws:
+    """What JAX's step draws for a batch.
+
+    Args:
+        seed: of the run.
+        index: of the step, from 0.
+        count: images in the batch.
+
+    Returns:
+        Whether each image is flipped vertically, horizontally and transposed, bool `[count, 3]`;
+        whether the discriminator is shown its target, bool `[count]`.
+    """
+    keys = image_keys(seed, jnp.int32(index), count)
+    turns = jax.vmap(lambda key: jax.random.bernoulli(key, shape=(3,)))(keys)
+    is_real = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 1)))(keys)
+    return np.array(turns), np.array(is_real)
+
+
+def _turned(images: np.ndarray, turns: Any) -> Any:
+    """A batch in [0, 1], flipped and transposed as `random_dihedral` does."""
+    import torch
+
+    x = torch.from_numpy(images).permute(0, 3, 1, 2)
+    upside_down, mirrored, transposed = turns.view(-1, 3, 1, 1, 1).unbind(1)
+    x = torch.where(upside_down, x.flip(2), x)
+    x = torch.where(mirrored, x.flip(3), x)
+    x = torch.where(transposed, x.transpose(2, 3), x)
+    return x.contiguous().float() / 255

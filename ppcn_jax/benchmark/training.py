@@ -1,0 +1,201 @@
+"""The student's training step: JAX beside PyTorch, and how much of it is VGG."""
+
+import functools
+import itertools
+import pathlib
+from collections.abc import Callable, Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ppcn_jax.benchmark.competitors import JAX
+from ppcn_jax.benchmark.floors import Floor, Peaks, layer_operations, total_bytes
+from ppcn_jax.benchmark.random_weights import random_model, write_random_vgg
+from ppcn_jax.benchmark.rows import Rows, make_row, reported, timed_rows
+from ppcn_jax.benchmark.torch_training import draws_of_step, make_torch_step
+from ppcn_jax.enhancement import make_experiment
+from ppcn_jax.errors import InputError
+from ppcn_jax.experiment import Experiment
+from ppcn_jax.export.photos import synthetic_photo
+from ppcn_jax.models import Discriminator, Vgg
+from ppcn_jax.native import write_native
+from ppcn_jax.networks import make_network
+from ppcn_jax.parallel import parallelize, replicate, to_host
+from ppcn_jax.state import Params
+from ppcn_jax.timing import take_turns
+
+VGG_ALONE = "JAX, VGG alone"
+# Largest difference of a loss from JAX's, relative to it.
+MOST = 1e-4
+
+Batch = dict[str, np.ndarray]
+Step = Callable[[], dict[str, float]]
+
+
+def complete(config, folder: pathlib.Path):
+    """A training configuration that has all it needs, by random networks where it names none.
+
+    Args:
+        config: of configs/student.py; `vgg.weights` and `teacher` may be empty.
+        folder: where random networks are written.
+
+    Returns:
+        A copy that names files.
+    """
+    config = config.copy_and_resolve_references()
+    if not config.vgg.weights:
+        config.vgg.weights = str(folder / "vgg.npz")
+        write_random_vgg(folder / "vgg.npz")
+    if not config.teacher:
+        config.teacher = str(folder / "teacher.safetensors")
+        write_native(config.teacher, random_model("teacher"))
+    return config
+
+
+def synthetic_batch(count: int, side: int) -> Batch:
+    """Patches of a synthetic photo, and as targets the same with more light.
+
+    Args:
+        count: of patches.
+        side: of each, px.
+
+    Returns:
+        `{"input", "target"}`, uint8 `[count, side, side, 3]`.
+    """
+    photo = synthetic_photo(side, side * count)
+    patches = np.stack(np.split(photo, count, axis=1))
+    return {"input": patches, "target": np.rint(255 * (patches / 255) ** 0.8).astype(np.uint8)}
+
+
+def make_jax_step(experiment: Experiment, batch: Batch) -> Step:
+    """The step as `train` runs it, always on one batch.
+
+    Args:
+        experiment: its first state is where the step starts.
+        batch: on the host.
+
+    Returns:
+        `step() -> losses`.
+    """
+    devices = jax.local_device_count()
+    images = {name: x.reshape(devices, -1, *x.shape[1:]) for name, x in batch.items()}
+    mapped, frozen = parallelize(experiment.step), replicate(experiment.frozen)
+    replicas = replicate(experiment.state)
+
+    def step() -> dict[str, float]:
+        nonlocal replicas
+        replicas, metrics = mapped(replicas, images, frozen)
+        return {name: float(value) for name, value in to_host(metrics).items()}
+
+    return step
+
+
+def measure_training(config, competitors: Sequence[str], *, rounds: int, peaks: Peaks) -> Rows:
+    """Time the step.
+
+    Args:
+        config: of configs/student.py, with names of files.
+        competitors: "PyTorch", "PyTorch, compiled"; others are passed over.
+        rounds: measured of each.
+        peaks: of the machine.
+
+    Yields:
+        A row for JAX, for each competitor and for VGG's part of JAX's step alone. `difference` is
+        the largest of the first step's losses, relative to JAX's; a competitor that differs by
+        more than 1e-4 is not timed.
+    """
+    count, side = config.train.batch_size, config.data.crop
+    task = f"student's training step, {count} of {side}x{side}"
+    experiment, batch = make_experiment(config), synthetic_batch(count, side)
+    runners = {JAX: make_jax_step(experiment, batch)}
+    expected = runners[JAX]()
+    differences, problems = {JAX: 0.0}, dict[str, str]()
+    for name in competitors:
+        if name in _OPEN:
+            with reported(problems, name):
+                step = _torch_step(config, experiment, batch, compiled=_OPEN[name])
+                differences[name] = _largest(step(), expected)
+                if not differences[name] <= MOST:
+                    raise InputError(f"computes other losses: by {differences[name]:.1e} of JAX's")
+                runners[name] = step
+    vgg, params = Vgg(_depth(experiment)), experiment.frozen["vgg"]
+    seconds = take_turns(runners | {VGG_ALONE: _vgg_alone(vgg, params, batch)}, rounds=rounds)
+    alone = seconds.pop(VGG_ALONE)
+    floor = Floor(*_work(config, experiment, batch), peaks)
+    yield from timed_rows(task, seconds, floor, {"difference": differences})
+    share = alone / seconds[JAX]
+    floor = Floor(3 * _forward(vgg, params, batch), 2 * total_bytes(batch), peaks)
+    yield make_row(
+        task,
+        VGG_ALONE,
+        milliseconds=1000 * alone,
+        ratio=share,
+        floor_milliseconds=1000 * floor.seconds,
+        over_floor=alone / floor.seconds,
+        note=f"{1 - share:.0%} of JAX's step is outside of VGG",
+    )
+    for name, problem in problems.items():
+        yield make_row(task, name, problem=problem)
+
+
+# Competitors by whether they are compiled.
+_OPEN = {"PyTorch": False, "PyTorch, compiled": True}
+
+
+def _torch_step(config, experiment: Experiment, batch: Batch, *, compiled: bool) -> Step:
+    step = make_torch_step(config, experiment, compiled=compiled)
+    count = len(batch["input"])
+    # Drawn before any time is taken; PyTorch gets JAX's draws over and over.
+    draws = [draws_of_step(config.train.seed, index, count) for index in range(8)]
+    order = itertools.cycle(draws)
+    return lambda: step(batch, next(order))
+
+
+def _largest(losses: dict[str, float], expected: dict[str, float]) -> float:
+    return max(abs(value / expected[name] - 1) for name, value in losses.items())
+
+
+def _vgg_alone(vgg: Vgg, params: Params, batch: Batch) -> Callable[[], object]:
+    """VGG's part of a step: features of both images, and the gradient of one."""
+
+    @jax.jit
+    def run(params, images, targets):
+        features, pull_back = jax.vjp(functools.partial(vgg.apply, {"params": params}), images)
+        return features, pull_back(vgg.apply({"params": params}, targets))
+
+    images, targets = (jnp.asarray(batch[name], jnp.float32) / 255 for name in ("input", "target"))
+    params = jax.device_put(params)
+    return lambda: jax.block_until_ready(run(params, images, targets))
+
+
+def _work(config, experiment: Experiment, batch: Batch) -> tuple[int, int]:
+    """Floating-point operations and bytes of a step, both at least."""
+    players, frozen = experiment.state.players, experiment.frozen
+    judge = Discriminator(config.discriminator.outputs, config.discriminator.first_norm)
+    student = _layers(experiment.module, players["generator"].params, batch)
+    teacher = _forward(make_network("teacher"), frozen["teacher"], batch)
+    opponent = _layers(judge, players["discriminator"].params, batch, channels=1)
+    features = _forward(Vgg(_depth(experiment)), frozen["vgg"], batch)
+    # Forward, gradients of kernels and gradients of inputs cost the same each. A trained network
+    # needs no gradient of its images; a frozen one none of kernels.
+    operations = 3 * sum(student.values()) - student["conv0"] + teacher
+    operations += 3 * features  # two images forward, one gradient of images
+    operations += 5 * sum(opponent.values()) - opponent["conv0"]  # 2 judging, 3 learning
+    # Adam reads and writes parameters and two moments of each.
+    states = 6 * total_bytes([player.params for player in players.values()])
+    return operations, states + total_bytes(frozen, batch)
+
+
+def _layers(module: nn.Module, params: Params, batch: Batch, channels: int = 3) -> dict[str, int]:
+    shape = (*batch["input"].shape[:3], channels)
+    return layer_operations(module, params, jax.ShapeDtypeStruct(shape, jnp.float32))
+
+
+def _forward(module: nn.Module, params: Params, batch: Batch) -> int:
+    return sum(_layers(module, params, batch).values())
+
+
+def _depth(experiment: Experiment) -> int:
+    return 19 if "conv3_4" in experiment.frozen["vgg"] else 16
