@@ -41,7 +41,12 @@ def default_band(module: nn.Module, params: Params, width: int) -> int:
     """
     window = jax.ShapeDtypeStruct((_PROBE_ROWS, width, 3), jnp.float32)
     compiled: Any = _output.lower(module, params, {}, window).compile()
-    per_row = compiled.memory_analysis().temp_size_in_bytes / _PROBE_ROWS
+    memory = compiled.memory_analysis()
+    # What goes in and comes out also exists on the host, before and after.
+    total = memory.temp_size_in_bytes + 2 * (
+        memory.argument_size_in_bytes + memory.output_size_in_bytes
+    )
+    per_row = total / _PROBE_ROWS
     return max(int(_budget() / per_row) - 2 * module.reach, 16)  # type: ignore[attr-defined]
 
 
