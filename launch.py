@@ -17,6 +17,7 @@ from ml_collections import config_flags
 
 import data
 from ppcn_jax import evaluate, table1, table3, train
+from ppcn_jax.benchmark import suite
 from ppcn_jax.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -70,8 +71,20 @@ def run_table1(config, workdir: pathlib.Path) -> None:
     table1.run(config, workdir, data.open_test_sets(config.data.dir))
 
 
+def run_benchmark(config, workdir: pathlib.Path) -> None:
+    """Open what training data is named and measure the speed of everything."""
+    loaders = {}
+    for name, loader in config.loading.items():
+        if loader.data.dir:
+            source = data.make_source(**loader.data, split="train")
+            size = loader.batch_size
+            loaders[name] = functools.partial(data.batches, source, seed=0, batch_size=size)
+    suite.run(config, workdir, loaders)
+
+
 TASKS = {
     "train": run_training,
+    "benchmark": run_benchmark,
     "evaluate": functools.partial(on_test_split, evaluate.run),
     "table1": run_table1,
     "table3": functools.partial(on_test_split, table3.run),

@@ -11,8 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ppcn_jax.benchmark.torch_networks import require_torch, to_torch
-from ppcn_jax.errors import InputError
+from ppcn_jax.benchmark.torch_networks import to_torch
 from ppcn_jax.export.contract import INPUT, OUTPUT
 from ppcn_jax.export.onnx import to_onnx
 from ppcn_jax.inference import apply_network
@@ -32,9 +31,6 @@ def open_jax(model: Model, image: np.ndarray) -> Run:
 
 def open_onnx(model: Model, image: np.ndarray) -> Run:
     """The file of `ppcn-jax export` in ONNX Runtime, all cores, its other settings its own."""
-    missing = [name for name in ("onnx", "onnxruntime") if not importlib.util.find_spec(name)]
-    if missing:
-        raise InputError(f"{' and '.join(missing)} not installed: pip install 'ppcn-jax[bench]'")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -50,7 +46,6 @@ def open_torch(
     model: Model, image: np.ndarray, *, channels_last: bool = False, compiled: bool = False
 ) -> Run:
     """The network of `torch_networks`, eager or by torch.compile, all cores."""
-    require_torch()
     import torch
 
     torch.set_num_threads(core_count())
@@ -70,7 +65,7 @@ def open_torch(
 
 
 def in_float64(model: Model, image: np.ndarray) -> np.ndarray:
-    """The network's output, computed in float64 from the same float32 image and parameters.
+    """The network's output, computed by PyTorch in float64 from the same image and parameters.
 
     Args:
         model: the network.
@@ -78,11 +73,7 @@ def in_float64(model: Model, image: np.ndarray) -> np.ndarray:
 
     Returns:
         float64 `[H, W, 3]`.
-
-    Raises:
-        InputError: PyTorch is not installed, which computes it.
     """
-    require_torch()
     import torch
 
     images = torch.from_numpy(image.transpose(2, 0, 1)[None].astype(np.float64))
@@ -94,6 +85,19 @@ def in_float64(model: Model, image: np.ndarray) -> np.ndarray:
 COMPETITORS: dict[str, Callable[[Model, np.ndarray], Run]] = {
     "ONNX Runtime": open_onnx,
     "PyTorch": open_torch,
-    "PyTorch, channels last": lambda model, image: open_torch(model, image, channels_last=True),
-    "PyTorch, compiled": lambda model, image: open_torch(model, image, compiled=True),
+    "PyTorch channels-last": lambda model, image: open_torch(model, image, channels_last=True),
+    "PyTorch compiled": lambda model, image: open_torch(model, image, compiled=True),
 }
+
+
+def missing_packages(competitor: str) -> list[str]:
+    """Which packages of a competitor are not installed.
+
+    Args:
+        competitor: a key of `COMPETITORS`.
+
+    Returns:
+        Their names.
+    """
+    needed = ("onnx", "onnxruntime") if competitor == "ONNX Runtime" else ("torch",)
+    return [name for name in needed if not importlib.util.find_spec(name)]

@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ppcn_jax.benchmark.competitors import COMPETITORS, JAX, Run, in_float64, open_jax
+from ppcn_jax.benchmark.competitors import (
+    COMPETITORS,
+    JAX,
+    Run,
+    in_float64,
+    missing_packages,
+    open_jax,
+)
 from ppcn_jax.benchmark.floors import Floor, Peaks, layer_operations, total_bytes
 from ppcn_jax.benchmark.rows import Rows, make_row, reported, timed_rows
 from ppcn_jax.errors import InputError
@@ -42,13 +49,13 @@ def measure_inference(
             _check(outputs[name], outputs[JAX])
             runners[name] = run
     columns = {"difference": {name: _largest(out, outputs[JAX]) for name, out in outputs.items()}}
-    unavailable: dict[str, str] = {}
-    with reported(unavailable, "float64"):
+    if not missing_packages("PyTorch"):
         exact = _clipped(in_float64(model, image))
         columns["error"] = {name: _largest(out, exact) for name, out in outputs.items()}
     work = sum(layer_operations(model.module, model.params, image[None]).values())
     floor = Floor(work, 2 * image.nbytes + total_bytes(model.params), peaks)
-    yield from timed_rows(task, take_turns(runners, rounds=rounds), floor, columns)
+    seconds = take_turns(runners, rounds=rounds)
+    yield from timed_rows(task, seconds, floor, columns)
     for name, problem in problems.items():
         yield make_row(task, name, problem=problem)
 

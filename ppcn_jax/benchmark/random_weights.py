@@ -15,7 +15,7 @@ from ppcn_jax.state import Params
 from ppcn_jax.weights import load_model
 
 
-def models(names: Sequence[str], files: str) -> dict[str, Model]:
+def models_by_name(names: Sequence[str], files: str) -> dict[str, Model]:
     """Networks, from files where there are any.
 
     Args:

@@ -5,13 +5,11 @@ the other by name. Images are `[N, C, H, W]`. PyTorch is imported inside functio
 classes are made by functions.
 """
 
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ppcn_jax.errors import InputError
 from ppcn_jax.models import discriminator, super_resolver
 from ppcn_jax.models.enhancer import CONTRAST, SLOPE
 from ppcn_jax.models.vgg import kernel_shapes
@@ -19,16 +17,6 @@ from ppcn_jax.networks import Model
 from ppcn_jax.state import Params
 
 Module = Any  # torch.nn.Module
-
-
-def require_torch() -> None:
-    """Refuse to go on without PyTorch.
-
-    Raises:
-        InputError: it is not installed; names the extra.
-    """
-    if not importlib.util.find_spec("torch"):
-        raise InputError("PyTorch is not installed: pip install 'ppcn-jax[bench]'")
 
 
 def to_torch(model: Model) -> Module:

@@ -39,11 +39,7 @@ def make_torch_step(
     Returns:
         `step(batch, draws) -> losses`: trains on a batch `{"input", "target"}`, uint8
         `[N, S, S, 3]`, with what `draws_of_step` returns.
-
-    Raises:
-        InputError: PyTorch is not installed.
     """
-    torch_networks.require_torch()
     import torch
 
     torch.set_num_threads(core_count())

@@ -97,7 +97,7 @@ def measure_training(config, competitors: Sequence[str], *, rounds: int, peaks: 
 
     Args:
         config: of configs/student.py, with names of files.
-        competitors: "PyTorch", "PyTorch, compiled"; others are passed over.
+        competitors: "PyTorch", "PyTorch compiled"; others are passed over.
         rounds: measured of each.
         peaks: of the machine.
 
@@ -141,7 +141,7 @@ def measure_training(config, competitors: Sequence[str], *, rounds: int, peaks: 
 
 
 # Competitors by whether they are compiled.
-_OPEN = {"PyTorch": False, "PyTorch, compiled": True}
+_OPEN = {"PyTorch": False, "PyTorch compiled": True}
 
 
 def _torch_step(config, experiment: Experiment, batch: Batch, *, compiled: bool) -> Step:

@@ -1,0 +1,52 @@
+"""How fast everything is on this processor, beside ONNX Runtime and PyTorch: docs/speed.md.
+
+    pip install '.[bench,data]'
+    python launch.py --config=configs/benchmark.py --workdir=W
+
+needs no files: networks that are not named have random parameters. Half an hour on two CPU cores.
+"""
+
+import ml_collections
+
+from configs import student, super_resolution, teacher
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """What to measure."""
+    config = ml_collections.ConfigDict()
+    config.task = "benchmark"
+    config.parts = "inference,large_photos,training,compilation,loading,contextual"
+    config.competitors = "ONNX Runtime,PyTorch,PyTorch channels-last,PyTorch compiled"
+    config.models = ""  # weights of student, teacher, super-resolver, separated by commas
+    config.rounds = 10  # of what takes turns, after two to warm up
+
+    config.peaks = ml_collections.ConfigDict()
+    config.peaks.side = 3072  # of the matrices that are multiplied
+    config.peaks.bytes = 2**29  # of the array that is copied
+
+    config.inference = ml_collections.ConfigDict()
+    config.inference.height = 720  # px
+    config.inference.width = 1280
+
+    config.large_photos = ml_collections.ConfigDict()
+    config.large_photos.sizes = ((720, 1280), (1500, 2000), (3000, 4000))  # height, width
+    config.large_photos.rounds = 3
+
+    config.training = student.get_config()  # vgg.weights and teacher may stay empty
+    config.training.train.batch_size = 8
+
+    config.compilation = ml_collections.ConfigDict()
+    config.compilation.rounds = 3  # cold starts, each followed by one from the cache
+
+    config.loading = ml_collections.ConfigDict()  # a loader is left out while its data.dir is empty
+    config.loading.pairs = ml_collections.ConfigDict()
+    config.loading.pairs.data = teacher.get_config().data
+    config.loading.pairs.batch_size = 50
+    config.loading.crops = ml_collections.ConfigDict()
+    config.loading.crops.data = super_resolution.get_config().data
+    config.loading.crops.batch_size = 16
+
+    config.contextual = ml_collections.ConfigDict()
+    config.contextual.side = 65  # of VGG's conv4_2 for 520 px
+    config.contextual.channels = 512
+    return config

@@ -1,0 +1,63 @@
+"""Large photos through one network: time for their pixels, and memory."""
+
+import functools
+import pathlib
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from ppcn_jax.benchmark.child import run_child, tiled_photo
+from ppcn_jax.benchmark.floors import Floor, Peaks, layer_operations, total_bytes
+from ppcn_jax.benchmark.rows import Rows, make_row
+from ppcn_jax.inference import enhance_levels
+from ppcn_jax.native import write_native
+from ppcn_jax.networks import Model
+from ppcn_jax.timing import take_turns
+
+
+def measure_large_photos(
+    model: Model,
+    sizes: Sequence[tuple[int, int]],
+    folder: pathlib.Path,
+    *,
+    rounds: int,
+    peaks: Peaks,
+) -> Rows:
+    """Time uint8 photos of several sizes through `enhance_levels`, from array to array.
+
+    Args:
+        model: an enhancer.
+        sizes: (height, width), the smallest first: the others' times for a pixel are compared
+            with its own.
+        folder: for files on the way.
+        rounds: measured of each.
+        peaks: of the machine.
+
+    Yields:
+        A row for each size: its ratio is that of the time for a pixel, which is 1 where time grows
+        as pixels do. Memory is the peak of a process that does nothing else, with all that it
+        has imported.
+    """
+    file = folder / "photos.safetensors"
+    write_native(file, model)
+    photos = {f"{width}x{height}": tiled_photo(height, width) for height, width in sizes}
+    seconds = take_turns(
+        {name: functools.partial(enhance_levels, [photo], model) for name, photo in photos.items()},
+        rounds=rounds,
+    )
+    first = next(iter(photos))
+    per_pixel = {name: seconds[name] / photo.size for name, photo in photos.items()}
+    for (name, photo), (height, width) in zip(photos.items(), sizes, strict=True):
+        images = jax.ShapeDtypeStruct((1, *photo.shape), jnp.float32)
+        work = sum(layer_operations(model.module, model.params, images).values())
+        floor = Floor(work, 2 * photo.nbytes + total_bytes(model.params), peaks)
+        yield make_row(
+            f"{model.name}, large photos",
+            name,
+            milliseconds=1000 * seconds[name],
+            ratio=per_pixel[name] / per_pixel[first],
+            floor_milliseconds=1000 * floor.seconds,
+            over_floor=seconds[name] / floor.seconds,
+            megabytes=run_child("photo", str(file), str(height), str(width)) / 1e6,
+        )

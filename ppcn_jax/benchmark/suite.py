@@ -1,0 +1,121 @@
+"""All parts of the benchmark, one after another, and the files with their results."""
+
+import functools
+import pathlib
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import rich.console
+
+from ppcn_jax.benchmark.chart import draw_chart
+from ppcn_jax.benchmark.competitors import COMPETITORS, missing_packages
+from ppcn_jax.benchmark.compilation import measure_compilation
+from ppcn_jax.benchmark.contextual import measure_contextual
+from ppcn_jax.benchmark.floors import Peaks, measure_peaks
+from ppcn_jax.benchmark.inference import measure_inference
+from ppcn_jax.benchmark.large_photos import measure_large_photos
+from ppcn_jax.benchmark.loading import Batches, measure_loading
+from ppcn_jax.benchmark.machine import describe_machine
+from ppcn_jax.benchmark.random_weights import models_by_name
+from ppcn_jax.benchmark.report import console_line, markdown
+from ppcn_jax.benchmark.rows import Row, Rows, guarded, make_row
+from ppcn_jax.benchmark.training import complete, measure_training
+from ppcn_jax.errors import InputError
+from ppcn_jax.files import write_bytes, write_json
+from ppcn_jax.settings import check
+
+NETWORKS = ("student", "teacher", "super_resolver")
+PARTS = ("inference", "large_photos", "training", "compilation", "loading", "contextual")
+
+INSTALL = "pip install 'ppcn-jax[bench]'"
+
+
+def run(
+    config, workdir: pathlib.Path, loaders: Mapping[str, Callable[[], Batches]]
+) -> dict[str, Any]:
+    """Measure: benchmark.json, benchmark.md and benchmark.svg in `workdir`.
+
+    Args:
+        config: of configs/benchmark.py.
+        workdir: where the files go; they are written anew after every part.
+        loaders: by name, each opens batches of training data.
+
+    Returns:
+        What benchmark.json holds: machine, peaks and rows.
+
+    Raises:
+        InputError: a part or competitor that there is not, files that cannot be read, or a
+            device that is no processor.
+    """
+    parts = _named(config.parts, PARTS, "parts")
+    named = _named(config.competitors, COMPETITORS, "competitors")
+    missing = {name: absent for name in named if (absent := missing_packages(name))}
+    competitors = [name for name in named if name not in missing]
+    if config.rounds < 1:
+        raise InputError(f"config.rounds is {config.rounds}; it must be positive")
+    if jax.default_backend() != "cpu":
+        raise InputError(
+            "what is compared runs on the processor, JAX would run on "
+            f"{jax.default_backend()}: set JAX_PLATFORMS=cpu"
+        )
+    networks = models_by_name(NETWORKS, config.models)
+    console = rich.console.Console()
+    say = functools.partial(console.print, soft_wrap=True, markup=False, highlight=False)
+    with tempfile.TemporaryDirectory(prefix="ppcn-jax-benchmark-") as temporary:
+        folder = pathlib.Path(temporary)
+        training = complete(config.training, folder)
+        check(training, devices=jax.device_count())
+        peaks = measure_peaks(side=config.peaks.side, size=config.peaks.bytes)
+        say(f"peaks: {peaks.flops / 1e9:.0f} GFLOP/s, {peaks.bandwidth / 1e9:.1f} GB/s")
+        shared = {"rounds": config.rounds, "peaks": peaks}
+        size = (config.inference.height, config.inference.width)
+        photos, maps = config.large_photos, config.contextual
+
+        def inference() -> Rows:
+            for model in networks.values():
+                task = functools.partial(measure_inference, model, size, competitors, **shared)
+                yield from guarded(model.name, task)
+
+        measures: dict[str, Callable[[], Rows]] = {
+            "inference": inference,
+            "large_photos": lambda: measure_large_photos(
+                networks["student"], photos.sizes, folder, rounds=photos.rounds, peaks=peaks
+            ),
+            "training": lambda: measure_training(training, competitors, **shared),
+            "compilation": lambda: measure_compilation(
+                training, folder, rounds=config.compilation.rounds
+            ),
+            "loading": lambda: measure_loading(loaders, **shared),
+            "contextual": lambda: measure_contextual(maps.side, maps.channels, **shared),
+        }
+        rows: list[Row] = [
+            make_row("competitors", name, problem=f"no {', '.join(absent)}: {INSTALL}")
+            for name, absent in missing.items()
+        ]
+        for row in rows:
+            say(console_line(row))
+        for part in parts:
+            for row in guarded(part, measures[part]):
+                rows.append(row)
+                say(console_line(row))
+            results = _write(workdir, config.rounds, peaks, rows)
+    say(f"wrote {workdir / 'benchmark.md'}, .json and .svg")
+    return results
+
+
+def _write(workdir: pathlib.Path, rounds: int, peaks: Peaks, rows: list[Row]) -> dict[str, Any]:
+    machine = describe_machine()
+    results = {"machine": machine, "rounds": rounds, "peaks": peaks._asdict(), "rows": rows}
+    write_json(workdir / "benchmark.json", results)
+    write_bytes(workdir / "benchmark.md", markdown(machine, peaks, rows).encode())
+    write_bytes(workdir / "benchmark.svg", draw_chart(rows).encode())
+    return results
+
+
+def _named(text: str, known: Mapping[str, Any] | tuple[str, ...], field: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in known]:
+        raise InputError(f"config.{field} has {unknown}; there are {', '.join(known)}")
+    return names
