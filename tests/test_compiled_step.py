@@ -1,0 +1,154 @@
+"""What the student's compiled training step consists of, on four devices."""
+
+import math
+import re
+
+import jax
+import jax.monitoring
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import student
+from ppcn_jax.benchmark.training import complete, synthetic_batch
+from ppcn_jax.enhancement import make_experiment
+from ppcn_jax.models import Vgg
+from ppcn_jax.models.vgg import kernel_shapes
+from ppcn_jax.parallel import parallelize, replicate
+
+DEVICES, BATCH, SIDE = 4, 8, 16
+COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    config = student.get_config()
+    config.train.batch_size, config.data.crop = BATCH, SIDE
+    return make_experiment(complete(config, tmp_path_factory.mktemp("networks")))
+
+
+@pytest.fixture(scope="module")
+def images():
+    batch = synthetic_batch(BATCH, SIDE)
+    return {name: x.reshape(DEVICES, -1, *x.shape[1:]) for name, x in batch.items()}
+
+
+@pytest.fixture(scope="module")
+def lowered(experiment, images):
+    state, frozen = replicate(experiment.state), replicate(experiment.frozen)
+    return parallelize(experiment.step).lower(state, images, frozen)
+
+
+@pytest.fixture(scope="module")
+def compiled(lowered):
+    return lowered.compile().as_text()
+
+
+def instructions(text, name):
+    """Lines of a compiled program that define the result of an operation."""
+    return re.findall(rf"(?m)^.* {name}\(.*$", text)
+
+
+def dimensions(text):
+    """Sizes of the arrays named in a piece of a program, such as f32[2,32,32,3]."""
+    return [
+        list(map(int, found.split(","))) for found in re.findall(r"\b[a-z]+\d+\[([\d,]+)\]", text)
+    ]
+
+
+def convolutions(params):
+    return sum(kernel.ndim == 4 for kernel in jax.tree.leaves(params))
+
+
+def test_the_convolutions_are_those_that_the_losses_need(experiment, compiled):
+    players, frozen = experiment.state.players, experiment.frozen
+    generator = convolutions(players["generator"].params)
+    opponent = convolutions(players["discriminator"].params)
+    vgg, teacher = convolutions(frozen["vgg"]), convolutions(frozen["teacher"])
+    expected = {
+        # Result, kernel's and input's gradient; nobody asks for the gradient of the photo.
+        "student": 3 * generator - 1,
+        # Its attention; the last convolution, which only makes its image, is left out.
+        "teacher": teacher - 1,
+        # The target's features, the result's, and the gradient of the result.
+        "vgg": 3 * vgg,
+        # Judging: result and input's gradient. Learning: all three, but that of the photo.
+        "discriminator": 2 * opponent + 3 * opponent - 1,
+    }
+    assert len(instructions(compiled, "convolution")) == sum(expected.values())
+
+
+def test_devices_meet_once_for_the_center_and_once_for_the_rest(experiment, compiled):
+    # Features are centered before their gradient is known, so that one meeting is not enough for
+    # both. What is ready by then, the discriminator's gradients, goes along with the center.
+    meetings = instructions(compiled, "all-reduce")
+    assert len(meetings) == 2
+    exchanged = sum(math.prod(d) for line in meetings for d in dimensions(line.partition("=")[2]))
+    trained = sum(
+        leaf.size
+        for player in experiment.state.players.values()
+        for leaf in jax.tree.leaves(player.params)
+    )
+    center = 512
+    biases_before_norms = 16 + 8  # whose gradient is known to be 0
+    assert exchanged == trained - biases_before_norms + center  # metrics are scalars, not counted
+
+
+def test_without_the_center_devices_meet_once(images):
+    config = student.get_config("no_distillation")
+    for name in ("contextual", "ssim", "color"):
+        config.objective[name].weight = 0.0
+    config.train.batch_size, config.data.crop = BATCH, SIDE
+    experiment = make_experiment(config)
+    state, frozen = replicate(experiment.state), replicate(experiment.frozen)
+    text = parallelize(experiment.step).lower(state, images, frozen).compile().as_text()
+    assert len(instructions(text, "all-reduce")) == 1
+
+
+def test_the_program_transposes_images_and_no_features(lowered):
+    # As written, before XLA: flips and turns, and the filters of SSIM (five moments of three
+    # channels) and color, which multiply rows and columns by a band matrix.
+    program = lowered.as_text()
+    turned = re.findall(r"stablehlo\.transpose .*-> tensor<((?:\d+x)+)", program)
+    sizes = [list(map(int, size.rstrip("x").split("x"))) for size in turned]
+    maps = [size for size in sizes if len(size) == 4]
+    assert maps
+    assert all(3 in size or 15 in size for size in maps), maps
+
+
+def test_the_compiled_program_transposes_no_features_of_vgg(experiment, compiled):
+    # XLA transposes what the gradients of trained kernels are summed over. VGG, most of the
+    # step's work, has none.
+    local = jax.ShapeDtypeStruct((BATCH // DEVICES, SIDE, SIDE, 3), jnp.float32)
+
+    def features(images):
+        variables = {"params": experiment.frozen["vgg"]}
+        _, state = Vgg(19).apply(
+            variables, images, capture_intermediates=True, mutable=["intermediates"]
+        )
+        return state["intermediates"]
+
+    shapes = jax.eval_shape(features, local)
+    maps = {tuple(sorted(shapes[name]["__call__"][0].shape)) for name in kernel_shapes(19)}
+    lines = instructions(compiled, "transpose")
+    transposed = {tuple(sorted(dimensions(line)[0])) for line in lines if dimensions(line)}
+    assert transposed
+    assert not maps & transposed
+
+
+def test_twenty_steps_compile_nothing_after_the_first(experiment, images):
+    compilations = []
+    step = parallelize(experiment.step)
+    state, frozen = replicate(experiment.state), replicate(experiment.frozen)
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, seconds, **_: compilations.append(event) if event == COMPILED else None
+    )
+    rng = np.random.default_rng(0)
+    counts = []
+    for _ in range(20):
+        batch = {name: rng.permutation(x, axis=1) for name, x in images.items()}
+        state, metrics = step(state, batch, frozen)
+        jax.block_until_ready(metrics)
+        counts.append(len(compilations))
+    assert counts[0] > 0
+    assert counts[-1] == counts[0]
