@@ -5,7 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import student
 from ppcn_jax.benchmark import torch_networks
+from ppcn_jax.benchmark.competitors import in_float64, open_torch
+from ppcn_jax.benchmark.random_weights import random_model
+from ppcn_jax.benchmark.torch_training import draws_of_step, make_torch_step
+from ppcn_jax.benchmark.training import complete, make_jax_step, synthetic_batch
+from ppcn_jax.enhancement import make_experiment
 from ppcn_jax.models import Discriminator, Vgg
 from ppcn_jax.networks import Model, make_network
 
@@ -65,3 +71,27 @@ def test_discriminator(outputs, first_norm, crop, random_params):
     opponent = torch_networks.make_discriminator(crop, outputs, first_norm)
     found = in_torch(torch_networks.load_params(opponent, params), images)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_training_step(tmp_path):
+    config = student.get_config()
+    config.train.batch_size, config.data.crop = 4, 24
+    config = complete(config, tmp_path)
+    experiment, batch = make_experiment(config), synthetic_batch(4, 24)
+    in_jax = make_jax_step(experiment, batch)
+    in_torch = make_torch_step(config, experiment)
+    # Adam makes full steps of random sign where a gradient is rounding noise, which shows later.
+    for index, tolerance in enumerate((1e-4, 1e-3)):
+        expected = in_jax()
+        found = in_torch(batch, draws_of_step(config.train.seed, index, 4))
+        assert found.keys() == expected.keys() - {"psnr", "discriminator_accuracy"}
+        for name, value in found.items():
+            np.testing.assert_allclose(value, expected[name], rtol=tolerance, err_msg=name)
+
+
+def test_float64_is_closer_than_float32():
+    model = random_model("teacher")
+    image = photos(40, 56)[0]
+    exact = in_float64(model, image)
+    assert exact.dtype == np.float64
+    assert 0 < np.abs(open_torch(model, image)() - exact).max() < 1e-5

@@ -16,7 +16,7 @@ from ppcn_jax.models import Vgg
 from ppcn_jax.models.vgg import kernel_shapes
 from ppcn_jax.parallel import parallelize, replicate
 
-DEVICES, BATCH, SIDE = 4, 8, 16
+DEVICES, BATCH, SIDE = 4, 4, 16
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
 

@@ -25,6 +25,8 @@ from ppcn_jax.networks import make_network
 from ppcn_jax.parallel import parallelize, replicate, to_host
 from ppcn_jax.state import Params
 from ppcn_jax.timing import take_turns
+from ppcn_jax.vgg_weights import load_vgg
+from ppcn_jax.weights import load_model
 
 VGG_ALONE = "JAX, VGG alone"
 # Largest difference of a loss from JAX's, relative to it.
@@ -43,12 +45,19 @@ def complete(config, folder: pathlib.Path):
 
     Returns:
         A copy that names files.
+
+    Raises:
+        InputError: a file that is named and cannot be read.
     """
     config = config.copy_and_resolve_references()
-    if not config.vgg.weights:
+    if config.vgg.weights:
+        load_vgg(config.vgg.weights)
+    else:
         config.vgg.weights = str(folder / "vgg.npz")
         write_random_vgg(folder / "vgg.npz")
-    if not config.teacher:
+    if config.teacher:
+        load_model(config.teacher)
+    else:
         config.teacher = str(folder / "teacher.safetensors")
         write_native(config.teacher, random_model("teacher"))
     return config
