@@ -18,6 +18,7 @@ from ml_collections import config_flags
 import data
 from ppcn_jax import evaluate, table1, table3, train
 from ppcn_jax.benchmark import suite
+from ppcn_jax.compilation_cache import keep_compiled_programs
 from ppcn_jax.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -97,6 +98,8 @@ def main(arguments: list[str]) -> None:
         raise app.UsageError(f"unexpected arguments: {arguments[1:]}")
     if not FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # orbax tells every detail of every save
+    if problem := keep_compiled_programs():
+        logging.warning(problem)
     join_processes()
     try:
         TASKS[FLAGS.config.task](FLAGS.config, pathlib.Path(FLAGS.workdir))

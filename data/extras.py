@@ -27,6 +27,12 @@ def require(module: str, extra: str) -> types.ModuleType:
         raise _missing(module, extra) from error
 
 
+def check_installed(package: str, extra: str) -> None:
+    """Raise `MissingExtraError` if a package is absent, without importing it."""
+    if importlib.util.find_spec(package) is None:
+        raise _missing(package, extra)
+
+
 def package_folder(package: str, extra: str) -> pathlib.Path:
     """Where a package of an extra is installed, without importing it (arguments as `require`)."""
     spec = importlib.util.find_spec(package)

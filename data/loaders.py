@@ -4,11 +4,13 @@ import collections
 import concurrent.futures
 import contextlib
 import itertools
+import sys
 from collections.abc import Generator, Iterator
 
 import numpy as np
 
 from data.crops import gather
+from data.extras import check_installed, import_tensorflow
 from data.order import Order
 from data.protocols import OnDisk, Source
 
@@ -89,4 +91,22 @@ def _gather_ahead(
 def _read_tensorflow(
     source: OnDisk, order: Order, start_step: int
 ) -> Generator[dict[str, np.ndarray]]:
-    yield from source.dataset(order, start_step).prefetch(_AHEAD).as_numpy_iterator()
+    steps = itertools.count(start_step)
+    if "tensorflow" not in sys.modules:
+        yield from _until_tensorflow_is_imported(source, order, steps)
+    dataset = source.dataset(order, next(steps))
+    yield from dataset.prefetch(_AHEAD).as_numpy_iterator()
+
+
+def _until_tensorflow_is_imported(
+    source: OnDisk, order: Order, steps: Iterator[int]
+) -> Generator[dict[str, np.ndarray]]:
+    # That takes seconds, and NumPy gathers the very same batches. The first one comes before the
+    # import begins: its consumer is about to trace and compile, and both would share one core.
+    check_installed("tensorflow", "data")
+    yield gather(source, order, next(steps))
+    with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+        importing = pool.submit(import_tensorflow)
+        while not importing.done():
+            yield gather(source, order, next(steps))
+        importing.result()

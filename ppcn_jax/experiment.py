@@ -69,7 +69,9 @@ def initial_params(key: jax.Array, module: nn.Module, side: int, channels: int =
     Returns:
         Its parameters.
     """
-    init: Callable[..., Any] = jax.jit(module.init)
+    # Random draws take LLVM long to optimize, and this runs once. The bits are the same.
+    quick = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
+    init: Callable[..., Any] = jax.jit(module.init, compiler_options=quick)
     return init(key, jnp.zeros((1, side, side, channels)))["params"]
 
 

@@ -53,7 +53,12 @@ def init_state(
     Returns:
         The state before the first update.
     """
-    players = {name: Player(p, optimizers[name].init(p)) for name, p in params.items()}
+
+    def init(params):
+        return {name: optimizers[name].init(p) for name, p in params.items()}
+
+    opt_states = jax.jit(init)(params)  # one program; op by op there is one for every shape
+    players = {name: Player(params[name], opt_states[name]) for name in params}
     return TrainState(step=jnp.zeros((), jnp.int32), players=players)
 
 

@@ -2,11 +2,14 @@
 
 import itertools
 import os
+import threading
+import types
 
 import numpy as np
 import pytest
 
 import data
+from data import loaders
 from data import pairs as pairs_module
 from tests.data.pictures import draw, encode, sideways, write_pairs
 
@@ -125,6 +128,34 @@ def test_tensorflow_and_numpy_give_the_same_bytes(pairs, make, monkeypatch, cach
     from_memory = take(make(in_memory=True), 5, **options)
     for a, b in zip(from_disk, from_memory, strict=True):
         assert a.keys() == b.keys()
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name], strict=True)
+
+
+def test_batches_before_tensorflow_is_imported_are_the_same(pairs, make, monkeypatch):
+    pytest.importorskip("tensorflow")
+    imported, opened = threading.Event(), []
+    source = make(in_memory=False)
+
+    def import_tensorflow():
+        assert imported.wait(60)
+
+    def dataset(order, start_step):
+        opened.append(start_step)
+        return type(source).dataset(source, order, start_step)
+
+    monkeypatch.setattr(loaders, "sys", types.SimpleNamespace(modules={}))
+    monkeypatch.setattr(loaders, "import_tensorflow", import_tensorflow)
+    monkeypatch.setattr(source, "dataset", dataset)
+    batches = data.batches(source, seed=3, batch_size=6, start_step=2)
+    early = list(itertools.islice(batches, 4))
+    assert not opened
+    imported.set()
+    while not opened:
+        early.append(next(batches))
+    taken = [*early, next(batches)]
+    batches.close()
+    for a, b in zip(taken, take(make(in_memory=True), len(taken), start_step=2), strict=True):
         for name in a:
             np.testing.assert_array_equal(a[name], b[name], strict=True)
 
