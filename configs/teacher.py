@@ -55,6 +55,7 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
 
     config.train = ml_collections.ConfigDict()
     config.train.steps = 20_000  # updates of each player; section 4.2
+    config.train.steps_per_call = 1  # steps that the device is given at once; changes no bits
     config.train.batch_size = 50  # pairs over all devices and processes; section 4.2
     config.train.seed = 0
     config.train.learning_rate = 5e-4  # section 4.2

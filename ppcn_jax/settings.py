@@ -24,6 +24,7 @@ FREE_ON_RESUME = (
     "data.test_dir",
     "data.in_memory",
     "train.steps",
+    "train.steps_per_call",
 )
 
 
@@ -51,6 +52,7 @@ def check(config, *, devices: int) -> None:
 def _positive(config):
     counts = {
         "train.steps": config.train.steps,
+        "train.steps_per_call": config.train.steps_per_call,
         "train.batch_size": config.train.batch_size,
         "checkpoint.every": config.checkpoint.every,
         "checkpoint.keep": config.checkpoint.keep,

@@ -5,11 +5,13 @@ import importlib.metadata
 import pathlib
 import signal
 import sys
+import time
 from collections.abc import Callable, Generator
 from types import SimpleNamespace
 from typing import Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import rich.console
 from jax.experimental import multihost_utils
@@ -19,14 +21,13 @@ from ppcn_jax.checkpoints import Checkpoints
 from ppcn_jax.evaluate import Pairs, evaluate, make_enhance
 from ppcn_jax.experiment import Experiment
 from ppcn_jax.logs import Progress, Recorder
-from ppcn_jax.parallel import parallelize, replicate, to_host
+from ppcn_jax.parallel import IN_FLIGHT, parallelize_call, replicate, to_host
 from ppcn_jax.pictures import save_png
 from ppcn_jax.settings import check, claim_workdir
 from ppcn_jax.state import TrainState
+from ppcn_jax.waiting import TimedBatches
 
 PACKAGES = ("ppcn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
-# Steps that may be in flight; on virtual CPU devices many more can dead-lock their collectives.
-IN_FLIGHT = 8
 
 Batches = Callable[[int], Generator[dict[str, np.ndarray]]]
 
@@ -42,8 +43,8 @@ def run(config, workdir: pathlib.Path, batches: Batches, pairs: Pairs) -> TrainS
         pairs: the test split.
 
     Returns:
-        The final state, on the host. Ctrl-C (or SIGTERM) ends training after the current step
-        with a checkpoint; a second one ends it at once.
+        The final state, on the host. Ctrl-C (or SIGTERM) ends training after the current call
+        (`train.steps_per_call`) with a checkpoint; a second one ends it at once.
 
     Raises:
         InputError: a configuration that does not fit together, a workdir of another run, or
@@ -80,49 +81,74 @@ def run(config, workdir: pathlib.Path, batches: Batches, pairs: Pairs) -> TrainS
 
 def _loop(config, experiment: Experiment, state: TrainState, batches: Batches, tools):
     start, total = int(state.step), config.train.steps
-    step_fn = parallelize(experiment.step)
+    call = parallelize_call(experiment.step, scan=jax.default_backend() != "cpu")
     replicas, frozen = replicate(state), replicate(experiment.frozen)
-    stream = batches(start)
-    stopping = False
-    with _Interruption() as interruption, contextlib.closing(stream):
-        for step in range(start + 1, total + 1):
-            batch = next(stream)
-            images = {name: batch[name] for name in ("input", "target")}
-            replicas, metrics = step_fn(replicas, images, frozen)
-            if step % IN_FLIGHT == 0:
-                jax.block_until_ready(metrics)
+    step, stopping = start, False
+    with (
+        _Interruption() as interruption,
+        contextlib.closing(TimedBatches(batches(start))) as stream,
+    ):
+        while step < total and not stopping:
+            before, step = step, step + steps_of_call(config, step)
+            images = stream.take(step - before)
+            called = time.monotonic()
+            replicas, metrics = call(replicas, images, frozen)
+            if before == start:
+                tools.progress.say(f"compiled in {time.monotonic() - called:.1f} s")
             tools.progress.advance(step)
-            stopping = _agreed(interruption.asked, step)
+            stopping = _agreed(interruption.asked, before, step)
             last = step == total or stopping
             if step % config.log.every == 0 or last:
-                _log(step, metrics, experiment, tools)
+                _log(step, metrics, stream, experiment, tools)
             due = step % config.evaluate.every == 0 or step == total
             if due or last or step % config.checkpoint.every == 0:
                 state = to_host(replicas)
                 score = _evaluate(state, experiment, tools) if due else None
                 tools.checkpoints.save(state, score=score)
-            if last:
-                break
+        if step > start:
+            tools.progress.say(stream.summary())
         if stopping:
             tools.progress.say(f"stopped at step {int(state.step)}; the same command continues")
     return state
 
 
-def _agreed(asked: bool, step: int) -> bool:
+def steps_of_call(config, step: int) -> int:
+    """How many steps the next call makes.
+
+    Args:
+        config: the configuration.
+        step: updates made so far.
+
+    Returns:
+        `train.steps_per_call`, or 1 where fewer are left to the end or to the next row, evaluation
+        or checkpoint: calls of other lengths would be compiled as well.
+    """
+    wanted = config.train.steps_per_call
+    intervals = (config.log.every, config.evaluate.every, config.checkpoint.every)
+    left = min(config.train.steps - step, *(every - step % every for every in intervals))
+    return wanted if wanted <= left else 1
+
+
+def _agreed(asked: bool, before: int, step: int) -> bool:
     # Signals reach processes at different steps, but all must make the same ones.
     if jax.process_count() == 1:
         return asked
-    return step % IN_FLIGHT == 0 and bool(
+    return before // IN_FLIGHT < step // IN_FLIGHT and bool(
         multihost_utils.process_allgather(np.asarray(asked)).any()
     )
 
 
-def _log(step: int, metrics, experiment: Experiment, tools) -> None:
-    values = {name: float(value) for name, value in to_host(metrics).items()}
-    values["learning_rate"] = float(experiment.learning_rate(step - 1))
+def _log(step: int, metrics, stream: TimedBatches, experiment: Experiment, tools) -> None:
+    # Fetched with the metrics: each fetch waits for the device.
+    rate = jnp.reshape(experiment.learning_rate(step - 1), 1)
+    fetched = to_host({**metrics, "learning_rate": rate})
+    values = {name: float(value) for name, value in fetched.items()}
+    waited = {"data_wait": stream.share_since_last_asked()}
     tools.progress.line(step, values)
     if tools.recorder:
         tools.recorder.scalars(step, "train", values)
+        # Apart from what a seed fixes: times differ from run to run.
+        tools.recorder.scalars(step, "time", waited)
 
 
 def _evaluate(state: TrainState, experiment: Experiment, tools) -> float | None:

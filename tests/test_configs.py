@@ -133,6 +133,7 @@ def change(config, field, value):
         ("train.batch_size", 6, r"train.batch_size is 6, which 4 devices .*use 8 or 4"),
         ("train.batch_size", 2, r"train.batch_size is 2, which 4 devices .*use 4$"),
         ("train.steps", 0, r"train.steps is 0; it must be positive"),
+        ("train.steps_per_call", 0, r"train.steps_per_call is 0; it must be positive"),
         ("train.boundaries", (10, 5), r"train.boundaries is \(10, 5\).*increase"),
         ("checkpoint.keep", 0, r"checkpoint.keep is 0"),
         ("data.crop", 8, r"data.crop is 8; .* at least 16"),

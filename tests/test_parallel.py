@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from ppcn_jax.parallel import AXIS, parallelize, replicate, to_host
+from ppcn_jax.parallel import AXIS, IN_FLIGHT, parallelize, parallelize_call, replicate, to_host
 
 DEVICES = 4
 
@@ -76,3 +76,56 @@ def test_the_step_is_compiled_once(state, batch):
     # A replicated state must look to pmap as the state that it returns does, down to the name of
     # the axis in its sharding: otherwise the second step compiles everything again.
     assert traced == [AXIS]
+
+
+def batches(count):
+    return [
+        {"input": np.arange(k, k + DEVICES * 5, dtype=np.uint8).reshape(DEVICES, 5)}
+        for k in range(count)
+    ]
+
+
+@pytest.mark.parametrize("scan", [False, True])
+@pytest.mark.parametrize("lengths", [[6], [4, 1, 1], [2, 3, 1]], ids=str)
+def test_calls_of_several_steps_are_the_steps_one_after_another(state, scan, lengths):
+    single, call, frozen = parallelize(step), parallelize_call(step, scan=scan), replicate(FROZEN)
+    expected, replicas, left = replicate(state), replicate(state), batches(6)
+    for length in lengths:
+        for batch in left[:length]:
+            expected, last = single(expected, batch, frozen)
+        replicas, metrics = call(replicas, left[:length], frozen)
+        np.testing.assert_array_equal(to_host(metrics)["gradient"], to_host(last)["gradient"])
+        left = left[length:]
+    for name, value in to_host(expected).items():
+        np.testing.assert_array_equal(to_host(replicas)[name], value)
+    assert to_host(replicas)["step"] == 6
+
+
+@pytest.mark.parametrize(
+    ("scan", "length", "allowed"),
+    [(False, 1, IN_FLIGHT), (False, 5, IN_FLIGHT), (True, 4, 2), (True, 100, 1)],
+)
+def test_what_is_unfinished_is_bounded_by_steps(state, monkeypatch, scan, length, allowed):
+    waited = []
+    monkeypatch.setattr(jax, "block_until_ready", waited.append)
+    call, replicas, frozen = parallelize_call(step, scan=scan), replicate(state), replicate(FROZEN)
+    made = []
+    for _ in range(12):
+        replicas, metrics = call(replicas, batches(length), frozen)
+        made.append(metrics)
+    dispatched = 12 if scan and length > 1 else 12 * length
+    # The oldest are waited for, so that the device always has work.
+    assert len(waited) == dispatched - allowed
+    assert waited[-1]["gradient"] is not made[-1]["gradient"]
+
+
+def test_a_fetched_state_outlives_the_next_step(state, batch):
+    mapped, frozen = parallelize(step), replicate(FROZEN)
+    replicas, _ = mapped(replicate(state), batch, frozen)
+    fetched = to_host(replicas)
+    before = {name: value.copy() for name, value in fetched.items()}
+    for _ in range(3):
+        replicas, _ = mapped(replicas, batch, frozen)
+    jax.block_until_ready(replicas)
+    for name, value in before.items():
+        np.testing.assert_array_equal(fetched[name], value)
