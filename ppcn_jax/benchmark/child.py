@@ -31,7 +31,7 @@ def run_child(*arguments: str, environment: Mapping[str, str] | None = None) -> 
     """Start a process and wait for its number.
 
     Args:
-        *arguments: what to measure, see above.
+        arguments: what to measure, see above.
         environment: variables that differ from this process's.
 
     Returns:

@@ -53,7 +53,7 @@ def measure_large_photos(
         work = sum(layer_operations(model.module, model.params, images).values())
         floor = Floor(work, 2 * photo.nbytes + total_bytes(model.params), peaks)
         yield make_row(
-            f"{model.name}, large photos",
+            f"{model.name}, large photos; ratio: for a pixel",
             name,
             milliseconds=1000 * seconds[name],
             ratio=per_pixel[name] / per_pixel[first],

@@ -35,16 +35,20 @@ def describe_machine() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """Of the repository that this file is in, with "+" if files of it have changed."""
-    folder = pathlib.Path(__file__).parent
+    """Of the repository that holds this file, with "+" if files of it have changed."""
+    here = pathlib.Path(__file__)
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"],
-            check=False,
-            cwd=folder,
-            capture_output=True,
-            text=True,
+        if not _git(here.parent, "ls-files", here.name):
+            return None  # installed, perhaps into somebody else's repository
+        described = _git(
+            here.parent, "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"
         )
     except OSError:  # no git
         return None
-    return described.stdout.strip() or None
+    return described or None
+
+
+def _git(folder: pathlib.Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], check=False, cwd=folder, capture_output=True, text=True
+    ).stdout.strip()

@@ -31,7 +31,7 @@ def make_row(task: str, name: str, **values: Any) -> Row:
     Args:
         task: what is done.
         name: with what.
-        **values: other fields that have a value.
+        values: other fields that have a value.
 
     Returns:
         The row.

@@ -29,8 +29,6 @@ from ppcn_jax.settings import check
 NETWORKS = ("student", "teacher", "super_resolver")
 PARTS = ("inference", "large_photos", "training", "compilation", "loading", "contextual")
 
-INSTALL = "pip install 'ppcn-jax[bench]'"
-
 
 def run(
     config, workdir: pathlib.Path, loaders: Mapping[str, Callable[[], Batches]]
@@ -51,62 +49,73 @@ def run(
     """
     parts = _named(config.parts, PARTS, "parts")
     named = _named(config.competitors, COMPETITORS, "competitors")
-    missing = {name: absent for name in named if (absent := missing_packages(name))}
-    competitors = [name for name in named if name not in missing]
-    if config.rounds < 1:
-        raise InputError(f"config.rounds is {config.rounds}; it must be positive")
+    if not parts or config.rounds < 1:
+        raise InputError("config.parts must name one at least, and config.rounds be positive")
     if jax.default_backend() != "cpu":
         raise InputError(
             "what is compared runs on the processor, JAX would run on "
             f"{jax.default_backend()}: set JAX_PLATFORMS=cpu"
         )
     networks = models_by_name(NETWORKS, config.models)
+    machine = describe_machine()
     console = rich.console.Console()
     say = functools.partial(console.print, soft_wrap=True, markup=False, highlight=False)
-    with tempfile.TemporaryDirectory(prefix="ppcn-jax-benchmark-") as temporary:
-        folder = pathlib.Path(temporary)
+    rows = [_left_out(name) for name in named if missing_packages(name)]
+    for row in rows:
+        say(console_line(row))
+    with tempfile.TemporaryDirectory(prefix="ppcn-jax-benchmark-") as name:
+        folder = pathlib.Path(name)
         training = complete(config.training, folder)
         check(training, devices=jax.device_count())
         peaks = measure_peaks(side=config.peaks.side, size=config.peaks.bytes)
         say(f"peaks: {peaks.flops / 1e9:.0f} GFLOP/s, {peaks.bandwidth / 1e9:.1f} GB/s")
-        shared = {"rounds": config.rounds, "peaks": peaks}
-        size = (config.inference.height, config.inference.width)
-        photos, maps = config.large_photos, config.contextual
-
-        def inference() -> Rows:
-            for model in networks.values():
-                task = functools.partial(measure_inference, model, size, competitors, **shared)
-                yield from guarded(model.name, task)
-
-        measures: dict[str, Callable[[], Rows]] = {
-            "inference": inference,
-            "large_photos": lambda: measure_large_photos(
-                networks["student"], photos.sizes, folder, rounds=photos.rounds, peaks=peaks
-            ),
-            "training": lambda: measure_training(training, competitors, **shared),
-            "compilation": lambda: measure_compilation(
-                training, folder, rounds=config.compilation.rounds
-            ),
-            "loading": lambda: measure_loading(loaders, **shared),
-            "contextual": lambda: measure_contextual(maps.side, maps.channels, **shared),
-        }
-        rows: list[Row] = [
-            make_row("competitors", name, problem=f"no {', '.join(absent)}: {INSTALL}")
-            for name, absent in missing.items()
-        ]
-        for row in rows:
-            say(console_line(row))
+        competitors = [name for name in named if not missing_packages(name)]
+        measures = _measures(config, training, networks, competitors, loaders, folder, peaks)
         for part in parts:
             for row in guarded(part, measures[part]):
                 rows.append(row)
                 say(console_line(row))
-            results = _write(workdir, config.rounds, peaks, rows)
+            results = _write(workdir, machine, config.rounds, peaks, rows)
     say(f"wrote {workdir / 'benchmark.md'}, .json and .svg")
     return results
 
 
-def _write(workdir: pathlib.Path, rounds: int, peaks: Peaks, rows: list[Row]) -> dict[str, Any]:
-    machine = describe_machine()
+def _left_out(competitor: str) -> Row:
+    missing = ", ".join(missing_packages(competitor))
+    problem = f"no {missing}: pip install 'ppcn-jax[bench]'"
+    return make_row("competitors", competitor, problem=problem)
+
+
+def _measures(
+    config, training, networks, competitors, loaders, folder, peaks
+) -> dict[str, Callable[[], Rows]]:
+    """Each part with all that it needs."""
+    shared = {"rounds": config.rounds, "peaks": peaks}
+    size = (config.inference.height, config.inference.width)
+    photos, maps = config.large_photos, config.contextual
+
+    def inference() -> Rows:
+        for model in networks.values():
+            measure = functools.partial(measure_inference, model, size, competitors, **shared)
+            yield from guarded(model.name, measure)
+
+    return {
+        "inference": inference,
+        "large_photos": lambda: measure_large_photos(
+            networks["student"], photos.sizes, folder, rounds=photos.rounds, peaks=peaks
+        ),
+        "training": lambda: measure_training(training, competitors, **shared),
+        "compilation": lambda: measure_compilation(
+            training, folder, rounds=config.compilation.rounds
+        ),
+        "loading": lambda: measure_loading(loaders, **shared),
+        "contextual": lambda: measure_contextual(maps.side, maps.channels, **shared),
+    }
+
+
+def _write(
+    workdir: pathlib.Path, machine: dict[str, Any], rounds: int, peaks: Peaks, rows: list[Row]
+) -> dict[str, Any]:
     results = {"machine": machine, "rounds": rounds, "peaks": peaks._asdict(), "rows": rows}
     write_json(workdir / "benchmark.json", results)
     write_bytes(workdir / "benchmark.md", markdown(machine, peaks, rows).encode())
