@@ -28,6 +28,16 @@ def experiment(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def light():
+    """Both players without VGG, and so without the contextual loss and its center."""
+    config = student.get_config("no_distillation")
+    for name in ("contextual", "ssim", "color"):
+        config.objective[name].weight = 0.0
+    config.train.batch_size, config.data.crop = BATCH, SIDE
+    return make_experiment(config)
+
+
+@pytest.fixture(scope="module")
 def images():
     batch = synthetic_batch(BATCH, SIDE)
     return {name: x.reshape(DEVICES, -1, *x.shape[1:]) for name, x in batch.items()}
@@ -94,14 +104,9 @@ def test_devices_meet_once_for_the_center_and_once_for_the_rest(experiment, comp
     assert exchanged == trained - biases_before_norms + center  # metrics are scalars, not counted
 
 
-def test_without_the_center_devices_meet_once(images):
-    config = student.get_config("no_distillation")
-    for name in ("contextual", "ssim", "color"):
-        config.objective[name].weight = 0.0
-    config.train.batch_size, config.data.crop = BATCH, SIDE
-    experiment = make_experiment(config)
-    state, frozen = replicate(experiment.state), replicate(experiment.frozen)
-    text = parallelize(experiment.step).lower(state, images, frozen).compile().as_text()
+def test_without_the_center_devices_meet_once(light, images):
+    state, frozen = replicate(light.state), replicate(light.frozen)
+    text = parallelize(light.step).lower(state, images, frozen).compile().as_text()
     assert len(instructions(text, "all-reduce")) == 1
 
 
@@ -136,10 +141,10 @@ def test_the_compiled_program_transposes_no_features_of_vgg(experiment, compiled
     assert not maps & transposed
 
 
-def test_twenty_steps_compile_nothing_after_the_first(experiment, images):
+def test_twenty_steps_compile_nothing_after_the_first(light, images):
     compilations = []
-    step = parallelize(experiment.step)
-    state, frozen = replicate(experiment.state), replicate(experiment.frozen)
+    step = parallelize(light.step)
+    state, frozen = replicate(light.state), replicate(light.frozen)
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, seconds, **_: compilations.append(event) if event == COMPILED else None
     )

@@ -113,8 +113,9 @@ def test_the_scale_of_data_and_network_is_one_number():
 
 def test_configurations_import_no_jax():
     code = (
-        "import sys; from configs import demo, evaluate, student, super_resolution, teacher; "
-        "student.get_config(); super_resolution.get_config(); "
+        "import sys; "
+        "from configs import benchmark, demo, evaluate, student, super_resolution, teacher; "
+        "student.get_config(); super_resolution.get_config(); benchmark.get_config(); "
         "print([name for name in ('jax', 'tensorflow', 'ppcn_jax', 'data') if name in sys.modules])"
     )
     printed = subprocess.run(
