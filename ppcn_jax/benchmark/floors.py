@@ -15,7 +15,7 @@ from ppcn_jax.state import Params
 # Sides of the matrices that are multiplied, and bytes of the array that is copied.
 MATRIX_SIDE = 3072
 COPY_BYTES = 2**29
-RUNS = 7
+RUNS = 15
 
 
 class Peaks(NamedTuple):
