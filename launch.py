@@ -20,6 +20,7 @@ from ppcn_jax import evaluate, table1, table3, train
 from ppcn_jax.benchmark import suite
 from ppcn_jax.compilation_cache import keep_compiled_programs
 from ppcn_jax.errors import InputError
+from ppcn_jax.host_memory import keep_freed_memory
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "Configuration file, e.g. configs/student.py.")
@@ -100,6 +101,7 @@ def main(arguments: list[str]) -> None:
         logging.set_verbosity(logging.WARNING)  # orbax tells every detail of every save
     if problem := keep_compiled_programs():
         logging.warning(problem)
+    keep_freed_memory()
     join_processes()
     try:
         TASKS[FLAGS.config.task](FLAGS.config, pathlib.Path(FLAGS.workdir))
