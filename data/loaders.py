@@ -14,7 +14,7 @@ from data.extras import check_installed, import_tensorflow
 from data.order import Order
 from data.protocols import OnDisk, Source
 
-_AHEAD = 2  # batches prepared while the consumer works on one
+_AHEAD = 8  # batches prepared while the consumer works; it keeps about as many in flight
 
 
 def batches(
@@ -59,7 +59,7 @@ def batches(
         )
     order = Order(len(source), seed, batch_size, process_index, process_count)
     if isinstance(source, OnDisk):
-        local_batches = _read_tensorflow(source, order, start_step)
+        local_batches = _ahead(_read_tensorflow(source, order, start_step))
     else:
         local_batches = _gather_ahead(source, order, start_step)
     return _stack(local_batches, local_devices)
@@ -88,6 +88,19 @@ def _gather_ahead(
             yield ahead.popleft().result()
 
 
+def _ahead(batches: Generator[dict[str, np.ndarray]]) -> Generator[dict[str, np.ndarray]]:
+    with (
+        contextlib.closing(batches),
+        concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="batches") as pool,
+    ):
+        # Nothing runs beside the consumer's work on the first: it traces and compiles, in Python.
+        yield next(batches)
+        ahead = collections.deque(pool.submit(next, batches) for _ in range(_AHEAD))
+        while True:
+            ahead.append(pool.submit(next, batches))
+            yield ahead.popleft().result()
+
+
 def _read_tensorflow(
     source: OnDisk, order: Order, start_step: int
 ) -> Generator[dict[str, np.ndarray]]:
@@ -101,10 +114,11 @@ def _read_tensorflow(
 def _until_tensorflow_is_imported(
     source: OnDisk, order: Order, steps: Iterator[int]
 ) -> Generator[dict[str, np.ndarray]]:
-    # That takes seconds, and NumPy gathers the very same batches. The first one comes before the
-    # import begins: its consumer is about to trace and compile, and both would share one core.
+    # That takes seconds, and NumPy gathers the very same batches. Some are laid by first: during
+    # the import they come slowly, because it rarely lets go of Python's lock.
     check_installed("tensorflow", "data")
-    yield gather(source, order, next(steps))
+    for step in itertools.islice(steps, 1 + _AHEAD):
+        yield gather(source, order, step)
     with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
         importing = pool.submit(import_tensorflow)
         while not importing.done():

@@ -40,9 +40,10 @@ def parallelize_call(step: TrainStep, *, scan: bool) -> Call:
 
     Args:
         step: `step(state, batch, frozen, *, axis_name)`.
-        scan: dispatch the batches of a call together, as one program that loops over them;
-            otherwise one by one. On CPUs it does not pay: XLA brings only those convolutions into
-            a fast form that stand outside of loops, and dispatching costs nothing beside a step.
+        scan: dispatch the batches of a call together, as one program that loops over them (also
+            over one, so that the bits do not depend on their number); otherwise one by one. On
+            CPUs it does not pay: XLA brings only those convolutions into a fast form that stand
+            outside of loops, and dispatching costs nothing beside a step.
 
     Returns:
         `call(state, batches, frozen) -> (state, metrics)`: as `parallelize`, for a sequence of
@@ -66,7 +67,7 @@ def parallelize_call(step: TrainStep, *, scan: bool) -> Call:
             jax.block_until_ready(unfinished.popleft())
 
     def call(state, batches, frozen):
-        if scan and len(batches) > 1:
+        if scan:
             stacked = {k: np.stack([b[k] for b in batches], axis=1) for k in batches[0]}
             state, metrics = looped(state, stacked, frozen)
             bounded(metrics, max(1, IN_FLIGHT // len(batches)))
