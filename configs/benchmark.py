@@ -22,7 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.peaks = ml_collections.ConfigDict()
     config.peaks.side = 3072  # of the matrices that are multiplied
-    config.peaks.bytes = 2**29  # of the array that is copied
+    config.peaks.size = 2**29  # of the array that is copied, bytes
 
     config.inference = ml_collections.ConfigDict()
     config.inference.height = 720  # px

@@ -12,7 +12,14 @@ import pytest
 
 from configs import benchmark as configs
 from ppcn_jax.benchmark import child, competitors, compilation, contextual, inference, suite
-from ppcn_jax.benchmark.floors import Floor, Peaks, layer_operations, measure_peaks
+from ppcn_jax.benchmark.floors import (
+    Peaks,
+    Work,
+    highest,
+    layer_operations,
+    least_seconds,
+    measure_peaks,
+)
 from ppcn_jax.benchmark.random_weights import random_model
 from ppcn_jax.benchmark.rows import FIELDS
 from ppcn_jax.benchmark.training import complete
@@ -21,7 +28,6 @@ from ppcn_jax.files import write_json
 from ppcn_jax.native import write_native
 from ppcn_jax.timing import WARM_UP, take_turns
 
-PEAKS = Peaks(flops=1e9, bandwidth=1e9)
 SIZE = (32, 48)
 
 
@@ -32,7 +38,7 @@ def request(**changed):
         "competitors": "ONNX Runtime",
         "rounds": 1,
         "peaks.side": 64,
-        "peaks.bytes": 4096,
+        "peaks.size": 4096,
         "inference.height": SIZE[0],
         "inference.width": SIZE[1],
         "large_photos.sizes": (SIZE,),
@@ -90,7 +96,11 @@ def test_files(results):
     found, workdir = results
     assert json.loads((workdir / "benchmark.json").read_text()) == found
     assert found["machine"]["packages"]["jax"] == jax.__version__
-    assert found["machine"]["cores"] >= 1 and found["peaks"]["flops"] > 0
+    assert found["machine"]["cores"] >= 1
+    peaks = Peaks(**found["peaks"])
+    for row in found["rows"]:
+        floor = 1000 * least_seconds(Work(row["operations"], row["bytes"]), peaks)
+        assert row["floor_milliseconds"] == pytest.approx(floor) and floor > 0
     text = (workdir / "benchmark.md").read_text()
     assert found["machine"]["device"] in text and "GFLOP/s" in text
     lines = [line for line in text.splitlines() if line.startswith("|")]
@@ -123,7 +133,7 @@ def test_a_competitor_that_fails_or_computes_something_else_is_reported(monkeypa
     wanted = {"failing": fails, "different": differs, "honest": competitors.open_jax}
     monkeypatch.setattr(inference, "COMPETITORS", wanted)
     model = random_model("student")
-    rows = list(inference.measure_inference(model, SIZE, list(wanted), rounds=1, peaks=PEAKS))
+    rows = list(inference.measure_inference(model, SIZE, list(wanted), rounds=1))
     assert [row["name"] for row in rows] == ["JAX", "honest", "failing", "different"]
     assert [row["difference"] for row in rows] == [0, 0, None, None]
     assert rows[2]["problem"] == "OSError: no such"
@@ -191,8 +201,10 @@ def test_operations_are_two_for_each_product():
 
 
 def test_a_floor_is_the_longer_of_work_and_traffic():
-    assert Floor(operations=10, bytes=30, peaks=Peaks(5, 10)).seconds == 3
-    assert Floor(operations=20, bytes=30, peaks=Peaks(5, 10)).seconds == 4
+    peaks = Peaks(flops=5, bandwidth=10)
+    assert least_seconds(Work(operations=10, bytes=30), peaks) == 3
+    assert least_seconds(Work(operations=20, bytes=30), peaks) == 4
+    assert highest(Peaks(1, 4), Peaks(2, 3)) == Peaks(2, 4)
     peaks = measure_peaks(side=32, size=1024)
     assert peaks.flops > 0 and peaks.bandwidth > 0
 
@@ -226,7 +238,7 @@ def test_a_child_that_fails_says_why(tmp_path):
 
 def test_blocks_need_less_memory_and_the_constant_stays():
     before = contextual._MODULE.BLOCK_ENTRIES
-    whole, blocks = contextual.measure_contextual(40, 4, rounds=1, peaks=PEAKS)
+    whole, blocks = contextual.measure_contextual(40, 4, rounds=1)
     assert contextual._MODULE.BLOCK_ENTRIES == before
     assert blocks["megabytes"] < whole["megabytes"]
     assert whole["difference"] == 0 and blocks["difference"] < 1e-3

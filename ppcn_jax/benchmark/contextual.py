@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ppcn_jax import losses
-from ppcn_jax.benchmark.floors import Floor, Peaks
+from ppcn_jax.benchmark.floors import Work
 from ppcn_jax.benchmark.rows import Rows, timed_rows
 from ppcn_jax.timing import take_turns
 
@@ -20,14 +20,13 @@ WHOLE, BLOCKS = "whole matrix", "blocks of rows"
 _MODULE: Any = importlib.import_module("ppcn_jax.losses.contextual")
 
 
-def measure_contextual(side: int, channels: int, *, rounds: int, peaks: Peaks) -> Rows:
+def measure_contextual(side: int, channels: int, *, rounds: int) -> Rows:
     """Time the loss and its gradient for one pair of maps.
 
     Args:
         side: of the maps.
         channels: of their features.
         rounds: measured of each.
-        peaks: of the machine.
 
     Yields:
         Two rows; `difference` is the largest of the gradient, relative to its largest value.
@@ -61,9 +60,9 @@ def measure_contextual(side: int, channels: int, *, rounds: int, peaks: Peaks) -
     }
     seconds = take_turns(turns, rounds=rounds)
     # The products of all positions, and their gradient for the prediction.
-    floor = Floor(2 * 2 * positions**2 * channels, 3 * prediction.nbytes, peaks)
+    work = Work(2 * 2 * positions**2 * channels, 3 * prediction.nbytes)
     task = f"contextual loss and gradient, {side}x{side}x{channels}"
-    yield from timed_rows(task, seconds, floor, columns)
+    yield from timed_rows(task, seconds, work, columns)
 
 
 def _run(program: Any, *arguments: jax.Array) -> None:

@@ -1,6 +1,5 @@
 """The least time something can take on this machine: its work over the machine's peaks."""
 
-import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from ppcn_jax.state import Params
 # Sides of the matrices that are multiplied, and bytes of the array that is copied.
 MATRIX_SIDE = 3072
 COPY_BYTES = 2**29
-RUNS = 15
+RUNS = 7
 
 
 class Peaks(NamedTuple):
@@ -30,24 +29,29 @@ class Peaks(NamedTuple):
     bandwidth: float
 
 
-@dataclasses.dataclass(frozen=True)
-class Floor:
-    """What cannot be avoided.
+class Work(NamedTuple):
+    """What a task cannot avoid.
 
     Attributes:
         operations: floating-point operations, two for each product that is added.
         bytes: read and written at least: inputs, results and parameters, each once.
-        peaks: of the machine.
     """
 
     operations: int
     bytes: int
-    peaks: Peaks
 
-    @property
-    def seconds(self) -> float:
-        """The longer of both: they can overlap."""
-        return max(self.operations / self.peaks.flops, self.bytes / self.peaks.bandwidth)
+
+def least_seconds(work: Work, peaks: Peaks) -> float:
+    """The least time for some work: the longer of its two parts, which can overlap.
+
+    Args:
+        work: what must be done.
+        peaks: of the machine.
+
+    Returns:
+        Seconds.
+    """
+    return max(work.operations / peaks.flops, work.bytes / peaks.bandwidth)
 
 
 def measure_peaks(*, side: int = MATRIX_SIDE, size: int = COPY_BYTES) -> Peaks:
@@ -76,6 +80,11 @@ def measure_peaks(*, side: int = MATRIX_SIDE, size: int = COPY_BYTES) -> Peaks:
         lambda: np.copyto(destination, source), lambda: copied(array).block_until_ready()
     )
     return Peaks(2 * side**3 / multiply, 2 * source.nbytes / copy)
+
+
+def highest(*peaks: Peaks) -> Peaks:
+    """The best of several measurements of one machine."""
+    return Peaks(*map(max, zip(*peaks, strict=True)))
 
 
 def _fastest(*runs: Callable[[], object]) -> float:

@@ -12,7 +12,7 @@ from ppcn_jax.benchmark.competitors import (
     missing_packages,
     open_jax,
 )
-from ppcn_jax.benchmark.floors import Floor, Peaks, layer_operations, total_bytes
+from ppcn_jax.benchmark.floors import Work, layer_operations, total_bytes
 from ppcn_jax.benchmark.rows import Rows, make_row, reported, timed_rows
 from ppcn_jax.errors import InputError
 from ppcn_jax.export.photos import as_input, synthetic_photo
@@ -22,7 +22,7 @@ from ppcn_jax.timing import take_turns
 
 
 def measure_inference(
-    model: Model, size: tuple[int, int], competitors: Sequence[str], *, rounds: int, peaks: Peaks
+    model: Model, size: tuple[int, int], competitors: Sequence[str], *, rounds: int
 ) -> Rows:
     """Time a network on a synthetic photo.
 
@@ -31,7 +31,6 @@ def measure_inference(
         size: height and width.
         competitors: keys of `COMPETITORS`.
         rounds: measured of each.
-        peaks: of the machine.
 
     Yields:
         A row for JAX and for each competitor. One that cannot run, or whose result is not JAX's to
@@ -52,10 +51,10 @@ def measure_inference(
     if not missing_packages("PyTorch"):
         exact = _clipped(in_float64(model, image))
         columns["error"] = {name: _largest(out, exact) for name, out in outputs.items()}
-    work = sum(layer_operations(model.module, model.params, image[None]).values())
-    floor = Floor(work, 2 * image.nbytes + total_bytes(model.params), peaks)
+    operations = sum(layer_operations(model.module, model.params, image[None]).values())
+    work = Work(operations, 2 * image.nbytes + total_bytes(model.params))
     seconds = take_turns(runners, rounds=rounds)
-    yield from timed_rows(task, seconds, floor, columns)
+    yield from timed_rows(task, seconds, work, columns)
     for name, problem in problems.items():
         yield make_row(task, name, problem=problem)
 

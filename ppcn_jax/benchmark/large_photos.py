@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ppcn_jax.benchmark.child import run_child, tiled_photo
-from ppcn_jax.benchmark.floors import Floor, Peaks, layer_operations, total_bytes
+from ppcn_jax.benchmark.floors import layer_operations, total_bytes
 from ppcn_jax.benchmark.rows import Rows, make_row
 from ppcn_jax.inference import enhance_levels
 from ppcn_jax.native import write_native
@@ -22,7 +22,6 @@ def measure_large_photos(
     folder: pathlib.Path,
     *,
     rounds: int,
-    peaks: Peaks,
 ) -> Rows:
     """Time uint8 photos of several sizes through `enhance_levels`, from array to array.
 
@@ -32,7 +31,6 @@ def measure_large_photos(
             with its own.
         folder: for files on the way.
         rounds: measured of each.
-        peaks: of the machine.
 
     Yields:
         A row for each size: its ratio is that of the time for a pixel, which is 1 where time grows
@@ -50,14 +48,13 @@ def measure_large_photos(
     per_pixel = {name: seconds[name] / photo.size for name, photo in photos.items()}
     for (name, photo), (height, width) in zip(photos.items(), sizes, strict=True):
         images = jax.ShapeDtypeStruct((1, *photo.shape), jnp.float32)
-        work = sum(layer_operations(model.module, model.params, images).values())
-        floor = Floor(work, 2 * photo.nbytes + total_bytes(model.params), peaks)
+        operations = sum(layer_operations(model.module, model.params, images).values())
         yield make_row(
             f"{model.name}, large photos; ratio: for a pixel",
             name,
             milliseconds=1000 * seconds[name],
             ratio=per_pixel[name] / per_pixel[first],
-            floor_milliseconds=1000 * floor.seconds,
-            over_floor=seconds[name] / floor.seconds,
+            operations=operations,
+            bytes=2 * photo.nbytes + total_bytes(model.params),
             megabytes=run_child("photo", str(file), str(height), str(width)) / 1e6,
         )

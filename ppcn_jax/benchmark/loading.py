@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ppcn_jax.augment import image_keys, prepare
-from ppcn_jax.benchmark.floors import Floor, Peaks
 from ppcn_jax.benchmark.rows import Rows, make_row
 
 Batches = Iterator[dict[str, np.ndarray]]
@@ -18,25 +17,22 @@ Batches = Iterator[dict[str, np.ndarray]]
 AHEAD, STRETCH = 8, 8
 
 
-def measure_loading(
-    loaders: Mapping[str, Callable[[], Batches]], *, rounds: int, peaks: Peaks
-) -> Rows:
+def measure_loading(loaders: Mapping[str, Callable[[], Batches]], *, rounds: int) -> Rows:
     """Time batches as training gets them, one right after the other: decoded, turned, in float.
 
     Args:
         loaders: by name, each opens an endless iterator over `{"input", "target"}`, uint8
             `[devices, N, S, S, 3]`.
         rounds: stretches of `STRETCH` batches measured of each.
-        peaks: of the machine.
 
     Yields:
         A row for each; alone, because a pipeline works ahead while others have their turn.
     """
     for name, open_loader in loaders.items():
-        yield from _measure(name, open_loader(), rounds, peaks)
+        yield from _measure(name, open_loader(), rounds)
 
 
-def _measure(name: str, batches: Batches, rounds: int, peaks: Peaks) -> Rows:
+def _measure(name: str, batches: Batches, rounds: int) -> Rows:
     @jax.jit
     def augment(step, batch):
         return prepare(image_keys(0, step, batch["input"].shape[0]), batch)
@@ -56,13 +52,11 @@ def _measure(name: str, batches: Batches, rounds: int, peaks: Peaks) -> Rows:
         stretches.append((time.perf_counter() - start) / STRETCH)
     seconds = statistics.median(stretches)
     count, side = images.shape[:2]
-    # Input and target are read as bytes and written as floats.
-    floor = Floor(0, 2 * (1 + 4) * images.size, peaks)
     yield make_row(
         f"input: batches of {count} pairs of {side}x{side}",
         name,
         milliseconds=1000 * seconds,
-        floor_milliseconds=1000 * floor.seconds,
-        over_floor=seconds / floor.seconds,
+        operations=0,
+        bytes=2 * (1 + 4) * images.size,  # input and target, read as bytes and written as floats
         note=f"{1 / seconds:.1f} batches, {count / seconds:.0f} pairs a second",
     )

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
-from ppcn_jax.benchmark.floors import Floor
+from ppcn_jax.benchmark.floors import Peaks, Work, least_seconds
 
 Row = dict[str, Any]
 Rows = Generator[Row]
@@ -15,7 +15,9 @@ FIELDS = (
     "name",  # with what
     "milliseconds",  # median
     "ratio",  # to the first row of the task
-    "floor_milliseconds",
+    "operations",  # floating-point, at least
+    "bytes",  # that must move
+    "floor_milliseconds",  # least time for both on this machine
     "over_floor",  # milliseconds / floor_milliseconds
     "difference",  # largest, to the first row's result
     "error",  # largest, to a float64 evaluation
@@ -47,7 +49,7 @@ def make_row(task: str, name: str, **values: Any) -> Row:
 def timed_rows(
     task: str,
     seconds: Mapping[str, float],
-    floor: Floor | None = None,
+    work: Work | None = None,
     columns: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Iterator[Row]:
     """Rows of things that were timed together.
@@ -55,7 +57,7 @@ def timed_rows(
     Args:
         task: what all of them do.
         seconds: by name; the first is what the others are compared with.
-        floor: what the task takes at least.
+        work: what the task cannot avoid.
         columns: values of further fields by the same names, for those that have any.
 
     Yields:
@@ -64,10 +66,25 @@ def timed_rows(
     first = next(iter(seconds.values()))
     for name, value in seconds.items():
         further = {field: values.get(name) for field, values in (columns or {}).items()}
-        if floor:
-            further["floor_milliseconds"] = 1000 * floor.seconds
-            further["over_floor"] = value / floor.seconds
+        if work:
+            further |= work._asdict()
         yield make_row(task, name, milliseconds=1000 * value, ratio=value / first, **further)
+
+
+def with_floor(row: Row, peaks: Peaks) -> Row:
+    """A row with its floor, if it has work.
+
+    Args:
+        row: whose task is known by its work.
+        peaks: of the machine.
+
+    Returns:
+        A copy.
+    """
+    if row["operations"] is None or row["milliseconds"] is None:
+        return row
+    floor = 1000 * least_seconds(Work(row["operations"], row["bytes"]), peaks)
+    return row | {"floor_milliseconds": floor, "over_floor": row["milliseconds"] / floor}
 
 
 @contextlib.contextmanager

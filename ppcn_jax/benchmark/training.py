@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ppcn_jax.benchmark.competitors import JAX
-from ppcn_jax.benchmark.floors import Floor, Peaks, layer_operations, total_bytes
+from ppcn_jax.benchmark.floors import Work, layer_operations, total_bytes
 from ppcn_jax.benchmark.random_weights import random_model, write_random_vgg
 from ppcn_jax.benchmark.rows import Rows, make_row, reported, timed_rows
 from ppcn_jax.benchmark.torch_training import draws_of_step, make_torch_step
@@ -101,14 +101,13 @@ def make_jax_step(experiment: Experiment, batch: Batch) -> Step:
     return step
 
 
-def measure_training(config, competitors: Sequence[str], *, rounds: int, peaks: Peaks) -> Rows:
+def measure_training(config, competitors: Sequence[str], *, rounds: int) -> Rows:
     """Time the step.
 
     Args:
         config: of configs/student.py, with names of files.
         competitors: "PyTorch", "PyTorch compiled"; others are passed over.
         rounds: measured of each.
-        peaks: of the machine.
 
     Yields:
         A row for JAX, for each competitor and for VGG's part of JAX's step alone. `difference` is
@@ -132,17 +131,17 @@ def measure_training(config, competitors: Sequence[str], *, rounds: int, peaks: 
     vgg, params = Vgg(_depth(experiment)), experiment.frozen["vgg"]
     seconds = take_turns(runners | {VGG_ALONE: _vgg_alone(vgg, params, batch)}, rounds=rounds)
     alone = seconds.pop(VGG_ALONE)
-    floor = Floor(*_work(config, experiment, batch), peaks)
-    yield from timed_rows(task, seconds, floor, {"difference": differences})
+    work = _work(config, experiment, batch)
+    yield from timed_rows(task, seconds, work, {"difference": differences})
     share = alone / seconds[JAX]
-    floor = Floor(3 * _forward(vgg, params, batch), 2 * total_bytes(batch), peaks)
     yield make_row(
         task,
         VGG_ALONE,
         milliseconds=1000 * alone,
         ratio=share,
-        floor_milliseconds=1000 * floor.seconds,
-        over_floor=alone / floor.seconds,
+        operations=3 * _forward(vgg, params, batch),
+        # Two images and one gradient, in float; parameters.
+        bytes=3 * 4 * batch["input"].size + total_bytes(params),
         note=f"{1 - share:.0%} of JAX's step is outside of VGG",
     )
     for name, problem in problems.items():
@@ -179,8 +178,8 @@ def _vgg_alone(vgg: Vgg, params: Params, batch: Batch) -> Callable[[], object]:
     return lambda: jax.block_until_ready(run(params, images, targets))
 
 
-def _work(config, experiment: Experiment, batch: Batch) -> tuple[int, int]:
-    """Floating-point operations and bytes of a step, both at least."""
+def _work(config, experiment: Experiment, batch: Batch) -> Work:
+    """Of a step."""
     players, frozen = experiment.state.players, experiment.frozen
     judge = Discriminator(config.discriminator.outputs, config.discriminator.first_norm)
     student = _layers(experiment.module, players["generator"].params, batch)
@@ -194,7 +193,7 @@ def _work(config, experiment: Experiment, batch: Batch) -> tuple[int, int]:
     operations += 5 * sum(opponent.values()) - opponent["conv0"]  # 2 judging, 3 learning
     # Adam reads and writes parameters and two moments of each.
     states = 6 * total_bytes([player.params for player in players.values()])
-    return operations, states + total_bytes(frozen, batch)
+    return Work(operations, states + total_bytes(frozen, batch))
 
 
 def _layers(module: nn.Module, params: Params, batch: Batch, channels: int = 3) -> dict[str, int]:
