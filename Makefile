@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := workdirs/demo
 
-.PHONY: demo test clean
+.PHONY: demo test faults clean
 
 # Photos that come with scikit-image and scikit-learn; run it again to continue where it stopped.
 demo: .venv/demo.installed
@@ -17,6 +17,10 @@ test: .venv/test.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+# Signals, kills, full disks, lost processes: also those tests that `make test` has no time for.
+faults: .venv/test.installed
+	$(BIN)/pytest tests/faults -m 'long or not long'
 
 # One environment; each extra is installed into it once, and again when its versions change.
 .venv/%.installed: pyproject.toml

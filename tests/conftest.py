@@ -19,6 +19,8 @@ import jax
 import numpy as np
 import pytest
 
+from tests.processes import ENVIRONMENT, Launched, launch_command
+
 # Runs of the same program compile it once; the folder is this session's own.
 jax.config.update("jax_compilation_cache_dir", tempfile.mkdtemp(prefix="ppcn-jax-tests-"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
@@ -41,6 +43,25 @@ def shared() -> Path:
             "DPED project's site)"
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def launch(tmp_path_factory):
+    """Starts launch.py; the processes share compiled programs, and those left over are killed."""
+    compiled = str(tmp_path_factory.mktemp("compiled"))
+    environment = {**os.environ, **ENVIRONMENT, "JAX_COMPILATION_CACHE_DIR": compiled}
+    started = []
+
+    def start(config, workdir, *arguments, settings, xla_flags=""):
+        command = launch_command(config, workdir, *arguments, settings=settings)
+        folder = tmp_path_factory.mktemp("output")
+        started.append(Launched(command, {**environment, "XLA_FLAGS": xla_flags}, folder))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture(scope="session")

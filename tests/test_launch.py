@@ -1,13 +1,7 @@
 """The command line as people use it: real processes, their exit status and what they print."""
 
-import json
-import os
-import pathlib
 import signal
 import socket
-import subprocess
-import sys
-import time
 
 import jax
 import numpy as np
@@ -17,9 +11,8 @@ from PIL import Image
 from configs import student
 from ppcn_jax.checkpoints import Checkpoints, restore_params, steps_in
 from ppcn_jax.enhancement import make_experiment
+from tests.processes import end, last_step, rows, wait_until
 
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
-TIMEOUT = 300
 STEPS = 40
 # Seconds of work after start-up: no VGG, no opponent, small pictures. Many checkpoints, so that
 # wherever a run is killed there is one before and work that is lost after it.
@@ -37,75 +30,10 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """One device a process, and a folder in which the processes share compiled programs."""
-    changed = {
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "",
-        "NPROC": "32",
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
-    }
-    return {**os.environ, **changed}
-
-
-@pytest.fixture(scope="module")
-def launch(environment):
-    """Starts launch.py; what a failed test leaves running is killed."""
-    started = []
-
-    def start(config, workdir, *arguments, settings, xla_flags=""):
-        fields = [f"--config.{field}={value}" for field, value in settings.items()]
-        command = [sys.executable, "launch.py", f"--config=configs/{config}"]
-        process = subprocess.Popen(
-            [*command, f"--workdir={workdir}", *fields, *arguments],
-            cwd=REPOSITORY,
-            env={**environment, "XLA_FLAGS": xla_flags},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
-
-
 def train(launch, workdir, *arguments, xla_flags="", **changed):
     settings = {**SETTINGS, **changed}
     config = "student.py:no_distillation"
     return launch(config, workdir, *arguments, settings=settings, xla_flags=xla_flags)
-
-
-def end(process, timeout=TIMEOUT):
-    """Wait; (exit status, stdout, stderr)."""
-    stdout, stderr = process.communicate(timeout=timeout)
-    return process.returncode, stdout, stderr
-
-
-def wait_until(condition, process):
-    """Wait for something that a running process does."""
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert process.poll() is None, end(process)
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
-def rows(workdir):
-    """All that are complete, as a running process may be writing one; those of times left out."""
-    lines = (workdir / "metrics.jsonl").read_text().splitlines(keepends=True)
-    complete = (json.loads(line) for line in lines if line.endswith("\n"))
-    return [row for row in complete if row["split"] != "time"]
-
-
-def last_step(workdir):
-    return rows(workdir)[-1]["step"]
 
 
 def configuration():
