@@ -4,7 +4,7 @@ import ctypes
 import sys
 
 # Of glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 
 
 def keep_freed_memory() -> bool:
@@ -19,5 +19,11 @@ def keep_freed_memory() -> bool:
         Whether it is so; not where the C library is another than glibc.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    # Up to 2 GiB stay, the most that the threshold can say.
-    return bool(mallopt and mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+    # Threads with heaps of their own would get what is large from the system all the same. Up to
+    # 2 GiB stay, the most that the threshold can say.
+    return bool(
+        mallopt
+        and mallopt(_M_MMAP_MAX, 0)
+        and mallopt(_M_ARENA_MAX, 1)
+        and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    )

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ppcn_jax.inference import scale_of
+from ppcn_jax.models.convolution import portable
 from ppcn_jax.models.layers import SMALLEST_SIDE
 from ppcn_jax.networks import ENHANCERS, SUPER_RESOLVERS, Model, settings_of
 
@@ -34,7 +35,9 @@ def clipped(model: Model) -> Callable[[jax.Array], jax.Array]:
     """
 
     def run(images: jax.Array) -> jax.Array:
-        return jnp.clip(jnp.asarray(model.module.apply({"params": model.params}, images)), 0, 1)
+        with portable():
+            result = model.module.apply({"params": model.params}, images)
+        return jnp.clip(jnp.asarray(result), 0, 1)
 
     return run
 

@@ -11,6 +11,8 @@ from jax import lax
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
+from ppcn_jax.models.convolution import convolve
+
 SMALLEST_SIDE = 16
 
 _KERNEL_INIT = nn.initializers.truncated_normal(0.01)
@@ -73,9 +75,9 @@ class Conv(nn.Module):
         kernel: height and width.
         stride: of both directions.
         dilation: of both directions.
-        before_norm: the output goes straight into an instance norm, which takes the bias out
-            again. Its gradient is then exactly 0 instead of rounding noise, which Adam would
-            scale up to full steps that differ from machine to machine.
+        before_norm: the output goes straight into an instance norm, which would take the bias out
+            again: it is not added. Its gradient is then exactly 0 instead of rounding noise, which
+            Adam would scale up to full steps that differ from machine to machine.
         kernel_init: initial kernel; by default a truncated normal of deviation 0.01.
         bias_init: initial bias; by default 0.01.
         dtype: compute type.
@@ -95,30 +97,9 @@ class Conv(nn.Module):
         shape = (*self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", self.bias_init, (self.features,))
-        if self.before_norm:
-            bias = lax.stop_gradient(bias)
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-        padding = [
-            _border(side, taps, self.stride, self.dilation)
-            for side, taps in zip(x.shape[1:3], self.kernel, strict=True)
-        ]
-        y = lax.conv_general_dilated(
-            x,
-            kernel,
-            window_strides=(self.stride, self.stride),
-            padding=padding,
-            rhs_dilation=(self.dilation, self.dilation),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-        return y + bias[None, None, None]
-
-
-def _border(side: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    if stride == 1:  # does not depend on the side, which may be symbolic
-        total = dilation * (kernel - 1)
-    else:
-        total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
-    return total // 2, total - total // 2
+        y = convolve(x, kernel, stride=self.stride, dilation=self.dilation)
+        return y if self.before_norm else y + bias[None, None, None]
 
 
 class Statistics(nn.Module):
