@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import jax
@@ -104,8 +105,8 @@ def make_objective(terms: Mapping[str, Mapping[str, Any]]) -> Objective:
         The objective.
 
     Raises:
-        ValueError: an unknown loss, a missing weight, or a knob that the loss does not have;
-            the message lists what there is.
+        ValueError: an unknown loss, a weight that is missing, negative or not finite, or a knob
+            that the loss does not have; the message lists what there is.
     """
     return Objective({name: _make_term(name, knobs) for name, knobs in terms.items()})
 
@@ -117,7 +118,9 @@ def _make_term(name: str, knobs: Mapping[str, Any]) -> Term:
         raise ValueError(f"objective.{name} has no weight (0 switches it off)")
     fn, role = LOSSES[name]
     knobs = dict(knobs)
-    weight = float(knobs.pop("weight"))
+    weight = knobs.pop("weight")
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < 3e38:
+        raise ValueError(f"objective.{name}.weight is {weight!r}; it must be a number of 0 or more")
     allowed = {
         parameter.name
         for parameter in inspect.signature(fn).parameters.values()
@@ -125,4 +128,44 @@ def _make_term(name: str, knobs: Mapping[str, Any]) -> Term:
     }
     if misspelt := sorted(set(knobs) - allowed):
         raise ValueError(f"objective.{name} has no knob {misspelt}; it has {sorted(allowed)}")
-    return Term(weight, functools.partial(fn, **knobs), role)
+    return Term(float(weight), functools.partial(fn, **knobs), role)
+
+
+def term_problems(terms: Mapping[str, Any], *, side: int, outputs: int) -> Iterator[str]:
+    """What is wrong with an objective, told without computing anything.
+
+    Every term is traced on shapes, those of weight 0 too: losses look at their knobs no earlier.
+
+    Args:
+        terms: as for `make_objective`.
+        side: of the training images, px.
+        outputs: logits of the discriminator.
+
+    Returns:
+        An iterator over one line for each term that cannot be used.
+    """
+    shapes = {
+        "images": (1, side, side, 3),
+        "features": (1, 2, 2, 4),
+        "logits": (1, outputs),
+        "taps": (1, 2, 2, 1),
+    }
+    for name, knobs in terms.items():
+        if not isinstance(knobs, Mapping):
+            yield f"objective.{name} is {knobs!r}; it must be a group with a weight"
+            continue
+        numbers = {k: v for k, v in knobs.items() if k != "weight" and isinstance(v, int | float)}
+        if odd := [k for k, value in numbers.items() if not 0 < value < math.inf]:
+            yield f"objective.{name}.{odd[0]} is {numbers[odd[0]]}; it must be positive and finite"
+            continue
+        try:
+            term = _make_term(name, knobs)
+        except ValueError as error:
+            yield str(error)
+            continue
+        example: Any = jax.ShapeDtypeStruct(shapes[term.role], jnp.float32)
+        example = {term.role: (example,) if term.role == "taps" else example}
+        try:
+            jax.eval_shape(functools.partial(_evaluate, term, axis_name=None), example, example)
+        except (TypeError, ValueError) as error:
+            yield f"objective.{name}: {error}".partition("\n")[0]

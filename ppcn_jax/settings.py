@@ -1,135 +1,151 @@
-"""Rules between configuration fields, checked once before any work starts."""
+"""Rules for configurations and workdirs, checked before any work starts."""
 
-import itertools
 import json
+import os
 import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from ppcn_jax import fields
 from ppcn_jax.errors import InputError
 from ppcn_jax.files import write_json
-from ppcn_jax.models.layers import SMALLEST_SIDE
-from ppcn_jax.models.super_resolver import SCALES
-from ppcn_jax.objective import make_objective
-from ppcn_jax.weights import CONFIG
+from ppcn_jax.objective import LOSSES, term_problems
+from ppcn_jax.weights import CONFIG, read_config
 
-# Networks that configurations train: of configs/teacher.py's form, and of configs/
-# super_resolution.py's, which is known by its model_settings.
-TRAINED_ENHANCERS = ("student", "teacher")
-TRAINED_SUPER_RESOLVERS = ("super_resolver",)
 # What may change when a run is continued, because it does not change the steps it makes.
 FREE_ON_RESUME = (
     "checkpoint",
     "evaluate",
+    "hang",
     "log",
     "data.dir",
     "data.test_dir",
     "data.in_memory",
+    "train.guard",
+    "train.unreadable",
     "train.steps",
     "train.steps_per_call",
+)
+# Fields, or groups of them, that must fit to others.
+_FITTED = (
+    "data.crop",
+    "data.scale",
+    "discriminator",
+    "model",
+    "objective",
+    "teacher",
+    "train.batch_size",
+    "vgg",
 )
 
 
 def check(config, *, devices: int) -> None:
-    """Check a training configuration.
+    """Check a configuration: every field by itself, then what must fit together.
 
     Args:
-        config: of configs/teacher.py, configs/student.py or configs/super_resolution.py.
+        config: of a file in configs/.
         devices: number of devices of all processes, which share the batch.
 
     Raises:
         InputError: lists everything that is wrong, each with what to change.
     """
-    super_resolution = "model_settings" in config
-    problems = [
-        *_positive(config),
-        *_batch(config, devices),
-        *_choices(config, TRAINED_SUPER_RESOLVERS if super_resolution else TRAINED_ENHANCERS),
-        *(_super_resolver(config) if super_resolution else _enhancer(config)),
-    ]
+    values = config.to_dict()
+    rules = fields.rules_of(values)
+    if rules is None:
+        tasks = ", ".join(map(repr, ("train", *fields.OTHERS)))
+        raise InputError(f"the configuration's task is {values.get('task')!r}; there are {tasks}")
+    wrong = dict(fields.problems(values, rules))
+    problems = [f"{field} {problem}" for field, problem in wrong.items()]
+    if values["task"] == "train" and not any(map(_is_fitted, wrong)):
+        problems += _training_problems(values, devices)
+    if len(problems) == 1:
+        raise InputError(f"the configuration does not fit together: {problems[0]}")
     if problems:
-        raise InputError("\n".join(["the configuration does not fit together:", *problems]))
+        lines = (f"- {problem}" for problem in problems)
+        raise InputError("\n".join(["the configuration does not fit together:", *lines]))
 
 
-def _positive(config):
-    counts = {
-        "train.steps": config.train.steps,
-        "train.steps_per_call": config.train.steps_per_call,
-        "train.batch_size": config.train.batch_size,
-        "checkpoint.every": config.checkpoint.every,
-        "checkpoint.keep": config.checkpoint.keep,
-        "evaluate.every": config.evaluate.every,
-        "log.every": config.log.every,
-        "train.learning_rate": config.train.learning_rate,
-    }
-    if "discriminator" in config:
-        counts["discriminator.learning_rate"] = config.discriminator.learning_rate
-    for field, value in counts.items():
-        if value <= 0:
-            yield f"- {field} is {value}; it must be positive"
-    if config.data.crop < SMALLEST_SIDE:
-        yield f"- data.crop is {config.data.crop}; the networks need at least {SMALLEST_SIDE} px"
+def _is_fitted(field: str) -> bool:
+    return any(field.startswith(other) or other.startswith(field) for other in _FITTED)
 
 
-def _batch(config, devices: int):
-    if config.train.batch_size % devices:
-        lower = config.train.batch_size // devices * devices
+def _training_problems(config: Mapping[str, Any], devices: int) -> Iterator[str]:
+    batch, crop = config["train"]["batch_size"], config["data"]["crop"]
+    if batch % devices:
+        lower = batch // devices * devices
         yield (
-            f"- train.batch_size is {config.train.batch_size}, which {devices} devices cannot "
-            f"share evenly: use {lower + devices}" + (f" or {lower}" if lower else "")
+            f"train.batch_size is {batch}, which {devices} devices cannot share evenly: "
+            f"use {lower + devices}" + (f" or {lower}" if lower else "")
         )
+    outputs = config.get("discriminator", {}).get("outputs", 1)
+    wrong = list(term_problems(config["objective"], side=crop, outputs=outputs))
+    yield from wrong
+    if not wrong:
+        weights = {name: term["weight"] for name, term in config["objective"].items()}
+        if not any(weights.values()):
+            yield "objective has no term with a weight other than 0; give one a weight"
+        yield from (_super_resolver if "model_settings" in config else _enhancer)(config, weights)
 
 
-def _choices(config, models: tuple[str, ...]):
-    if config.model not in models:
-        yield f"- model is {config.model!r}; there are {sorted(models)}"
-    if config.preset not in ("paper", "released"):
-        yield f"- preset is {config.preset!r}; there are 'paper' and 'released'"
-    boundaries = [0, *config.train.boundaries]
-    if any(a >= b for a, b in itertools.pairwise(boundaries)):
-        yield f"- train.boundaries is {tuple(boundaries[1:])}; they must be positive and increase"
-
-
-def _super_resolver(config):
-    scale = config.model_settings.scale
-    if scale not in SCALES:
-        yield f"- model_settings.scale is {scale}; there are {SCALES}"
-    elif config.data.crop % scale:
-        multiple = (config.data.crop // scale + 1) * scale
+def _super_resolver(config: Mapping[str, Any], weights: Mapping[str, float]) -> Iterator[str]:
+    scale, crop = config["model_settings"]["scale"], config["data"]["crop"]
+    if crop % scale:
+        multiple = (crop // scale + 1) * scale
+        yield f"data.crop is {crop}, not a multiple of the scale {scale}: use {multiple}"
+    if config["data"]["scale"] != scale:
         yield (
-            f"- data.crop is {config.data.crop}, not a multiple of the scale {scale}: use {multiple}"
+            f"data.scale is {config['data']['scale']} and model_settings.scale {scale}: make them "
+            "one"
         )
-    if config.data.scale != scale:
-        yield f"- data.scale is {config.data.scale} and model_settings.scale {scale}: make them one"
-    try:
-        objective = make_objective(config.objective.to_dict())
-    except ValueError as error:
-        yield f"- {error}"
-        return
-    strangers = sorted(name for name, term in objective.terms.items() if term.role != "images")
+    strangers = sorted(name for name in weights if weights[name] and LOSSES[name][1] != "images")
     if strangers:
-        yield f"- objective has {strangers}; only losses that compare images are computed here"
+        yield f"objective has {strangers}; only losses that compare images are computed here"
 
 
-def _enhancer(config):
-    try:
-        make_objective(config.objective.to_dict())
-    except ValueError as error:
-        yield f"- {error}"
-        return
-    weights = {name: term.get("weight", 0) for name, term in config.objective.items()}
-    if (weights["contextual"] or weights["perceptual"]) and not config.vgg.weights:
+def _enhancer(config: Mapping[str, Any], weights: Mapping[str, float]) -> Iterator[str]:
+    attention = weights.get("attention")
+    of_features = (name for name in weights if LOSSES[name][1] == "features")
+    if any(weights[name] for name in of_features) and not config["vgg"]["weights"]:
         yield (
-            "- vgg.weights is empty, but the contextual or perceptual loss needs VGG features: "
+            "vgg.weights is empty, but the contextual or perceptual loss needs VGG features: "
             "name a weights file (README, 'VGG weights'), or set the weights of both to 0"
         )
-    if weights["attention"] and config.model != "student":
-        yield "- objective.attention.weight is for a student; set it to 0"
-    if weights["attention"] and not config.teacher:
+    if attention and config["model"] != "student":
+        yield "objective.attention.weight is for a student; set it to 0"
+    if attention and not config["teacher"]:
         yield (
-            "- teacher is empty: name the workdir of a trained teacher with --config.teacher=, "
+            "teacher is empty: name the workdir of a trained teacher with --config.teacher=, "
             "or train without one: configs/student.py:no_distillation"
         )
-    if config.teacher and not weights["attention"]:
-        yield "- teacher is given, but objective.attention.weight is 0: drop one of the two"
+    if config["teacher"] and not attention:
+        yield "teacher is given, but objective.attention.weight is 0: drop one of the two"
+
+
+def check_workdir(workdir: pathlib.Path, config) -> None:
+    """Refuse a workdir that cannot be written or that a run of something else has.
+
+    Args:
+        workdir: of the run; need not exist.
+        config: the full configuration.
+
+    Raises:
+        InputError: it is no folder, cannot be written to, or belongs to another experiment; lists
+            the fields that differ.
+    """
+    place = next(path for path in (workdir, *workdir.absolute().parents) if os.path.lexists(path))
+    if not place.is_dir():
+        raise InputError(f"--workdir {workdir}: {place} is a file; name a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"--workdir {workdir}: no permission to write in {place}")
+    path = workdir / CONFIG
+    if config.task == "train" and path.is_file():
+        old = read_config(path)
+        if differing := sorted(_differences(old, json.loads(config.to_json()))):
+            raise InputError(
+                f"{workdir} holds a run of another experiment; these fields differ:\n"
+                + "\n".join(differing)
+                + "\nUse another --workdir, or the fields of that run."
+            )
 
 
 def claim_workdir(workdir: pathlib.Path, config, versions: dict[str, str], *, write: bool) -> None:
@@ -142,20 +158,11 @@ def claim_workdir(workdir: pathlib.Path, config, versions: dict[str, str], *, wr
         write: whether this process is the one that writes; all of them check.
 
     Raises:
-        InputError: the workdir belongs to another experiment; lists the fields that differ.
+        InputError: see `check_workdir`.
     """
-    path = workdir / CONFIG
-    new = json.loads(config.to_json())
-    if path.is_file():
-        old = json.loads(path.read_text())
-        if differing := sorted(_differences(old, new)):
-            raise InputError(
-                f"{workdir} holds a run of another experiment; these fields differ:\n"
-                + "\n".join(differing)
-                + "\nUse another --workdir, or the fields of that run."
-            )
+    check_workdir(workdir, config)
     if write:
-        write_json(path, new)
+        write_json(workdir / CONFIG, json.loads(config.to_json()))
         write_json(workdir / "versions.json", versions)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+from typing import Any
 
 from ppcn_jax.checkpoints import FOLDER, restore_params, steps_in
 from ppcn_jax.errors import InputError
@@ -55,10 +56,32 @@ def _read_workdir(path: pathlib.Path) -> Model:
     if not steps or (one_checkpoint and path.name not in map(str, steps)):
         raise InputError(f"{path} holds no complete checkpoint; there are {steps}")
     step = int(path.name) if one_checkpoint else steps[-1]
-    config = json.loads((workdir / CONFIG).read_text())
+    config = read_config(workdir / CONFIG)
     try:
-        module = make_network(config.get("model"), config.get("model_settings"))
-    except InputError as error:
-        raise InputError(f"{workdir / CONFIG}: {error}") from error
+        module = make_network(config["model"], config.get("model_settings"))
+        name, preset = config["model"], config["preset"]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{workdir / CONFIG} describes no known network: {error}") from error
     params = restore_params(workdir, step, "generator", abstract_params(module))
-    return Model(config["model"], config["preset"], module, params, f"{workdir} (step {step})")
+    return Model(name, preset, module, params, f"{workdir} (step {step})")
+
+
+def read_config(path: pathlib.Path) -> dict[str, Any]:
+    """Read the configuration of a run.
+
+    Args:
+        path: its `config.json`.
+
+    Returns:
+        Its fields.
+
+    Raises:
+        InputError: it cannot be read, or holds something else.
+    """
+    try:
+        config = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{path} holds no configuration of a run")
+    return config
