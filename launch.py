@@ -7,6 +7,7 @@ flags --coordinator, --process_count, --process_index) every process runs the sa
 """
 
 import functools
+import math
 import pathlib
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from ppcn_jax.benchmark import suite
 from ppcn_jax.compilation_cache import keep_compiled_programs
 from ppcn_jax.errors import InputError
 from ppcn_jax.host_memory import keep_freed_memory
+from ppcn_jax.processes import SharedFate
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "Configuration file, e.g. configs/student.py.")
@@ -29,19 +31,24 @@ flags.DEFINE_string("coordinator", None, "Address host:port of process 0.")
 flags.DEFINE_integer("process_count", None, "Number of processes.")
 flags.DEFINE_integer("process_index", None, "Index of this process, from 0.")
 flags.DEFINE_bool("distributed", True, "Join other processes when a cluster is detected.")
+flags.DEFINE_float("silence", 60.0, "Seconds after which a silent process counts as dead.")
 flags.mark_flags_as_required(["config", "workdir"])
 
 
 def join_processes() -> None:
     """Start jax.distributed when this process is one of several."""
     explicit = (FLAGS.coordinator, FLAGS.process_count, FLAGS.process_index)
+    # Later than SharedFate's word, which is clearer, and not the only one: JAX needs no Python.
+    initialize = functools.partial(
+        jax.distributed.initialize, heartbeat_timeout_seconds=math.ceil(2 * FLAGS.silence)
+    )
     if any(flag is not None for flag in explicit):
         if any(flag is None for flag in explicit):
             raise app.UsageError("--coordinator, --process_count and --process_index go together")
-        jax.distributed.initialize(*explicit)
+        initialize(*explicit)
     elif FLAGS.distributed:
         try:
-            jax.distributed.initialize()
+            initialize()
         except ValueError as error:
             if "coordinator_address" not in str(error):  # otherwise: no cluster, one process
                 raise
@@ -104,7 +111,8 @@ def main(arguments: list[str]) -> None:
     keep_freed_memory()
     join_processes()
     try:
-        TASKS[FLAGS.config.task](FLAGS.config, pathlib.Path(FLAGS.workdir))
+        with SharedFate(silence=FLAGS.silence):
+            TASKS[FLAGS.config.task](FLAGS.config, pathlib.Path(FLAGS.workdir))
     except (data.DataError, InputError) as error:  # what the user can mend needs no stack trace
         sys.exit(f"{type(error).__name__}: {error}")
 

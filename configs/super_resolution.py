@@ -55,6 +55,10 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     # Adam's epsilon is added to the bias-corrected root (Kingma and Ba, Algorithm 1) or, when
     # False, to the root before its correction, as TensorFlow 1 does.
     config.train.epsilon_corrected = True
+    config.train.guard = ml_collections.ConfigDict()  # updates that are not finite are left out
+    config.train.guard.total_limit = 0.0  # also those of a larger total loss; 0: of none
+    config.train.guard.stop_after = 10  # updates left out in a row, then the run stops
+    config.train.unreadable = 0.01  # share of the training records that may break; then it stops
 
     config.checkpoint = ml_collections.ConfigDict()
     config.checkpoint.every = 1000  # steps
@@ -63,6 +67,9 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.evaluate.every = 1000  # steps between evaluations of the test photos
     config.log = ml_collections.ConfigDict()
     config.log.every = 50  # steps between rows of metrics
+    config.hang = ml_collections.ConfigDict()
+    config.hang.report_after = 900.0  # s without progress; the compiler's time counts as well
+    config.hang.end_after = 3600.0  # s; then the process ends, to be started again; 0: never
 
     if variant == "released":
         config.train.learning_rate = 2e-4

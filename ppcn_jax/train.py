@@ -6,7 +6,7 @@ import pathlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from types import SimpleNamespace
 from typing import Self
 
@@ -17,22 +17,33 @@ import rich.console
 from jax.experimental import multihost_utils
 
 from ppcn_jax import enhancement, super_resolution
+from ppcn_jax.agreement import check_agreement
 from ppcn_jax.checkpoints import Checkpoints
 from ppcn_jax.evaluate import Pairs, evaluate, make_enhance
 from ppcn_jax.experiment import Experiment
+from ppcn_jax.guard import Guard, told
 from ppcn_jax.logs import Progress, Recorder
-from ppcn_jax.parallel import IN_FLIGHT, parallelize_call, replicate, to_host
+from ppcn_jax.parallel import IN_FLIGHT, Calls, replicate, to_host
 from ppcn_jax.pictures import save_png
+from ppcn_jax.productive_time import ProductiveTime
 from ppcn_jax.settings import check, claim_workdir
 from ppcn_jax.state import TrainState
-from ppcn_jax.waiting import TimedBatches
+from ppcn_jax.update import without_guard
+from ppcn_jax.watchdog import Watchdog
 
 PACKAGES = ("ppcn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
 
 Batches = Callable[[int], Generator[dict[str, np.ndarray]]]
+Samples = Callable[[int], Sequence[str]]
 
 
-def run(config, workdir: pathlib.Path, batches: Batches, pairs: Pairs) -> TrainState:
+def run(
+    config,
+    workdir: pathlib.Path,
+    batches: Batches,
+    pairs: Pairs,
+    samples: Samples = lambda step: (),
+) -> TrainState:
     """Train what a configuration describes, from where `workdir` was left.
 
     Args:
@@ -41,15 +52,18 @@ def run(config, workdir: pathlib.Path, batches: Batches, pairs: Pairs) -> TrainS
             checkpoints/.
         batches: first step -> endless generator of batches of this process, from that step on.
         pairs: the test split.
+        samples: step -> names of the samples in the global batch that it sees, for what is told of
+            bad steps.
 
     Returns:
         The final state, on the host. Ctrl-C (or SIGTERM) ends training after the current call
         (`train.steps_per_call`) with a checkpoint; a second one ends it at once.
 
     Raises:
-        InputError: a configuration that does not fit together, a workdir of another run, or
-            weights that cannot be used.
+        InputError: a configuration that does not fit together, a workdir of another run, weights
+            that cannot be used, or too many bad steps in a row (see `guard`).
     """
+    spent = ProductiveTime()
     check(config, devices=jax.device_count())
     family = super_resolution if config.model == "super_resolver" else enhancement
     experiment = family.make_experiment(config)
@@ -74,6 +88,9 @@ def run(config, workdir: pathlib.Path, batches: Batches, pairs: Pairs) -> TrainS
                 progress=progress,
                 pairs=pairs,
                 workdir=workdir,
+                spent=spent,
+                samples=samples,
+                watchdog=stack.enter_context(Watchdog(workdir, **config.hang)),
             )
             state = _loop(config, experiment, state, batches, tools)
     return state
@@ -81,32 +98,47 @@ def run(config, workdir: pathlib.Path, batches: Batches, pairs: Pairs) -> TrainS
 
 def _loop(config, experiment: Experiment, state: TrainState, batches: Batches, tools):
     start, total = int(state.step), config.train.steps
-    call = parallelize_call(experiment.step, scan=jax.default_backend() != "cpu")
+    guard = _guard(config, start, tools)
+    call = Calls(experiment.step, scan=jax.default_backend() != "cpu", finished=guard.look)
     replicas, frozen = replicate(state), replicate(experiment.frozen)
-    step, stopping = start, False
-    with (
-        _Interruption() as interruption,
-        contextlib.closing(TimedBatches(batches(start))) as stream,
-    ):
+    check_agreement(replicas, start)
+    step, stopping, compiled = start, False, set[int]()
+    tools.spent.switch("steps")
+    with _Interruption() as interruption, contextlib.closing(batches(start)) as stream:
         while step < total and not stopping:
             before, step = step, step + steps_of_call(config, step)
-            images = stream.take(step - before)
+            tools.watchdog.doing(f"waiting for the data of step {step}")
+            with tools.spent.on("data_wait"):
+                images = [_images(next(stream)) for _ in range(step - before)]
+            tools.watchdog.doing(f"running step {step}")
             called = time.monotonic()
-            replicas, metrics = call(replicas, images, frozen)
+            with tools.spent.on("steps" if len(images) in compiled else "compile"):
+                replicas, metrics = call(replicas, images, frozen)
+            compiled.add(len(images))
+            tools.watchdog.dispatched(step, metrics["total"])
             if before == start:
                 tools.progress.say(f"compiled in {time.monotonic() - called:.1f} s")
             tools.progress.advance(step)
             stopping = _agreed(interruption.asked, before, step)
             last = step == total or stopping
             if step % config.log.every == 0 or last:
-                _log(step, metrics, stream, experiment, tools)
+                call.settle()  # what happened before a row is told before it
+                _log(step, metrics, experiment, tools)
             due = step % config.evaluate.every == 0 or step == total
             if due or last or step % config.checkpoint.every == 0:
-                state = to_host(replicas)
-                score = _evaluate(state, experiment, tools) if due else None
-                tools.checkpoints.save(state, score=score)
+                call.settle()
+                with tools.spent.on("checkpoint"):
+                    check_agreement(replicas, step)
+                    state = to_host(replicas)
+                tools.watchdog.doing(f"evaluating and saving step {step}")
+                with tools.spent.on("evaluate"):
+                    score = _evaluate(state, experiment, tools) if due else None
+                # Amid bad steps nobody knows whether a good one is still to come.
+                if not guard.in_a_row or step == total:
+                    with tools.spent.on("checkpoint"):
+                        tools.checkpoints.save(state, score=score)
         if step > start:
-            tools.progress.say(stream.summary())
+            _tell_the_whole(step, guard, tools)
         if stopping:
             tools.progress.say(f"stopped at step {int(state.step)}; the same command continues")
     return state
@@ -138,17 +170,45 @@ def _agreed(asked: bool, before: int, step: int) -> bool:
     )
 
 
-def _log(step: int, metrics, stream: TimedBatches, experiment: Experiment, tools) -> None:
+def _guard(config, start: int, tools) -> Guard:
+    def report(step: int, wrong: dict[str, float], samples: Sequence[str]) -> None:
+        tools.progress.say(
+            f"step {step}: update left out because of {told(wrong)}; samples: {', '.join(samples)}"
+        )
+        if tools.recorder:
+            tools.recorder.scalars(step, "skipped", wrong, samples=list(samples))
+
+    return Guard(
+        start,
+        {name: term.weight for name, term in config.objective.items() if term.weight},
+        stop_after=config.train.guard.stop_after,
+        samples=tools.samples,
+        report=report,
+    )
+
+
+def _images(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: batch[name] for name in ("input", "target")}
+
+
+def _log(step: int, metrics, experiment: Experiment, tools) -> None:
     # Fetched with the metrics: each fetch waits for the device.
     rate = jnp.reshape(experiment.learning_rate(step - 1), 1)
-    fetched = to_host({**metrics, "learning_rate": rate})
+    fetched = to_host({**without_guard(metrics), "learning_rate": rate})
     values = {name: float(value) for name, value in fetched.items()}
-    waited = {"data_wait": stream.share_since_last_asked()}
     tools.progress.line(step, values)
     if tools.recorder:
         tools.recorder.scalars(step, "train", values)
         # Apart from what a seed fixes: times differ from run to run.
-        tools.recorder.scalars(step, "time", waited)
+        tools.recorder.scalars(step, "time", tools.spent.row())
+
+
+def _tell_the_whole(step: int, guard: Guard, tools) -> None:
+    if guard.skipped:
+        tools.progress.say(f"{guard.skipped} updates were left out, see the rows 'skipped'")
+    tools.progress.say(tools.spent.summary())
+    if tools.recorder:
+        tools.recorder.scalars(step, "time", tools.spent.whole())
 
 
 def _evaluate(state: TrainState, experiment: Experiment, tools) -> float | None:

@@ -1,0 +1,148 @@
+"""What the processes of one run know of each other: that one failed, which, and why.
+
+Alone, each would wait for ever for the gradients of one that is gone. JAX's coordination service,
+which lives in process 0, carries the words: every process shows signs of life there and waits for
+a message at an address of its own.
+"""
+
+import atexit
+import os
+import socket
+import sys
+import threading
+import time
+from typing import Any, Self
+
+import jax
+
+# sysexits.h, EX_TEMPFAIL: nothing is wrong with the command; start it again in all processes.
+START_AGAIN = 75
+LONGEST_WAIT = 3600.0  # of one question for a message, seconds
+FAREWELL = 2.0  # seconds that a failed process 0 stays, for the others to get its message
+
+
+class SharedFate:
+    """A context in which the failure of one process ends all, each with a line that names it.
+
+    Where a process fails by an exception, the others are told at once; where it dies or stops,
+    they are told after `silence` seconds. They end with the status `START_AGAIN`. The death of
+    process 0 takes the coordination service along, upon which JAX ends the others at once (by
+    SIGABRT, naming "the leader task").
+
+    Args:
+        silence: seconds without a sign of life after which a process counts as dead.
+    """
+
+    def __init__(self, *, silence: float):
+        self._silence = silence
+        self._index, self._count = jax.process_index(), jax.process_count()
+        self._name = f"process {self._index} of {self._count} ({socket.gethostname()})"
+        self._over = threading.Event()
+
+    def __enter__(self) -> Self:
+        if self._count > 1:
+            self._service = _service()
+            self._show_life(0)
+            for work in (self._beat, self._listen):
+                threading.Thread(
+                    target=work, name=f"shared fate: {work.__name__}", daemon=True
+                ).start()
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        self._over.set()
+        if self._count == 1:
+            return
+        if isinstance(error, Exception | KeyboardInterrupt):
+            self._tell_all(f"{self._name} failed: {type(error).__name__}: {error}")
+            if self._index == 0:
+                time.sleep(FAREWELL)
+            # Once the error is printed. JAX would wait minutes for the others to say good-bye.
+            atexit.register(_leave, 1)
+        else:
+            self._service.key_value_delete(_life(self._index))
+            self._service.key_value_set(_mailbox(self._index), "")  # ends our own listening
+
+    def _beat(self) -> None:
+        judge = _Judge(self._silence)
+        beats = 0
+        while not self._over.wait(self._silence / 10):
+            beats += 1
+            self._show_life(beats)
+            if self._index == 0:
+                for name in judge(self._service.key_value_dir_get(_life(""))):
+                    self._tell_all(f"{name} gave no sign of life for {self._silence:g} s")
+
+    def _show_life(self, beats: int) -> None:
+        value = f"{beats} {self._name}"
+        self._service.key_value_set(_life(self._index), value, allow_overwrite=True)
+
+    def _tell_all(self, message: str) -> None:
+        for index in range(self._count):
+            self._service.key_value_set(_mailbox(index), message, allow_overwrite=True)
+
+    def _listen(self) -> None:
+        message = None
+        while message is None:
+            try:
+                message = self._service.blocking_key_value_get(
+                    _mailbox(self._index), int(1000 * LONGEST_WAIT)
+                )
+            except jax.errors.JaxRuntimeError as error:
+                if "DEADLINE_EXCEEDED" not in str(error):
+                    message = f"process 0, which all talk through, cannot be reached ({error})"
+        if not self._over.is_set():
+            end_process(
+                f"{message}. Ending {self._name}; started again in all processes, the same "
+                "command continues from the last checkpoint."
+            )
+
+
+class _Judge:
+    """Tells whose signs of life have stopped."""
+
+    def __init__(self, silence: float):
+        self._silence = silence
+        self._seen: dict[str, tuple[str, float]] = {}
+
+    def __call__(self, lives: list[tuple[str, str]]) -> list[str]:
+        now = time.monotonic()
+        for key, value in lives:
+            if self._seen.get(key, ("", 0.0))[0] != value:
+                self._seen[key] = (value, now)
+        return [
+            value.split(" ", 1)[1]
+            for key, value in lives
+            if now - self._seen[key][1] > self._silence
+        ]
+
+
+def end_process(reason: str) -> None:
+    """End this process at once, whatever its threads wait for.
+
+    Args:
+        reason: a line for standard error.
+    """
+    os.write(2, f"\n{reason}\n".encode())
+    os._exit(START_AGAIN)
+
+
+def _leave(status: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _service() -> Any:
+    # JAX has no public way to it.
+    from jax._src import distributed
+
+    return distributed.global_state.client
+
+
+def _life(index: int | str) -> str:
+    return f"ppcn_jax/life/{index}"
+
+
+def _mailbox(index: int) -> str:
+    return f"ppcn_jax/mailbox/{index}"
