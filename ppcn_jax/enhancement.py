@@ -1,6 +1,7 @@
 """An enhancer's training run put together from its configuration."""
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -53,6 +54,7 @@ def make_experiment(config) -> Experiment:
             clip=config.discriminator.clip,
         ),
         seed=config.train.seed,
+        total_limit=config.train.guard.total_limit or math.inf,
     )
     params = _initial_params(networks, list(optimizers), config.train.seed, config.data.crop)
     state = jax.device_get(init_state(params, optimizers))

@@ -38,9 +38,9 @@ class Recorder:
             str(workdir / "tensorboard"), purge_step=start_step + 1 if start_step else None
         )
 
-    def scalars(self, step: int, split: str, values: Mapping[str, float]) -> None:
-        """Record one row: the step, the split ("train" or "test") and the values."""
-        row = {"step": step, "split": split, **{k: _finite(v) for k, v in values.items()}}
+    def scalars(self, step: int, split: str, values: Mapping[str, float], **more: object) -> None:
+        """Record one row: the step, the split (such as "train"), values, and what is no number."""
+        row = {"step": step, "split": split, **{k: _finite(v) for k, v in values.items()}, **more}
         self._file.write(json.dumps(row, allow_nan=False) + "\n")
         self._file.flush()
         for name, value in values.items():

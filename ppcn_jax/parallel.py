@@ -17,8 +17,7 @@ AXIS = "devices"
 IN_FLIGHT = 8
 
 Batch = dict[str, np.ndarray]
-# call(state, batches, frozen) -> (state, metrics of the last batch)
-Call = Callable[[TrainState, Sequence[Batch], Any], tuple[TrainState, dict[str, jax.Array]]]
+Metrics = dict[str, jax.Array]
 
 
 def parallelize(step: TrainStep) -> TrainStep:
@@ -35,8 +34,12 @@ def parallelize(step: TrainStep) -> TrainStep:
     return jax.pmap(functools.partial(step, axis_name=AXIS), AXIS, donate_argnums=0)
 
 
-def parallelize_call(step: TrainStep, *, scan: bool) -> Call:
-    """Map several steps, one after another, over all devices of all processes.
+class Calls:
+    """Several steps, one after another, mapped over all devices of all processes.
+
+    `call(state, batches, frozen) -> (state, metrics)`: as `parallelize`, for a sequence of
+    batches; metrics are the last one's. It returns before the device is done, but waits while more
+    than `IN_FLIGHT` steps (or one call, if that is longer) are unfinished.
 
     Args:
         step: `step(state, batch, frozen, *, axis_name)`.
@@ -44,40 +47,53 @@ def parallelize_call(step: TrainStep, *, scan: bool) -> Call:
             over one, so that the bits do not depend on their number); otherwise one by one. On
             CPUs it does not pay: XLA brings only those convolutions into a fast form that stand
             outside of loops, and dispatching costs nothing beside a step.
-
-    Returns:
-        `call(state, batches, frozen) -> (state, metrics)`: as `parallelize`, for a sequence of
-        batches; metrics are the last one's. It returns before the device is done, but waits while
-        more than `IN_FLIGHT` steps (or one call, if that is longer) are unfinished.
+        finished: given the metrics of finished steps, in order: stacked by local device, and with
+            `scan` those of a call together, `[local_devices, steps]`.
     """
-    single = parallelize(step)
 
-    def several(state, batches, frozen):
-        state, metrics = lax.scan(
-            lambda state, batch: step(state, batch, frozen, axis_name=AXIS), state, batches
-        )
-        return state, jax.tree.map(lambda values: values[-1], metrics)
+    def __init__(
+        self, step: TrainStep, *, scan: bool, finished: Callable[[Metrics], None] = lambda _: None
+    ):
+        self._single = parallelize(step)
+        self._looped = jax.pmap(functools.partial(_loop, step), AXIS, donate_argnums=0)
+        self._scan, self._finished = scan, finished
+        self._unfinished: collections.deque[Metrics] = collections.deque()
 
-    looped = jax.pmap(several, AXIS, donate_argnums=0)
-    unfinished: collections.deque[dict[str, jax.Array]] = collections.deque()
-
-    def bounded(metrics, allowed: int):
-        unfinished.append(metrics)
-        while len(unfinished) > allowed:
-            jax.block_until_ready(unfinished.popleft())
-
-    def call(state, batches, frozen):
-        if scan:
+    def __call__(
+        self, state: TrainState, batches: Sequence[Batch], frozen: Any
+    ) -> tuple[TrainState, Metrics]:
+        """Dispatch the steps of a call."""
+        if self._scan:
             stacked = {k: np.stack([b[k] for b in batches], axis=1) for k in batches[0]}
-            state, metrics = looped(state, stacked, frozen)
-            bounded(metrics, max(1, IN_FLIGHT // len(batches)))
+            state, metrics, every = self._looped(state, stacked, frozen)
+            self._bound(every, max(1, IN_FLIGHT // len(batches)))
             return state, metrics
         for batch in batches:
-            state, metrics = single(state, batch, frozen)
-            bounded(metrics, IN_FLIGHT)
+            state, metrics = self._single(state, batch, frozen)
+            self._bound(metrics, IN_FLIGHT)
         return state, metrics
 
-    return call
+    def settle(self) -> None:
+        """Wait until the device has made all steps."""
+        while self._unfinished:
+            self._finish_oldest()
+
+    def _bound(self, metrics: Metrics, allowed: int) -> None:
+        self._unfinished.append(metrics)
+        while len(self._unfinished) > allowed:
+            self._finish_oldest()
+
+    def _finish_oldest(self) -> None:
+        metrics = self._unfinished.popleft()
+        jax.block_until_ready(metrics)
+        self._finished(metrics)
+
+
+def _loop(step: TrainStep, state, batches, frozen):
+    state, every = lax.scan(
+        lambda state, batch: step(state, batch, frozen, axis_name=AXIS), state, batches
+    )
+    return state, jax.tree.map(lambda values: values[-1], every), every
 
 
 def replicate(tree: Any) -> Any:

@@ -1,6 +1,7 @@
 """The pure train step of the enhancer: two players, one update each, one all-reduce."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +16,8 @@ from ppcn_jax.losses import real_logit
 from ppcn_jax.metrics import psnr_of_mse
 from ppcn_jax.models import grayscale
 from ppcn_jax.objective import Objective
-from ppcn_jax.state import TrainState, TrainStep, apply_gradients
+from ppcn_jax.state import TrainStep
+from ppcn_jax.update import guarded_update
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +44,7 @@ def make_train_step(
     *,
     discriminator_loss: Callable[[jax.Array, jax.Array], jax.Array],
     seed: int,
+    total_limit: float = math.inf,
 ) -> TrainStep:
     """Build the enhancer's train step.
 
@@ -54,13 +57,15 @@ def make_train_step(
         optimizers: "generator" and, with a texture term, "discriminator".
         discriminator_loss: `(logits, is_real) -> [N]`.
         seed: with the state's step it fixes augmentation and the discriminator's coin flips.
+        total_limit: updates of a batch with a larger total are left out, as those that are not
+            finite are; see `update`.
 
     Returns:
         `step(state, batch, frozen, *, axis_name=None) -> (state, metrics)`, pure. `batch` is
         `{"input", "target"}`, uint8 `[N, S, S, 3]`; `frozen` holds the parameters of "vgg" and
         "teacher" as far as they are used; `axis_name` is the mapped axis, None under plain jit.
         Metrics are float32 scalars of the global batch: the objective's terms, "total", "psnr",
-        and "discriminator_loss" and "discriminator_accuracy".
+        and "discriminator_loss" and "discriminator_accuracy"; and what `guarded_update` adds.
     """
     adversarial = objective.needs("logits")
 
@@ -93,13 +98,12 @@ def make_train_step(
 
         if axis_name is not None:
             gradients, metrics = lax.pmean((gradients, metrics), axis_name)
+        state, metrics = guarded_update(
+            state, gradients, optimizers, metrics, total_limit=total_limit
+        )
         # After the mean over devices: the PSNR of a mean is not the mean of PSNRs.
         metrics["psnr"] = psnr_of_mse(metrics.pop("mse"))
-        players = {
-            name: apply_gradients(player, gradients[name], optimizers[name])
-            for name, player in state.players.items()
-        }
-        return TrainState(state.step + 1, players), metrics
+        return state, metrics
 
     return train_step
 

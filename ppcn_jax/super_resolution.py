@@ -1,6 +1,7 @@
 """A super-resolver's training run put together from its configuration."""
 
 import functools
+import math
 
 import jax
 import numpy as np
@@ -37,6 +38,7 @@ def make_experiment(config) -> Experiment:
         optimizer,
         clip=config.train.clip,
         seed=config.train.seed,
+        total_limit=config.train.guard.total_limit or math.inf,
     )
     params = initial_params(jax.random.key(config.train.seed), module, config.data.crop)
     state = jax.device_get(init_state({"generator": params}, {"generator": optimizer}))

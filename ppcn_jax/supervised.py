@@ -1,5 +1,7 @@
 """The pure train step of one network that learns from targets alone: no opponent, no guide."""
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,8 @@ from jax import lax
 from ppcn_jax.augment import image_keys, prepare
 from ppcn_jax.metrics import psnr_of_mse
 from ppcn_jax.objective import Objective
-from ppcn_jax.state import TrainState, TrainStep, apply_gradients
+from ppcn_jax.state import TrainStep
+from ppcn_jax.update import guarded_update
 
 
 def make_train_step(
@@ -19,6 +22,7 @@ def make_train_step(
     *,
     clip: bool,
     seed: int,
+    total_limit: float = math.inf,
 ) -> TrainStep:
     """Build the train step of a network of one image.
 
@@ -28,12 +32,14 @@ def make_train_step(
         optimizer: the network's.
         clip: clip the output to [0, 1] before it is compared; pixels beyond then have no gradient.
         seed: with the state's step it fixes the augmentation.
+        total_limit: updates of a batch with a larger total are left out, as those that are not
+            finite are; see `update`.
 
     Returns:
         `step(state, batch, frozen, *, axis_name=None) -> (state, metrics)`, pure. `batch` is
         `{"input", "target"}`, uint8 `[N, S, S, 3]`; `frozen` is not used; `axis_name` is the
         mapped axis, None under plain jit. Metrics are float32 scalars of the global batch: the
-        objective's terms, "total" and "psnr".
+        objective's terms, "total" and "psnr", and what `guarded_update` adds.
     """
 
     def train_step(state, batch, frozen, *, axis_name=None):
@@ -52,9 +58,10 @@ def make_train_step(
         metrics = {**terms, "total": total, "mse": mse}
         if axis_name is not None:
             gradients, metrics = lax.pmean((gradients, metrics), axis_name)
+        every, optimizers = {"generator": gradients}, {"generator": optimizer}
+        state, metrics = guarded_update(state, every, optimizers, metrics, total_limit=total_limit)
         # After the mean over devices: the PSNR of a mean is not the mean of PSNRs.
         metrics["psnr"] = psnr_of_mse(metrics.pop("mse"))
-        players = {"generator": apply_gradients(player, gradients, optimizer)}
-        return TrainState(state.step + 1, players), metrics
+        return state, metrics
 
     return train_step

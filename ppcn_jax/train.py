@@ -131,8 +131,10 @@ def _loop(config, experiment: Experiment, state: TrainState, batches: Batches, t
                     check_agreement(replicas, step)
                     state = to_host(replicas)
                 tools.watchdog.doing(f"evaluating and saving step {step}")
-                with tools.spent.on("evaluate"):
-                    score = _evaluate(state, experiment, tools) if due else None
+                score = None
+                if due:
+                    with tools.spent.on("evaluate"):
+                        score = _evaluate(state, experiment, tools)
                 # Amid bad steps nobody knows whether a good one is still to come.
                 if not guard.in_a_row or step == total:
                     with tools.spent.on("checkpoint"):

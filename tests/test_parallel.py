@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from ppcn_jax.parallel import AXIS, IN_FLIGHT, parallelize, parallelize_call, replicate, to_host
+from ppcn_jax.parallel import AXIS, IN_FLIGHT, Calls, parallelize, replicate, to_host
 
 DEVICES = 4
 
@@ -88,7 +88,7 @@ def batches(count):
 @pytest.mark.parametrize("scan", [False, True])
 @pytest.mark.parametrize("lengths", [[6], [4, 1, 1], [2, 3, 1]], ids=str)
 def test_calls_of_several_steps_are_the_steps_one_after_another(state, scan, lengths):
-    single, call, frozen = parallelize(step), parallelize_call(step, scan=scan), replicate(FROZEN)
+    single, call, frozen = parallelize(step), Calls(step, scan=scan), replicate(FROZEN)
     expected, replicas, left = replicate(state), replicate(state), batches(6)
     for length in lengths:
         for batch in left[:length]:
@@ -114,7 +114,7 @@ def test_calls_of_several_steps_are_the_steps_one_after_another(state, scan, len
 def test_what_is_unfinished_is_bounded_by_steps(state, monkeypatch, scan, length, allowed):
     waited = []
     monkeypatch.setattr(jax, "block_until_ready", waited.append)
-    call, replicas, frozen = parallelize_call(step, scan=scan), replicate(state), replicate(FROZEN)
+    call, replicas, frozen = Calls(step, scan=scan), replicate(state), replicate(FROZEN)
     made = []
     for _ in range(12):
         replicas, metrics = call(replicas, batches(length), frozen)

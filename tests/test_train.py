@@ -169,14 +169,29 @@ def test_each_row_and_each_checkpoint_fetches_once(finished, tmp_path, monkeypat
     monkeypatch.setattr(train, "to_host", counted)
     monkeypatch.setattr(jax, "block_until_ready", lambda tree: fetched.append("wait"))
     run(config, tmp_path)
-    # Rows at steps 2, 4 and 6, checkpoints at 2, 3, 4 and 6.
-    assert fetched == ["row", "checkpoint", "checkpoint", *["row", "checkpoint"] * 2]
+    # Rows at steps 2, 4 and 6, checkpoints at 2, 3, 4 and 6; each step is waited for once, before
+    # the first of them that needs it.
+    expected = ["wait", "wait", "row", "checkpoint", "wait", "checkpoint"]
+    expected += ["wait", "row", "checkpoint", "wait", "wait", "row", "checkpoint"]
+    assert fetched == expected
 
 
-def test_the_share_of_waiting_is_between_none_and_all(finished):
-    shares = {row["step"]: row["data_wait"] for row in rows(finished[1], "time")}
-    assert list(shares) == [2, 4, 6]
-    assert all(0 < share < 1 for share in shares.values())
+def test_rows_of_times_tell_what_the_time_was_spent_on(finished):
+    *since_last, whole = rows(finished[1], "time")
+    assert [row.pop("step") for row in since_last] == [2, 4, 6]
+    assert (whole.pop("step"), whole.pop("split")) == (6, "time")
+    for row in since_last:
+        assert row.pop("split") == "time"
+        assert sum(row.values()) == pytest.approx(1)
+        assert all(0 <= share <= 1 for share in row.values())
+    # Compiled once, in the first row's time, before which the run started; step 3 is evaluated.
+    assert [row["compile"] > 0 for row in since_last] == [True, False, False]
+    assert [row["start"] > 0 for row in since_last] == [True, False, False]
+    assert [row["evaluate"] > 0 for row in since_last] == [False, True, False]
+    assert all(row["data_wait"] > 0 and row["steps"] > 0 for row in since_last)
+    assert whole.pop("run_seconds") > 0
+    assert sum(whole.values()) == pytest.approx(1)
+    assert all(whole.values())  # steps, compile, data_wait, evaluate, checkpoint, start
 
 
 def test_a_finished_run_is_not_trained_further(finished, tmp_path):
