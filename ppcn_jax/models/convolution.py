@@ -3,7 +3,7 @@
 On accelerators a convolution is one operation. On a processor those of few output channels leave
 most of its vector units idle: there, several neighboring outputs are computed together as if they
 were channels of one position, with zeros in the kernel where an output does not look. These
-products with zero cost less than what the fuller matrix product gains.
+products with zero cost less than what the wider matrix product gains.
 """
 
 import contextlib
@@ -13,12 +13,13 @@ from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-# Columns of the matrix product that a folded convolution aims at, as measured: kernels of one
-# column, of one row, and square ones (which are worth it below 8 channels only).
-_COLUMNS, _ROW_COLUMNS = 32, 64
+# What the columns of a folded convolution's matrix product add up to, as measured, and below how
+# many rows of it they are the more.
+_COLUMNS, _MORE_COLUMNS, _FEW_ROWS = 32, 64, 32
 
 _portable = contextvars.ContextVar("portable", default=False)
 
@@ -45,15 +46,14 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int 
     Returns:
         `[N, ceil(H / stride), ceil(W / stride), F]`, up to rounding the same on every platform.
     """
-    plain = functools.partial(_plain, stride=stride, dilation=dilation)
-    block = _block(kernel.shape, dilation)
+    block = _block(kernel.shape)
     symbolic = not all(isinstance(side, int) for side in x.shape)
-    if stride > 1 or block == (1, 1) or symbolic or _portable.get():
-        return plain(x, kernel)
-    return _folded(x, kernel, dilation, block)
+    if block == (1, 1) or symbolic or _portable.get():
+        return _plain(x, kernel, stride, dilation)
+    return _folded(x, kernel, stride, dilation, block)
 
 
-def _plain(x: jax.Array, kernel: jax.Array, *, stride: int, dilation: int) -> jax.Array:
+def _plain(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> jax.Array:
     padding = [
         _border(side, taps, stride, dilation)
         for side, taps in zip(x.shape[1:3], kernel.shape[:2], strict=True)
@@ -76,79 +76,79 @@ def _border(side: int, taps: int, stride: int, dilation: int) -> tuple[int, int]
     return total // 2, total - total // 2
 
 
-def _block(shape: tuple[int, ...], dilation: int) -> tuple[int, int]:
+def _block(shape: tuple[int, ...]) -> tuple[int, int]:
     """Height and width of the block of outputs that are computed together, as measured."""
-    height, width, _, features = shape
-    if height > 1 and width == 1:
-        return max(_COLUMNS // features, 1), 1
-    if height == 1 and width > 1:
-        return 1, max((_ROW_COLUMNS if dilation == 1 else _COLUMNS) // features, 1)
-    if features < 8 and dilation == 1 and height > 1:
-        return 4, 2
-    return 1, 1
+    height, width, channels, features = shape
+    rows = height * width * channels
+    count = max((_MORE_COLUMNS if rows < _FEW_ROWS else _COLUMNS) // features, 1)
+    if height == width == 1 or count == 1:
+        return 1, 1
+    if width == 1:
+        return count, 1
+    if height == 1 or rows < _FEW_ROWS:
+        return 1, count
+    return (4, 2) if features < 8 else (1, 1)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
-def _folded(x: jax.Array, kernel: jax.Array, dilation: int, block: tuple[int, int]) -> jax.Array:
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
+def _folded(
+    x: jax.Array, kernel: jax.Array, stride: int, dilation: int, block: tuple[int, int]
+) -> jax.Array:
     return lax.platform_dependent(
         x,
         kernel,
-        cpu=functools.partial(_by_blocks, dilation=dilation, block=block),
-        default=functools.partial(_plain, stride=1, dilation=dilation),
+        cpu=functools.partial(_by_blocks, stride=stride, dilation=dilation, block=block),
+        default=functools.partial(_plain, stride=stride, dilation=dilation),
     )
 
 
 @_folded.defjvp
-def _derivative(dilation, block, primals, tangents):
+def _derivative(stride, dilation, block, primals, tangents):
     # Of the plain form, whose transposes are plain convolutions too.
-    plain = functools.partial(_plain, stride=1, dilation=dilation)
+    plain = functools.partial(_plain, stride=stride, dilation=dilation)
     _, tangent = jax.jvp(plain, primals, tangents)
-    return _folded(*primals, dilation, block), tangent
+    return _folded(*primals, stride, dilation, block), tangent
 
 
 def _by_blocks(
-    x: jax.Array, kernel: jax.Array, *, dilation: int, block: tuple[int, int]
+    x: jax.Array, kernel: jax.Array, *, stride: int, dilation: int, block: tuple[int, int]
 ) -> jax.Array:
-    n, height, width, _ = x.shape
-    taps, features = kernel.shape[:2], kernel.shape[3]
-    if taps[1] == 1 and height % dilation == 0:
+    if kernel.shape[1] == stride == 1 < dilation and x.shape[1] % dilation == 0:
         # Rows that a dilated kernel skips, laid side by side: the same memory, no dilation.
-        x, dilation_left = x.reshape(n, height // dilation, dilation * width, -1), 1
-    else:
-        dilation_left = dilation
-    rows, columns = x.shape[1:3]
-    padding = [
-        (before, after + -side % size)
-        for side, count, size in zip((rows, columns), taps, block, strict=True)
-        for before, after in [_border(side, count, 1, dilation_left)]
-    ]
+        n, height, width, channels = x.shape
+        beside = x.reshape(n, height // dilation, dilation * width, channels)
+        y = _by_blocks(beside, kernel, stride=1, dilation=1, block=block)
+        return y.reshape(n, height, width, -1)
+    outputs, padding = [], []
+    for side, taps, size in zip(x.shape[1:3], kernel.shape[:2], block, strict=True):
+        before, _ = _border(side, taps, stride, dilation)
+        count = -(-side // stride)
+        last = (count + -count % size - 1) * stride + dilation * (taps - 1)
+        outputs.append(count)
+        padding.append((before, last + 1 - side - before))
     y = lax.conv_general_dilated(
         x,
-        _block_kernel(kernel, dilation_left, block),
-        window_strides=block,
+        _block_kernel(kernel, stride, dilation, block),
+        window_strides=(stride * block[0], stride * block[1]),
         padding=padding,
         dimension_numbers=_DIMENSIONS,
     )
-    y = y.reshape(*y.shape[:3], *block, features).transpose(0, 1, 3, 2, 4, 5)
-    y = y.reshape(n, y.shape[1] * block[0], y.shape[3] * block[1], features)
-    return y[:, :rows, :columns].reshape(n, height, width, features)
+    n, rows, columns, _ = y.shape
+    y = y.reshape(n, rows, columns, *block, kernel.shape[3]).transpose(0, 1, 3, 2, 4, 5)
+    y = y.reshape(n, rows * block[0], columns * block[1], kernel.shape[3])
+    return y[:, : outputs[0], : outputs[1]]
 
 
-def _block_kernel(kernel: jax.Array, dilation: int, block: tuple[int, int]) -> jax.Array:
+def _block_kernel(
+    kernel: jax.Array, stride: int, dilation: int, block: tuple[int, int]
+) -> jax.Array:
     """The kernel at each offset in a block, as output channels."""
-    zero = jnp.zeros((), kernel.dtype)
-    offsets = [(row, column) for row in range(block[0]) for column in range(block[1])]
-    shifted = (
-        lax.pad(
-            kernel,
-            zero,
-            [
-                (row, block[0] - 1 - row, dilation - 1),
-                (column, block[1] - 1 - column, dilation - 1),
-                (0, 0, 0),
-                (0, 0, 0),
-            ],
-        )
-        for row, column in offsets
-    )
-    return jnp.concatenate(list(shifted), axis=-1)
+
+    def shifted(*offsets: int) -> jax.Array:
+        sides = [
+            (stride * offset, stride * (size - 1 - offset), dilation - 1)
+            for offset, size in zip(offsets, block, strict=True)
+        ]
+        return lax.pad(kernel, jnp.zeros((), kernel.dtype), [*sides, (0, 0, 0), (0, 0, 0)])
+
+    return jnp.concatenate([shifted(*offsets) for offsets in np.ndindex(*block)], axis=-1)

@@ -94,10 +94,14 @@ def test_one_operation_where_it_has_to_be():
     assert operations(lambda x: convolve(x, kernel), symbolic, "cpu") == (1, 0)
 
 
-def test_strides():
-    x, kernel = drawn((17, 20), (3, 3), 3, 2)
-    y = convolve(x, kernel, stride=2)
-    # One more row and column below and right where the size is even, as TensorFlow's SAME.
-    padded = np.pad(x, [(0, 0), (1, 1), (0, 1), (0, 0)])
-    expected = reference(padded, kernel, 1)[:, 1:-1:2, 1:-1:2]
-    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-5)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("stride", [2, 3])
+def test_strides(stride, size):
+    x, kernel = drawn(size, (3, 3), 3, 32)
+    counts = [-(-side // stride) for side in size]
+    # As TensorFlow's SAME: the border is split, and the odd row or column is the last.
+    borders = [max((n - 1) * stride + 3 - side, 0) for n, side in zip(counts, size, strict=True)]
+    padded = np.pad(x, [(0, 0), *((total // 2, total - total // 2) for total in borders), (0, 0)])
+    every = reference(padded, kernel, 1)[:, 1:-1, 1:-1]
+    y = jax.jit(lambda x, k: convolve(x, k, stride=stride))(x, kernel)
+    np.testing.assert_allclose(y, every[:, ::stride, ::stride], rtol=0, atol=1e-5)
