@@ -6,6 +6,7 @@ a message at an address of its own.
 """
 
 import atexit
+import contextlib
 import os
 import socket
 import sys
@@ -24,10 +25,10 @@ FAREWELL = 2.0  # seconds that a failed process 0 stays, for the others to get i
 class SharedFate:
     """A context in which the failure of one process ends all, each with a line that names it.
 
-    Where a process fails by an exception, the others are told at once; where it dies or stops,
-    they are told after `silence` seconds. They end with the status `START_AGAIN`. The death of
-    process 0 takes the coordination service along, upon which JAX ends the others at once (by
-    SIGABRT, naming "the leader task").
+    Where a process fails by an exception, the others are told at once and end with status 1;
+    where it dies or stops, they are told after `silence` seconds (JAX may add a few) and end with
+    the status `START_AGAIN`. The death of process 0 takes the coordination service along, upon
+    which JAX itself ends the others at once, by SIGABRT, naming "the leader task".
 
     Args:
         silence: seconds without a sign of life after which a process counts as dead.
@@ -38,48 +39,57 @@ class SharedFate:
         self._index, self._count = jax.process_index(), jax.process_count()
         self._name = f"process {self._index} of {self._count} ({socket.gethostname()})"
         self._over = threading.Event()
+        self._beating = threading.Thread(target=self._beat, name="signs of life", daemon=True)
+        self._listening = threading.Thread(target=self._listen, name="messages", daemon=True)
 
     def __enter__(self) -> Self:
         if self._count > 1:
             self._service = _service()
             self._show_life(0)
-            for work in (self._beat, self._listen):
-                threading.Thread(
-                    target=work, name=f"shared fate: {work.__name__}", daemon=True
-                ).start()
+            self._beating.start()
+            self._listening.start()
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
-        self._over.set()
         if self._count == 1:
             return
+        if isinstance(error, jax.errors.JaxRuntimeError):
+            # Exchanges fail when another process is gone; which, is known only after its silence.
+            _say(f"{self._name}: {_first_line(error)}. Waiting to hear whether a process is gone.")
+            time.sleep(1.5 * self._silence)
+        self._over.set()
         if isinstance(error, Exception | KeyboardInterrupt):
-            self._tell_all(f"{self._name} failed: {type(error).__name__}: {error}")
+            self._tell_all(1, f"{self._name} failed: {type(error).__name__}: {_first_line(error)}")
             if self._index == 0:
                 time.sleep(FAREWELL)
             # Once the error is printed. JAX would wait minutes for the others to say good-bye.
             atexit.register(_leave, 1)
         else:
+            self._beating.join()
             self._service.key_value_delete(_life(self._index))
             self._service.key_value_set(_mailbox(self._index), "")  # ends our own listening
 
     def _beat(self) -> None:
         judge = _Judge(self._silence)
         beats = 0
-        while not self._over.wait(self._silence / 10):
-            beats += 1
-            self._show_life(beats)
-            if self._index == 0:
-                for name in judge(self._service.key_value_dir_get(_life(""))):
-                    self._tell_all(f"{name} gave no sign of life for {self._silence:g} s")
+        with contextlib.suppress(jax.errors.JaxRuntimeError):  # process 0 is gone: see _listen
+            while not self._over.wait(self._silence / 10):
+                beats += 1
+                self._show_life(beats)
+                if self._index == 0:
+                    for name in judge(self._service.key_value_dir_get(_life(""))):
+                        silent = f"{name} gave no sign of life for {self._silence:g} s"
+                        self._tell_all(START_AGAIN, silent)
 
     def _show_life(self, beats: int) -> None:
         value = f"{beats} {self._name}"
         self._service.key_value_set(_life(self._index), value, allow_overwrite=True)
 
-    def _tell_all(self, message: str) -> None:
+    def _tell_all(self, status: int, message: str) -> None:
         for index in range(self._count):
-            self._service.key_value_set(_mailbox(index), message, allow_overwrite=True)
+            self._service.key_value_set(
+                _mailbox(index), f"{status} {message}", allow_overwrite=True
+            )
 
     def _listen(self) -> None:
         message = None
@@ -90,11 +100,13 @@ class SharedFate:
                 )
             except jax.errors.JaxRuntimeError as error:
                 if "DEADLINE_EXCEEDED" not in str(error):
-                    message = f"process 0, which all talk through, cannot be reached ({error})"
+                    message = f"{START_AGAIN} process 0, is gone ({_first_line(error)})"
         if not self._over.is_set():
+            status, _, reason = message.partition(" ")
             end_process(
-                f"{message}. Ending {self._name}; started again in all processes, the same "
-                "command continues from the last checkpoint."
+                f"{reason}. Ending {self._name}; started again in all processes, the same command "
+                "continues from the last checkpoint.",
+                status=int(status),
             )
 
 
@@ -117,14 +129,24 @@ class _Judge:
         ]
 
 
-def end_process(reason: str) -> None:
+def end_process(reason: str, *, status: int = START_AGAIN) -> None:
     """End this process at once, whatever its threads wait for.
 
     Args:
         reason: a line for standard error.
+        status: exit status.
     """
-    os.write(2, f"\n{reason}\n".encode())
-    os._exit(START_AGAIN)
+    _say(reason)
+    os._exit(status)
+
+
+def _say(text: str) -> None:
+    # Python's own stream may be locked by a thread that hangs.
+    os.write(2, f"\n{text}\n".encode())
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _leave(status: int) -> None:
