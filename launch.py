@@ -17,11 +17,12 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 import data
-from ppcn_jax import evaluate, table1, table3, train
+from ppcn_jax import evaluate, settings, table1, table3, train
 from ppcn_jax.benchmark import suite
 from ppcn_jax.compilation_cache import keep_compiled_programs
 from ppcn_jax.errors import InputError
 from ppcn_jax.host_memory import keep_freed_memory
+from ppcn_jax.launch_flags import parse_flags
 from ppcn_jax.processes import SharedFate
 
 FLAGS = flags.FLAGS
@@ -33,6 +34,7 @@ flags.DEFINE_integer("process_index", None, "Index of this process, from 0.")
 flags.DEFINE_bool("distributed", True, "Join other processes when a cluster is detected.")
 flags.DEFINE_float("silence", 60.0, "Seconds after which a silent process counts as dead.")
 flags.mark_flags_as_required(["config", "workdir"])
+flags.register_validator("workdir", lambda folder: folder != "", "name a folder")
 
 
 def join_processes() -> None:
@@ -56,6 +58,7 @@ def join_processes() -> None:
 
 def run_training(config, workdir: pathlib.Path) -> None:
     """Open both splits of the data and train."""
+    settings.check_files(config)
     source = data.make_source(**config.data, split="train")
     batches = functools.partial(
         data.batches,
@@ -102,8 +105,6 @@ TASKS = {
 
 def main(arguments: list[str]) -> None:
     """Run the task that the configuration names."""
-    if len(arguments) > 1:
-        raise app.UsageError(f"unexpected arguments: {arguments[1:]}")
     if not FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # orbax tells every detail of every save
     if problem := keep_compiled_programs():
@@ -112,10 +113,13 @@ def main(arguments: list[str]) -> None:
     join_processes()
     try:
         with SharedFate(silence=FLAGS.silence):
-            TASKS[FLAGS.config.task](FLAGS.config, pathlib.Path(FLAGS.workdir))
+            config, workdir = FLAGS.config, pathlib.Path(FLAGS.workdir)
+            settings.check(config, devices=jax.device_count())
+            settings.check_workdir(workdir, config)
+            TASKS[config.task](config, workdir)
     except (data.DataError, InputError) as error:  # what the user can mend needs no stack trace
         sys.exit(f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -12,7 +12,7 @@ from ppcn_jax.errors import InputError
 from ppcn_jax.evaluate import Enhance, Pairs, score_image
 from ppcn_jax.experiment import Experiment, initial_params, make_schedule, shown
 from ppcn_jax.models import Discriminator, Vgg
-from ppcn_jax.networks import make_network
+from ppcn_jax.networks import Model, make_network
 from ppcn_jax.objective import Objective, make_objective
 from ppcn_jax.pictures import strip
 from ppcn_jax.schedules import adam
@@ -77,27 +77,34 @@ def _networks(config, objective: Objective) -> tuple[Networks, dict[str, Params]
         depth, frozen["vgg"] = load_vgg(config.vgg.weights)
         vgg = Vgg(depth)
     if objective.needs("taps"):
-        guide = load_model(config.teacher)
-        check_teacher(guide.name, guide.preset, config)
+        guide = load_teacher(config)
         teacher, frozen["teacher"] = guide.module, guide.params
     discriminator = Discriminator(config.discriminator.outputs, config.discriminator.first_norm)
     return Networks(make_network(config.model), discriminator, vgg, teacher), frozen
 
 
-def check_teacher(name: str, preset: str, config) -> None:
-    """Refuse a guide that is not a teacher of the student's preset.
+def load_teacher(config) -> Model:
+    """Read the guide of a student.
+
+    Args:
+        config: of configs/student.py.
+
+    Returns:
+        The teacher.
 
     Raises:
-        InputError: says what it is and what to change.
+        InputError: nothing there, or it is no teacher of the student's preset; says what to change.
     """
-    if name != "teacher":
-        raise InputError(f"config.teacher={config.teacher} holds a {name}, not a teacher")
-    if preset != config.preset:
+    guide = load_model(config.teacher)
+    if guide.name != "teacher":
+        raise InputError(f"config.teacher={config.teacher} holds a {guide.name}, not a teacher")
+    if guide.preset != config.preset:
         raise InputError(
-            f"config.teacher={config.teacher} was trained with preset {preset!r}, the student is "
-            f"configured for {config.preset!r}: train the teacher with "
-            f"configs/teacher.py:{config.preset}, or use configs/student.py:{preset}"
+            f"config.teacher={config.teacher} was trained with preset {guide.preset!r}, the student "
+            f"is configured for {config.preset!r}: train the teacher with "
+            f"configs/teacher.py:{config.preset}, or use configs/student.py:{guide.preset}"
         )
+    return guide
 
 
 def _initial_params(

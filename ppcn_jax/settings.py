@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ppcn_jax import fields
+from ppcn_jax.enhancement import load_teacher
 from ppcn_jax.errors import InputError
 from ppcn_jax.files import write_json
 from ppcn_jax.objective import LOSSES, term_problems
+from ppcn_jax.vgg_weights import find_vgg
 from ppcn_jax.weights import CONFIG, read_config
 
 # What may change when a run is continued, because it does not change the steps it makes.
@@ -121,6 +123,22 @@ def _enhancer(config: Mapping[str, Any], weights: Mapping[str, float]) -> Iterat
         yield "teacher is given, but objective.attention.weight is 0: drop one of the two"
 
 
+def check_files(config) -> None:
+    """Refuse a teacher or VGG weights that cannot be used, before data is opened.
+
+    Args:
+        config: of a training run, checked.
+
+    Raises:
+        InputError: names the file and says what to change.
+    """
+    weights = {name: term.weight for name, term in config.objective.items()}
+    if any(weight and LOSSES[name][1] == "features" for name, weight in weights.items()):
+        find_vgg(config.vgg.weights)
+    if weights.get("attention"):
+        load_teacher(config)
+
+
 def check_workdir(workdir: pathlib.Path, config) -> None:
     """Refuse a workdir that cannot be written or that a run of something else has.
 
@@ -158,12 +176,15 @@ def claim_workdir(workdir: pathlib.Path, config, versions: dict[str, str], *, wr
         write: whether this process is the one that writes; all of them check.
 
     Raises:
-        InputError: see `check_workdir`.
+        InputError: it cannot be written, or see `check_workdir`.
     """
     check_workdir(workdir, config)
     if write:
-        write_json(workdir / CONFIG, json.loads(config.to_json()))
-        write_json(workdir / "versions.json", versions)
+        try:
+            write_json(workdir / CONFIG, json.loads(config.to_json()))
+            write_json(workdir / "versions.json", versions)
+        except OSError as error:
+            raise InputError(f"--workdir {workdir} cannot be written: {error}") from error
 
 
 def _differences(old: dict, new: dict, prefix: str = ""):

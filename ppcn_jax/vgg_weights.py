@@ -61,7 +61,7 @@ def load_vgg(weights: str | os.PathLike) -> tuple[int, Params]:
         Simonyan and Zisserman, ICLR 2015; the normalization is the one that each set of weights
         was published with.
     """
-    source, form = _find(weights)
+    source, form = find_vgg(weights)
     try:
         return _assemble(source, form.read(source), form)
     except WeightsError:
@@ -79,7 +79,18 @@ class _Form(NamedTuple):
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
-def _find(weights: str | os.PathLike) -> tuple[Path, _Form]:
+def find_vgg(weights: str | os.PathLike) -> tuple[Path, _Form]:
+    """Where weights are and how they are read, without reading them.
+
+    Args:
+        weights: as for `load_vgg`.
+
+    Returns:
+        The file, and its kind.
+
+    Raises:
+        WeightsError: no such file, or another kind of file.
+    """
     if weights == "keras":
         return Path("keras"), _KERAS
     if weights == "lpips":
