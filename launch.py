@@ -23,7 +23,7 @@ from ppcn_jax.compilation_cache import keep_compiled_programs
 from ppcn_jax.errors import InputError
 from ppcn_jax.host_memory import keep_freed_memory
 from ppcn_jax.launch_flags import parse_flags
-from ppcn_jax.processes import SharedFate
+from ppcn_jax.processes import START_AGAIN, SharedFate
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "Configuration file, e.g. configs/student.py.")
@@ -70,7 +70,9 @@ def run_training(config, workdir: pathlib.Path) -> None:
         local_devices=jax.local_device_count(),
     )
     pairs = data.make_source(**config.data, split="test")
-    train.run(config, workdir, lambda step: batches(start_step=step), pairs)
+    state = train.run(config, workdir, lambda step: batches(start_step=step), pairs)
+    if state.step < config.train.steps:  # it was asked to stop
+        sys.exit(START_AGAIN)
 
 
 def on_test_split(run: Callable, config, workdir: pathlib.Path) -> None:

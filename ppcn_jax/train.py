@@ -3,12 +3,10 @@
 import contextlib
 import importlib.metadata
 import pathlib
-import signal
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from types import SimpleNamespace
-from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +20,7 @@ from ppcn_jax.checkpoints import Checkpoints
 from ppcn_jax.evaluate import Pairs, evaluate, make_enhance
 from ppcn_jax.experiment import Experiment
 from ppcn_jax.guard import Guard, told
+from ppcn_jax.interruption import Interruption
 from ppcn_jax.logs import Progress, Recorder
 from ppcn_jax.parallel import IN_FLIGHT, Calls, replicate, to_host
 from ppcn_jax.pictures import save_png
@@ -57,7 +56,8 @@ def run(
 
     Returns:
         The final state, on the host. Ctrl-C (or SIGTERM) ends training after the current call
-        (`train.steps_per_call`) with a checkpoint; a second one ends it at once.
+        (`train.steps_per_call`) with a checkpoint: the state is then of an earlier step than
+        `train.steps`.
 
     Raises:
         InputError: a configuration that does not fit together, a workdir of another run, weights
@@ -70,7 +70,11 @@ def run(
     first = jax.process_index() == 0
     claim_workdir(workdir, config, _versions(), write=first)
     console = rich.console.Console(quiet=not first)
-    with Checkpoints(workdir, keep=config.checkpoint.keep) as checkpoints:
+    # Signals wait until the last checkpoint is on disk, which is when `checkpoints` are closed.
+    with (
+        Interruption() as interruption,
+        Checkpoints(workdir, keep=config.checkpoint.keep) as checkpoints,
+    ):
         state = experiment.state
         if checkpoints.latest_step() is not None:
             state = checkpoints.restore(state)
@@ -90,6 +94,7 @@ def run(
                 workdir=workdir,
                 spent=spent,
                 samples=samples,
+                interruption=interruption,
                 watchdog=stack.enter_context(Watchdog(workdir, **config.hang)),
             )
             state = _loop(config, experiment, state, batches, tools)
@@ -104,7 +109,7 @@ def _loop(config, experiment: Experiment, state: TrainState, batches: Batches, t
     check_agreement(replicas, start)
     step, stopping, compiled = start, False, set[int]()
     tools.spent.switch("steps")
-    with _Interruption() as interruption, contextlib.closing(batches(start)) as stream:
+    with contextlib.closing(batches(start)) as stream:
         while step < total and not stopping:
             before, step = step, step + steps_of_call(config, step)
             tools.watchdog.doing(f"waiting for the data of step {step}")
@@ -119,7 +124,7 @@ def _loop(config, experiment: Experiment, state: TrainState, batches: Batches, t
             if before == start:
                 tools.progress.say(f"compiled in {time.monotonic() - called:.1f} s")
             tools.progress.advance(step)
-            stopping = _agreed(interruption.asked, before, step)
+            stopping = _agreed(tools.interruption.asked, before, step)
             last = step == total or stopping
             if step % config.log.every == 0 or last:
                 call.settle()  # what happened before a row is told before it
@@ -240,27 +245,3 @@ def _versions() -> dict[str, str]:
     return {"python": sys.version.split()[0]} | {
         name: importlib.metadata.version(name) for name in PACKAGES
     }
-
-
-class _Interruption:
-    """Turns the first SIGINT or SIGTERM into a wish to stop; the second acts as ever."""
-
-    def __init__(self):
-        self.asked = False
-        self._previous = {}
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._ask)
-        return self
-
-    def _ask(self, number, frame) -> None:
-        self.asked = True
-        self._restore()
-
-    def _restore(self) -> None:
-        while self._previous:
-            signal.signal(*self._previous.popitem())
-
-    def __exit__(self, *exception) -> None:
-        self._restore()

@@ -12,6 +12,7 @@ from PIL import Image
 from configs import student
 from ppcn_jax.checkpoints import Checkpoints, restore_params, steps_in
 from ppcn_jax.enhancement import make_experiment
+from ppcn_jax.processes import START_AGAIN
 from tests.processes import end, last_step, rows, wait_until
 
 STEPS = 40
@@ -85,7 +86,7 @@ def test_a_run_that_is_killed_and_then_interrupted_loses_nothing(launch, unbroke
     wait_until(lambda: steps_in(tmp_path)[-1] > known, second)
     second.send_signal(signal.SIGINT)
     status, stdout, stderr = end(second)
-    assert (status, stderr) == (0, "")
+    assert (status, stderr) == (START_AGAIN, "")
     stopped = steps_in(tmp_path)[-1]
     assert known < stopped < STEPS
     assert f"from step {known} to {STEPS}" in stdout
@@ -146,7 +147,7 @@ def test_a_signal_to_one_process_stops_all_at_one_step(launch, tmp_path):
     wait_until(lambda: (tmp_path / "metrics.jsonl").exists() and rows(tmp_path), pair[0])
     pair[1].send_signal(signal.SIGTERM)
     ends = [end(process, timeout=60) for process in pair]
-    assert [(status, stderr) for status, _, stderr in ends] == [(0, ""), (0, "")]
+    assert [(status, stderr) for status, _, stderr in ends] == 2 * [(START_AGAIN, "")]
     (stopped,) = steps_in(tmp_path)
     assert stopped < steps
     assert f"stopped at step {stopped}; the same command continues" in ends[0][1]
