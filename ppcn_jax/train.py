@@ -111,6 +111,7 @@ def _loop(config, experiment: Experiment, state: TrainState, batches: Batches, t
     tools.spent.switch("steps")
     with contextlib.closing(batches(start)) as stream:
         while step < total and not stopping:
+            tools.checkpoints.check()
             before, step = step, step + steps_of_call(config, step)
             tools.watchdog.doing(f"waiting for the data of step {step}")
             with tools.spent.on("data_wait"):
