@@ -59,18 +59,17 @@ def join_processes() -> None:
 def run_training(config, workdir: pathlib.Path) -> None:
     """Open both splits of the data and train."""
     settings.check_files(config)
-    source = data.make_source(**config.data, split="train")
-    batches = functools.partial(
-        data.batches,
-        source,
+    training = data.TrainingData(
+        config.data,
+        workdir,
         seed=config.train.seed,
         batch_size=config.train.batch_size,
+        unreadable=config.train.unreadable,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
         local_devices=jax.local_device_count(),
     )
-    pairs = data.make_source(**config.data, split="test")
-    state = train.run(config, workdir, lambda step: batches(start_step=step), pairs)
+    state = train.run(config, workdir, training.batches, training.test, training.samples)
     if state.step < config.train.steps:  # it was asked to stop
         sys.exit(START_AGAIN)
 

@@ -15,6 +15,10 @@ nothing is dropped, and starting at any step costs nothing. The random crop at p
 it over its local devices in order, so the global batch does not depend on how many processes or
 devices share the work.
 
+A record that cannot be read any more goes into a quarantine, a file of the run's, and from that step
+on the next of its epoch that is not in it stands in its place too (`data.quarantine`). The records are
+those that the run began with (`data.names`), whatever the folders hold when it goes on.
+
 Where inputs are made from targets (super-resolution), each crop is degraded by itself; a crop is
 not cut from a degraded photo. The host does no augmentation beyond that: flips, rotations and the
 turn to float belong on the device. A test split is read one whole image at a time and not batched::
@@ -27,9 +31,21 @@ says which extra to install.
 
 from data.errors import DataError
 from data.in_memory import InMemory
-from data.loaders import batches
+from data.loaders import batches, sample_names
 from data.protocols import Source
+from data.quarantine import Quarantine
 from data.sources import make_source
 from data.test_sets import open_test_sets
+from data.training import TrainingData
 
-__all__ = ["DataError", "InMemory", "Source", "batches", "make_source", "open_test_sets"]
+__all__ = [
+    "DataError",
+    "InMemory",
+    "Quarantine",
+    "Source",
+    "TrainingData",
+    "batches",
+    "make_source",
+    "open_test_sets",
+    "sample_names",
+]

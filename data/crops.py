@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.errors import DataError
 from data.extras import import_tensorflow
 from data.order import Order
 from data.protocols import Degrading, Source
@@ -22,14 +23,26 @@ def gather(source: Source, order: Order, step: int) -> dict[str, np.ndarray]:
 
     Returns:
       `input` and `target`, uint8 [N, crop, crop, 3], and `id`, int32 [N].
+
+    Raises:
+      DataError: for a record that cannot be read, if the order has no quarantine for it.
     """
     cut = _cut_and_degrade if isinstance(source, Degrading) else _cut
     positions = order.positions(step)
-    samples = order.samples(positions)
+    samples = np.empty(len(positions), np.int32)
     shape = (len(positions), source.crop, source.crop, 3)
     inputs, targets = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
-    for i, (position, sample) in enumerate(zip(positions, samples, strict=True)):
-        inputs[i], targets[i] = cut(source, order, position, int(sample))
+    for i, position in enumerate(positions):
+        found = None
+        while found is None:
+            samples[i] = sample = order.sample(int(position))
+            try:
+                found = cut(source, order, position, sample)
+            except DataError as error:
+                if order.quarantine is None:
+                    raise
+                order.quarantine.add(sample, step, error)
+        inputs[i], targets[i] = found
     return {"input": inputs, "target": targets, "id": samples}
 
 

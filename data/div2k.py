@@ -56,8 +56,13 @@ class Div2k:
         self.names = [f"DIV2K {_SPLITS[split]} {i}" for i in range(len(self._examples))]
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Decode a photo: uint8 [H, W, 3]."""
-        return decode(self._examples[index]["hr"], self.names[index])
+        """Decode a photo: uint8 [H, W, 3]; raises `DataError` if it is damaged."""
+        name = self.names[index]
+        try:
+            encoded = self._examples[index]["hr"]
+        except Exception as error:  # of ArrayRecord's checksums, of the file, or of parsing
+            raise DataError(f"{name} cannot be read ({error})") from error
+        return decode(encoded, name)
 
 
 def _advice(root: pathlib.Path) -> str:

@@ -15,7 +15,7 @@ from PIL import Image
 from data.cache import Cache
 from data.crops import gather_in_tensorflow
 from data.errors import DataError
-from data.in_memory import decode_all
+from data.in_memory import decode_all, value_of
 from data.memory import available_bytes
 from data.order import Order
 from data.progress import parallel
@@ -161,16 +161,16 @@ class HighResolutionOnDisk(HighResolution):
 class _Decoded:
     """All photos of a source, in RAM."""
 
-    def __init__(self, source: HighResolution):
+    def __init__(self, source: HighResolution, tolerant: bool):
         self.names = source.names
-        self._photos = decode_all(source.target, len(source), "photos")
+        self._photos = decode_all(source.target, len(source), "photos", tolerant=tolerant)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return self._photos[index]
+        return value_of(self._photos[index])
 
 
 def open_high_resolution(
-    photos: Photos, *, crop: int | None, scale: int, in_memory: bool
+    photos: Photos, *, crop: int | None, scale: int, in_memory: bool, check: bool = True
 ) -> HighResolution:
     """Open the photos of a split and check all of them.
 
@@ -179,6 +179,7 @@ def open_high_resolution(
       crop: side of the training crops in pixels; None for a test split.
       scale: how much smaller the low-resolution images are.
       in_memory: decode all into RAM; training then needs no TensorFlow.
+      check: whether a photo that cannot be used raises now, or when it is asked for.
 
     Returns:
       The source.
@@ -188,8 +189,9 @@ def open_high_resolution(
     """
     source = HighResolutionOnDisk(photos, crop=crop, scale=scale)
     if in_memory:
-        return HighResolution(_Decoded(source), crop=crop, scale=scale)
-    source.check()
+        return HighResolution(_Decoded(source, not check), crop=crop, scale=scale)
+    if check:
+        source.check()
     return source
 
 

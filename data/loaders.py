@@ -13,6 +13,7 @@ from data.crops import gather
 from data.extras import check_installed, import_tensorflow
 from data.order import Order
 from data.protocols import OnDisk, Source
+from data.quarantine import Quarantine
 
 _AHEAD = 8  # batches prepared while the consumer works; it keeps about as many in flight
 
@@ -26,6 +27,7 @@ def batches(
     process_index: int = 0,
     process_count: int = 1,
     local_devices: int = 1,
+    quarantine: Quarantine | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Batches from `start_step` on, without end; the contract is in `data`'s docstring.
 
@@ -37,6 +39,7 @@ def batches(
       process_index: which process this is.
       process_count: how many processes share each batch.
       local_devices: how many devices this process feeds.
+      quarantine: where records go that cannot be read any more; without one they raise.
 
     Returns:
       An iterator over dictionaries of `input`, `target` and `id`. Closing or dropping it ends its
@@ -44,6 +47,8 @@ def batches(
 
     Raises:
       ValueError: if the source is a test split, or the numbers do not fit together.
+      DataError: from the iterator, if records cannot be read, and there is no quarantine or too
+        many are in it.
     """
     if source.crop is None:
         raise ValueError("a test split is read one whole image at a time; batch the train split")
@@ -57,12 +62,36 @@ def batches(
             f"the batch size {batch_size} cannot be shared by {process_count} processes of "
             f"{local_devices} devices each; make it a multiple of {devices}"
         )
-    order = Order(len(source), seed, batch_size, process_index, process_count)
+    order = Order(len(source), seed, batch_size, process_index, process_count, quarantine)
     if isinstance(source, OnDisk):
         local_batches = _ahead(_read_tensorflow(source, order, start_step))
     else:
         local_batches = _gather_ahead(source, order, start_step)
     return _stack(local_batches, local_devices)
+
+
+def sample_names(
+    source: Source,
+    step: int,
+    *,
+    seed: int,
+    batch_size: int,
+    quarantine: Quarantine | None = None,
+) -> list[str]:
+    """What the samples of a global batch are called, without reading any.
+
+    Args:
+      source: a training source.
+      step: which batch.
+      seed: as of `batches`.
+      batch_size: as of `batches`.
+      quarantine: as of `batches`.
+
+    Returns:
+      Their names in the order of the batch.
+    """
+    order = Order(len(source), seed, batch_size, quarantine=quarantine)
+    return [source.names[sample] for sample in order.samples(order.positions(step))]
 
 
 def _stack(
@@ -107,8 +136,16 @@ def _read_tensorflow(
     steps = itertools.count(start_step)
     if "tensorflow" not in sys.modules:
         yield from _until_tensorflow_is_imported(source, order, steps)
-    dataset = source.dataset(order, next(steps))
-    yield from dataset.prefetch(_AHEAD).as_numpy_iterator()
+    tf, step = import_tensorflow(), next(steps)
+    while True:
+        try:
+            for batch in source.dataset(order, step).prefetch(_AHEAD).as_numpy_iterator():
+                yield batch
+                step += 1
+        except tf.errors.OpError:
+            # NumPy finds the record and has it replaced, or raises what TensorFlow's error hides.
+            yield gather(source, order, step)
+            step += 1
 
 
 def _until_tensorflow_is_imported(

@@ -5,12 +5,14 @@ import functools
 
 import numpy as np
 
+from data.quarantine import Quarantine
+
 _CROPS = 1  # tells the random stream of the crops from that of the permutations
 
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """The order of training: a pure function of (size, seed, batch size).
+    """The order of training: a pure function of (size, seed, batch size) and of what is missing.
 
     Attributes:
       size: number of samples.
@@ -18,6 +20,7 @@ class Order:
       batch_size: samples in a global batch, over all processes.
       process_index: which contiguous slice of each batch is this process's.
       process_count: number of processes; divides `batch_size`.
+      quarantine: records that are passed over, as if they were not in the permutation.
     """
 
     size: int
@@ -25,6 +28,7 @@ class Order:
     batch_size: int
     process_index: int = 0
     process_count: int = 1
+    quarantine: Quarantine | None = None
 
     @property
     def share(self) -> int:
@@ -38,13 +42,17 @@ class Order:
 
     def samples(self, positions: np.ndarray) -> np.ndarray:
         """The sample at each position: int32, the shape of `positions`."""
-        return np.array(
-            [
-                _permutation(self.size, self.seed, epoch)[place]
-                for epoch, place in (divmod(int(position), self.size) for position in positions)
-            ],
-            np.int32,
-        )
+        return np.array([self.sample(int(position)) for position in positions], np.int32)
+
+    def sample(self, position: int) -> int:
+        """The sample at a position; for one in quarantine the next of its epoch that is not."""
+        epoch, place = divmod(position, self.size)
+        permutation = _permutation(self.size, self.seed, epoch)
+        if self.quarantine is not None:
+            step = position // self.batch_size
+            while self.quarantine.holds(permutation[place], step):
+                place = (place + 1) % self.size
+        return int(permutation[place])
 
     def corner(self, position: int, height: int, width: int, crop: int) -> tuple[int, int]:
         """The top left corner of the crop at a position.

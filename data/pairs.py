@@ -115,6 +115,7 @@ def open_pairs(
     *,
     crop: int | None,
     split: str,
+    names: Sequence[str] | None = None,
 ) -> Pairs:
     """Open one split of a folder of pairs.
 
@@ -126,6 +127,7 @@ def open_pairs(
         shoot are near-duplicates and a random part would leak.
       crop: side of the training crops in pixels; None for whole frames.
       split: "train" or "test".
+      names: those of the split, where they are known; None lists the folders.
 
     Returns:
       The pairs, not yet checked beyond their names.
@@ -134,6 +136,8 @@ def open_pairs(
       DataError: if the folders do not hold pairs, or the split would be empty.
     """
     inputs, targets = folder / input, folder / target
+    if names is not None:
+        return Pairs(inputs, targets, names, crop=crop)
     names = paired_names(inputs, targets)
     if not 0 <= holdout < len(names):
         raise DataError(

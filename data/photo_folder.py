@@ -33,7 +33,11 @@ class PhotoFolder:
 
 
 def photo_split(
-    folder: pathlib.Path, test_folder: pathlib.Path | None, holdout: int, split: str
+    folder: pathlib.Path,
+    test_folder: pathlib.Path | None,
+    holdout: int,
+    split: str,
+    names: Sequence[str] | None = None,
 ) -> PhotoFolder:
     """The photos of one split.
 
@@ -43,6 +47,7 @@ def photo_split(
         below `folder`. None keeps the last photos of `folder` for testing.
       holdout: how many these are.
       split: "train" or "test".
+      names: those of the split, where they are known; None lists the folders.
 
     Returns:
       The photos, not yet read.
@@ -50,6 +55,8 @@ def photo_split(
     Raises:
       DataError: if a folder is missing or the split would be empty.
     """
+    if names is not None:
+        return PhotoFolder(test_folder if test_folder and split == "test" else folder, names)
     if test_folder is not None:
         if split == "test":
             return PhotoFolder(test_folder, photo_names(test_folder))

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 
 from data.div2k import Div2k
 from data.dped.open import open_dped
@@ -29,6 +30,7 @@ def make_source(
     scale: int,
     in_memory: bool,
     split: str,
+    names: Sequence[str] | None = None,
 ) -> Source:
     """Open a source of pairs and check all of it.
 
@@ -48,6 +50,9 @@ def make_source(
       in_memory: decode everything once into RAM; needs no TensorFlow ("photos" and "synthetic"
         always do).
       split: "train" or "test".
+      names: of the split's records when a run began that now goes on: folders are not listed
+        anew, and training records that cannot be used raise when they are asked for. None lists
+        and checks.
 
     Returns:
       The source.
@@ -61,18 +66,23 @@ def make_source(
     if crop < 1:
         raise DataError(f"crop must be at least 1 pixel, not {crop}")
     folder = pathlib.Path(dir).expanduser()
+    check = names is None or split == "test"
     crop_or_whole = crop if split == "train" else None
     match source:
         case "dped":
-            on_disk = open_dped(folder, phone, crop=crop_or_whole, in_memory=in_memory, split=split)
+            on_disk = open_dped(
+                folder, phone, crop=crop_or_whole, in_memory=in_memory, split=split, names=names
+            )
         case "pairs":
-            on_disk = open_pairs(folder, input, target, holdout, crop=crop_or_whole, split=split)
+            on_disk = open_pairs(
+                folder, input, target, holdout, crop=crop_or_whole, split=split, names=names
+            )
         case "photos":
             return Photos(crop=crop_or_whole, split=split)
         case "high_resolution" | "div2k":
-            photos = _undecoded_photos(source, dir, test_dir, holdout, split)
+            photos = _undecoded_photos(source, dir, test_dir, holdout, split, names)
             return open_high_resolution(
-                photos, crop=crop_or_whole, scale=scale, in_memory=in_memory
+                photos, crop=crop_or_whole, scale=scale, in_memory=in_memory, check=check
             )
         case "synthetic":
             return Synthetic(size=crop, split=split)
@@ -82,8 +92,9 @@ def make_source(
                 f"'synthetic', not {source!r}"
             )
     if in_memory:
-        return InMemory(on_disk)
-    on_disk.check()
+        return InMemory(on_disk, tolerant=not check)
+    if check:
+        on_disk.check()
     return on_disk
 
 
@@ -93,12 +104,14 @@ def _undecoded_photos(
     test_dir: str | os.PathLike[str],
     holdout: int,
     split: str,
+    names: Sequence[str] | None,
 ) -> UndecodedPhotos:
     test_folder = pathlib.Path(test_dir).expanduser() if test_dir else None
     if source == "div2k":
         if test_folder and split == "test":
-            return PhotoFolder(test_folder, photo_names(test_folder))
+            known = photo_names(test_folder) if names is None else names
+            return PhotoFolder(test_folder, known)
         return Div2k(dir, split)
     if not dir:
         raise DataError("dir is empty: name the folder of the high-resolution photos")
-    return photo_split(pathlib.Path(dir).expanduser(), test_folder, holdout, split)
+    return photo_split(pathlib.Path(dir).expanduser(), test_folder, holdout, split, names)

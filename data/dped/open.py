@@ -1,6 +1,7 @@
 """Choose between DPED's own folders and their prepared copy."""
 
 import pathlib
+from collections.abc import Sequence
 
 from data.dped.layout import PHONES, find_prepared, patch_folders, prepare_command
 from data.dped.prepared import Prepared
@@ -10,7 +11,13 @@ from data.pairs import Pairs
 
 
 def open_dped(
-    dped: pathlib.Path, phone: str, *, crop: int | None, in_memory: bool, split: str
+    dped: pathlib.Path,
+    phone: str,
+    *,
+    crop: int | None,
+    in_memory: bool,
+    split: str,
+    names: Sequence[str] | None = None,
 ) -> Pairs | Prepared:
     """Open one split of a phone's patches.
 
@@ -23,6 +30,7 @@ def open_dped(
       crop: side of the training crops in pixels; None for whole patches.
       in_memory: whether the patches will be decoded into RAM.
       split: "train" or "test".
+      names: those of the split, where they are known; None lists the folders.
 
     Returns:
       The pairs, not yet checked beyond their names.
@@ -35,12 +43,15 @@ def open_dped(
         raise DataError(f"phone must be one of {', '.join(PHONES)}, not {phone!r}")
     inputs, targets = patch_folders(dped, phone, split)
     if inputs.is_dir() and (in_memory or split == "test"):
-        return Pairs(inputs, targets, paired_names(inputs, targets), crop=crop)
+        known = paired_names(inputs, targets) if names is None else names
+        return Pairs(inputs, targets, known, crop=crop)
     copy = find_prepared(dped, phone)
     if copy is None:
         raise _not_prepared(dped, phone, inputs)
     prepared = Prepared(copy, crop=crop, split=split)
-    if inputs.is_dir() and paired_names(inputs, targets) != prepared.names:
+    if names is None and inputs.is_dir():
+        names = paired_names(inputs, targets)
+    if names is not None and list(names) != list(prepared.names):
         raise DataError(
             f"{inputs} has changed since it was prepared; prepare it again, from the "
             f"repository's root: {prepare_command(dped, phone)}"

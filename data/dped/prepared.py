@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.checks import check_pair
+from data.errors import DataError
 from data.extras import import_tensorflow, require
 from data.images import decode
 from data.order import Order
@@ -32,25 +33,47 @@ class Prepared:
           split: "train" or "test".
 
         Raises:
+          DataError: if its files cannot be read.
           MissingExtraError: if TFDS is absent.
         """
         tfds = require("tensorflow_datasets", "data")
         builder = tfds.builder_from_directory(os.fspath(folder))
         undecoded = {"input": tfds.decode.SkipDecoding(), "target": tfds.decode.SkipDecoding()}
-        self._examples = builder.as_data_source(split, decoders=undecoded)
-        self._records = self._examples.data_source
+        self._folder = folder
+        try:
+            self._examples = builder.as_data_source(split, decoders=undecoded)
+            self._records = self._examples.data_source
+            len(self._records)  # opens the files
+        except Exception as error:  # of ArrayRecord, for files that are cut short or gone
+            raise DataError(
+                f"{folder} cannot be read ({error}); prepare it again: remove it, then run "
+                "python -m data.dped.prepare"
+            ) from error
         self.names = builder.info.metadata["names"][split]
         self.crop = crop
-        self._shape = self[0][0].shape  # preparing has checked that all have the same
+        self._shape = self._any_shape()
 
     def __len__(self) -> int:
         """The number of pairs."""
         return len(self.names)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Decode a pair: (input, target), uint8 [H, W, 3]."""
-        example, name = self._examples[index], self.names[index]
+        """Decode a pair: (input, target), uint8 [H, W, 3]; raises `DataError` if it is damaged."""
+        name = self.names[index]
+        try:
+            example = self._examples[index]
+        except Exception as error:  # of ArrayRecord's checksums, of the file, or of parsing
+            raise DataError(f"{name} in {self._folder} cannot be read ({error})") from error
         return decode(example["input"], name), decode(example["target"], name)
+
+    def _any_shape(self) -> tuple[int, int, int]:
+        problem = None
+        for index in range(len(self)):
+            try:
+                return self[index][0].shape  # preparing has checked that all have the same
+            except DataError as error:
+                problem = problem or error
+        raise problem or DataError(f"{self._folder} holds no pairs; prepare it again")
 
     def check(self) -> None:
         """Check the first patch against the crop; preparing has checked that they are pairs.

@@ -133,12 +133,13 @@ def test_tensorflow_and_numpy_give_the_same_bytes(pairs, make, monkeypatch, cach
 
 
 def test_batches_before_tensorflow_is_imported_are_the_same(pairs, make, monkeypatch):
-    pytest.importorskip("tensorflow")
+    tf = pytest.importorskip("tensorflow")
     imported, opened = threading.Event(), []
     source = make(in_memory=False)
 
     def import_tensorflow():
         assert imported.wait(60)
+        return tf
 
     def dataset(order, start_step):
         opened.append(start_step)
@@ -169,10 +170,10 @@ def test_cache_is_bounded(pairs, make, monkeypatch):
 
 
 def test_file_that_breaks_while_training_is_named(pairs, make):
-    tf = pytest.importorskip("tensorflow")
+    pytest.importorskip("tensorflow")
     source = make(in_memory=False)
     (pairs / "phone" / "3.jpg").write_bytes(b"")
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"3\.jpg does not decode"):
+    with pytest.raises(data.DataError, match=r"3\.jpg does not decode"):
         take(source, 5)
 
 
