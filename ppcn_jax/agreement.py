@@ -47,7 +47,8 @@ def check_agreement(replicas: Any, step: int) -> None:
         groups: dict[bytes, list[int]] = {}
         for process, digest in enumerate(everyone):
             groups.setdefault(digest.tobytes(), []).append(process)
-        *others, _ = sorted(groups.values(), key=len)
+        # Of two equally large groups, process 0's passes for the others.
+        *others, _ = sorted(groups.values(), key=lambda group: (len(group), 0 in group))
         odd = sorted(process for group in others for process in group)
         named = ", ".join(map(str, odd))
         raise Disagreement(

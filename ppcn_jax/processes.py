@@ -19,7 +19,7 @@ import jax
 # sysexits.h, EX_TEMPFAIL: nothing is wrong with the command; start it again in all processes.
 START_AGAIN = 75
 LONGEST_WAIT = 3600.0  # of one question for a message, seconds
-FAREWELL = 2.0  # seconds that a failed process 0 stays, for the others to get its message
+FAREWELL = 10.0  # seconds that a failed process 0 waits at most for the others to go first
 
 
 class SharedFate:
@@ -60,10 +60,9 @@ class SharedFate:
         self._over.set()
         if isinstance(error, Exception | KeyboardInterrupt):
             self._tell_all(1, f"{self._name} failed: {type(error).__name__}: {_first_line(error)}")
-            if self._index == 0:
-                time.sleep(FAREWELL)
+            sys.stdout.flush()
             # Once the error is printed. JAX would wait minutes for the others to say good-bye.
-            atexit.register(_leave, 1)
+            atexit.register(self._leave, 1)
         else:
             self._beating.join()
             self._service.key_value_delete(_life(self._index))
@@ -77,7 +76,8 @@ class SharedFate:
                 beats += 1
                 self._show_life(beats)
                 if self._index == 0:
-                    for name in judge(self._service.key_value_dir_get(_life(""))):
+                    for key, name in judge(self._service.key_value_dir_get(_life(""))):
+                        self._service.key_value_delete(key)
                         silent = f"{name} gave no sign of life for {self._silence:g} s"
                         self._tell_all(START_AGAIN, silent)
 
@@ -100,14 +100,26 @@ class SharedFate:
                 )
             except jax.errors.JaxRuntimeError as error:
                 if "DEADLINE_EXCEEDED" not in str(error):
-                    message = f"{START_AGAIN} process 0, is gone ({_first_line(error)})"
+                    message = f"{START_AGAIN} process 0 is gone ({_first_line(error)})"
         if not self._over.is_set():
             status, _, reason = message.partition(" ")
-            end_process(
+            _say(
                 f"{reason}. Ending {self._name}; started again in all processes, the same command "
-                "continues from the last checkpoint.",
-                status=int(status),
+                "continues from the last checkpoint."
             )
+            self._leave(int(status))
+
+    def _leave(self, status: int) -> None:
+        with contextlib.suppress(jax.errors.JaxRuntimeError):
+            self._service.key_value_delete(_life(self._index))
+            # The others need this process for its message, and to say that they have gone.
+            deadline = time.monotonic() + FAREWELL
+            while self._index == 0 and time.monotonic() < deadline:
+                lives = self._service.key_value_dir_get(_life(""))
+                if all(key == _life(0) for key, _ in lives):
+                    break
+                time.sleep(0.1)
+        os._exit(status)
 
 
 class _Judge:
@@ -117,27 +129,26 @@ class _Judge:
         self._silence = silence
         self._seen: dict[str, tuple[str, float]] = {}
 
-    def __call__(self, lives: list[tuple[str, str]]) -> list[str]:
+    def __call__(self, lives: list[tuple[str, str]]) -> list[tuple[str, str]]:
         now = time.monotonic()
         for key, value in lives:
             if self._seen.get(key, ("", 0.0))[0] != value:
                 self._seen[key] = (value, now)
         return [
-            value.split(" ", 1)[1]
+            (key, value.split(" ", 1)[1])
             for key, value in lives
             if now - self._seen[key][1] > self._silence
         ]
 
 
-def end_process(reason: str, *, status: int = START_AGAIN) -> None:
-    """End this process at once, whatever its threads wait for.
+def end_process(reason: str) -> None:
+    """End this process at once with the status `START_AGAIN`, whatever its threads wait for.
 
     Args:
         reason: a line for standard error.
-        status: exit status.
     """
     _say(reason)
-    os._exit(status)
+    os._exit(START_AGAIN)
 
 
 def _say(text: str) -> None:
@@ -147,12 +158,6 @@ def _say(text: str) -> None:
 
 def _first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0]
-
-
-def _leave(status: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
 
 
 def _service() -> Any:

@@ -72,7 +72,7 @@ class Watchdog:
     def _report(self, standstill: float) -> None:
         ready = [step for step, result in tuple(self._unfinished) if result.is_ready()]
         completed = max(ready, default=self._completed)
-        last = "none since the start" if completed is None else f"step {completed}"
+        last = "none of this start" if completed is None else str(completed)
         text = (
             f"\n{time.strftime('%Y-%m-%d %H:%M:%S')} {self._subject()} for {standstill:.0f} s; "
             f"the last completed step is {last}. What all threads are doing:\n"
