@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import inspect
-import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from ppcn_jax import losses
+from ppcn_jax.fields import real, whole
 
 Role = Literal["images", "features", "logits", "taps"]
 
@@ -119,8 +119,8 @@ def _make_term(name: str, knobs: Mapping[str, Any]) -> Term:
     fn, role = LOSSES[name]
     knobs = dict(knobs)
     weight = knobs.pop("weight")
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < 3e38:
-        raise ValueError(f"objective.{name}.weight is {weight!r}; it must be a number of 0 or more")
+    if problem := real(zero=True)(weight):
+        raise ValueError(f"objective.{name}.weight is {weight!r}; {problem} (0 switches it off)")
     allowed = {
         parameter.name
         for parameter in inspect.signature(fn).parameters.values()
@@ -154,14 +154,13 @@ def term_problems(terms: Mapping[str, Any], *, side: int, outputs: int) -> Itera
         if not isinstance(knobs, Mapping):
             yield f"objective.{name} is {knobs!r}; it must be a group with a weight"
             continue
-        numbers = {k: v for k, v in knobs.items() if k != "weight" and isinstance(v, int | float)}
-        if odd := [k for k, value in numbers.items() if not 0 < value < math.inf]:
-            yield f"objective.{name}.{odd[0]} is {numbers[odd[0]]}; it must be positive and finite"
-            continue
         try:
             term = _make_term(name, knobs)
         except ValueError as error:
             yield str(error)
+            continue
+        if odd := list(_odd_numbers(name, knobs)):
+            yield from odd
             continue
         example: Any = jax.ShapeDtypeStruct(shapes[term.role], jnp.float32)
         example = {term.role: (example,) if term.role == "taps" else example}
@@ -169,3 +168,11 @@ def term_problems(terms: Mapping[str, Any], *, side: int, outputs: int) -> Itera
             jax.eval_shape(functools.partial(_evaluate, term, axis_name=None), example, example)
         except (TypeError, ValueError) as error:
             yield f"objective.{name}: {error}".partition("\n")[0]
+
+
+def _odd_numbers(name: str, knobs: Mapping[str, Any]) -> Iterator[str]:
+    # No loss has a number among its knobs that may be 0 or negative, and none looks.
+    for parameter in inspect.signature(LOSSES[name][0]).parameters.values():
+        rule = {int: whole(), float: real()}.get(type(parameter.default))
+        if rule and parameter.name in knobs and (problem := rule(knobs[parameter.name])):
+            yield f"objective.{name}.{parameter.name} is {knobs[parameter.name]!r}; {problem}"

@@ -1,0 +1,36 @@
+"""What the tests of wrong configurations and hostile files share."""
+
+import os
+
+import jax.numpy as jnp
+import pytest
+
+from ppcn_jax.native import write_native
+from ppcn_jax.networks import Model, make_network
+from tests.faults import command_lines
+from tests.processes import ENVIRONMENT
+
+
+@pytest.fixture(scope="session")
+def write_model(random_params):
+    """Writes a weights file of random parameters."""
+
+    def write(path, network, *, preset="paper"):
+        module = make_network(network)
+        params = random_params(module, jnp.zeros((1, 16, 16, 3)))
+        write_native(path, Model(network, preset, module, params, "random"))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def run_commands(tmp_path_factory):
+    """Runs command lines on four virtual devices; see command_lines.py."""
+    compiled = str(tmp_path_factory.mktemp("compiled"))
+    changed = {
+        **ENVIRONMENT,
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "JAX_COMPILATION_CACHE_DIR": compiled,
+    }
+    return lambda cases: command_lines.run_all(cases, {**os.environ, **changed})

@@ -1,0 +1,283 @@
+"""Wrong configurations are refused before any work: one line each, and no workdir."""
+
+import importlib
+import pathlib
+
+import ml_collections
+import pytest
+
+from ppcn_jax.errors import InputError
+from ppcn_jax.settings import check, claim_workdir
+
+CONFIGS = ("teacher", "super_resolution", "evaluate", "table1", "table3", "benchmark")
+# What a field of each type must not hold.
+WRONG = {
+    bool: ("x", None, 2, 0.5),
+    int: ("x", None, True, 1.5, -1, 10**30, (1,)),
+    float: ("x", None, -1.0, float("nan"), float("inf"), 1e300, (1,)),
+    str: (None, 3, ("a",)),
+    tuple: ("x", None, 3, (0,), (-5, 1), (5, 3), (3, 3), (1.5,), ("a",)),
+}
+# The numbers that may be 0; a weight of 0 switches a loss off.
+MAY_BE_ZERO = ("holdout", "seed", "weight", "total_limit", "unreadable", "end_after")
+
+
+def load(name):
+    config = importlib.import_module(f"configs.{name}").get_config()
+    if "vgg" in config:
+        config.vgg.weights = "vgg.npz"
+    if config.get("model") == "student":
+        config.teacher = "workdir"
+    return config
+
+
+def leaves(config, prefix=""):
+    for name in config:
+        if isinstance(config[name], ml_collections.ConfigDict):
+            yield from leaves(config[name], f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", config[name]
+
+
+def parent(config, field):
+    *groups, name = field.split(".")
+    for group in groups:
+        config = config[group]
+    return config, name
+
+
+def put(config, field, value):
+    group, name = parent(config, field)
+    with group.ignore_type():
+        group[name] = value
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_no_field_takes_a_wrong_value(name):
+    check(load(name), devices=1)
+    for field, right in leaves(load(name)):
+        if field.startswith("training.objective."):
+            continue  # configs/benchmark.py: looked at with the names that the suite fills in
+        wrong = WRONG[type(right)]
+        if isinstance(right, int | float) and field.split(".")[-1] not in MAY_BE_ZERO:
+            wrong += () if isinstance(right, bool) else (0,)
+        for value in wrong:
+            config = load(name)
+            put(config, field, value)
+            told = refusal(config)
+            assert f"{field} " in told or f"{field.rpartition('.')[0]}: " in told, (field, value)
+
+
+def refusal(config):
+    with pytest.raises(InputError) as error:
+        check(config, devices=1)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_missing_and_misspelt_fields_are_named(name):
+    for field, _ in leaves(load(name)):
+        if "objective." in field:
+            continue  # losses may be left out, and have knobs of their own
+        config = load(name)
+        group, last = parent(config, field)
+        with group.unlocked():
+            group[f"{last}z"] = group[last]
+            del group[last]
+        told = refusal(config)
+        assert field == "task" or f"{field} is missing" in told
+        assert field == "task" or f"{field}z is no field of this configuration; did you" in told
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("objective.ssim.window", 33, "objective.ssim: SSIM needs sides of at least 33 px"),
+        ("objective.color.kernel", "papre", "objective.color: kernel must be one of"),
+        ("objective.texture.form", "", "objective.texture: form must be"),
+        ("objective.contextual.distance", "l3", "objective.contextual: distance must be"),
+        ("objective.contextual.bandwidth", 0.0, "objective.contextual.bandwidth is 0.0; it must"),
+        ("objective.contextual.bandwith", 0.5, r"has no knob ['bandwith']; it has ['bandwidth'"),
+        ("objective.contextual", 40.0, "objective.contextual is 40.0; it must be a group"),
+        ("objective.vgg", {"weight": 1.0}, "unknown loss 'vgg' in the objective; there are"),
+        ("objective", {}, "objective has no term with a weight other than 0"),
+        ("objective.ssim", {"wieght": 1.0}, "objective.ssim has no weight"),
+        ("train", 5, "train is 5; it must be a group of fields"),
+        ("task", "trian", "task is 'trian'; there are 'train', 'evaluate'"),
+    ],
+)
+def test_what_an_objective_cannot_be_is_told(field, value, told):
+    config = load("teacher")
+    config.data.crop = 32
+    group, name = parent(config, field)
+    with config.unlocked(), config.ignore_type():
+        group[name] = ml_collections.ConfigDict(value) if isinstance(value, dict) else value
+    assert told in refusal(config)
+
+
+# What a run reads after its configuration fits together.
+TRAINING = {
+    "data.source": "synthetic",
+    "data.crop": 16,
+    "objective.contextual.weight": 0.0,
+    "objective.texture.weight": 0.0,
+    "train.batch_size": 4,
+}
+NO_VGG = {"objective.contextual.weight": 0.0, "objective.texture.weight": 0.0}
+
+
+def launch(workdir, changed, *arguments, config="teacher.py"):
+    fields = [f"--config.{field}={value}" for field, value in {**TRAINING, **changed}.items()]
+    flags = [f"--config=configs/{config}", f"--workdir={workdir}", *fields, *arguments]
+    return {"command": "launch.py", "arguments": flags}
+
+
+def flags_only(*arguments):
+    return {"command": "launch.py", "arguments": list(arguments)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, write_model):
+    """Files to be given to commands."""
+    folder = tmp_path_factory.mktemp("configurations")
+    write_model(folder / "released.safetensors", "teacher", preset="released")
+    write_model(folder / "student.safetensors", "student")
+    (folder / "empty").mkdir()
+    (folder / "file").write_text("no folder")
+    (folder / "broken.py").write_text("def get_config():\n    return undefined\n")
+    (folder / "syntax.py").write_text("def get_config(:\n")
+    (folder / "nothing.py").write_text("def get_config():\n    return {'a': 1}\n")
+    for name, batch_size in (("other", 8), ("damaged", 4)):
+        config = load("teacher")
+        config.update_from_flattened_dict({**TRAINING, "train.batch_size": batch_size})
+        config.vgg.weights = ""
+        claim_workdir(folder / name, config, {}, write=True)
+    (folder / "damaged" / "config.json").write_text('{"task": ')
+    return folder
+
+
+def cases(folder):
+    """Name -> (command line, what it must tell)."""
+    new, student = folder / "new", {"config": "student.py"}
+    distil = {"objective.contextual.weight": 0.0}
+    here = {"data.source": "pairs", "data.dir": folder / "empty"}
+    return {
+        "misspelt": (launch(new, {"train.stepz": 3}), 'Did you mean "steps" instead of "stepz"?'),
+        "unknown group": (launch(new, {"objektive.x": 3}), 'Did you mean "objective" instead'),
+        "wrong type": (launch(new, {"train.steps": "many"}), "--config.train.steps=many"),
+        "not a number": (launch(new, {"train.learning_rate": "nan"}), "learning_rate is nan"),
+        "boundaries": (launch(new, {"train.boundaries": "(9,5)"}), "boundaries is (9, 5)"),
+        "devices": (
+            launch(new, {"train.batch_size": 6}),
+            "train.batch_size is 6, which 4 devices cannot share evenly: use 8 or 4",
+        ),
+        "no vgg file": (
+            launch(new, {"objective.contextual.weight": 1.0, "vgg.weights": "vgg.npz"}),
+            "vgg.npz: no such file",
+        ),
+        "no teacher": (launch(new, distil, **student), "teacher is empty: name the workdir"),
+        "absent teacher": (
+            launch(new, {**distil, "teacher": folder / "absent"}, **student),
+            "absent does not exist. Name a weights file",
+        ),
+        "student as teacher": (
+            launch(new, {**distil, "teacher": folder / "student.safetensors"}, **student),
+            "holds a student, not a teacher",
+        ),
+        "teacher of another preset": (
+            launch(new, {**distil, "teacher": folder / "released.safetensors"}, **student),
+            "trained with preset 'released', the student is configured for 'paper'",
+        ),
+        "no data folder": (
+            launch(new, {**here, "data.dir": folder / "absent"}),
+            "there is no folder",
+        ),
+        "empty data folder": (launch(new, here), "check the data folder"),
+        "unknown source": (launch(new, {"data.source": "dpde"}), "source must be 'dped'"),
+        "no DPED": (launch(new, {"data.source": "dped", "data.dir": folder}), "as it is distrib"),
+        "workdir of another run": (launch(folder / "other", {}), "- train.batch_size: 8 there, 4"),
+        "damaged workdir": (launch(folder / "damaged", {}), "config.json cannot be read"),
+        "file as workdir": (launch(folder / "file", {}), "file is a file; name a folder"),
+        "below a file": (launch(folder / "file" / "x", {}), "file is a file; name a folder"),
+        "no workdir": (flags_only("--config=configs/teacher.py"), "--workdir must have a value"),
+        "empty workdir": (flags_only("--config=configs/teacher.py", "--workdir="), "name a folder"),
+        "unknown variant": (
+            flags_only("--config=configs/teacher.py:fast", f"--workdir={new}"),
+            "has the variants paper and released, not 'fast' (",
+        ),
+        "needless variant": (
+            flags_only("--config=configs/evaluate.py:fast", f"--workdir={new}"),
+            "a colon and the name of a variant follow",
+        ),
+        "no variant": (flags_only("--config=configs/demo.py", f"--workdir={new}"), "a variant"),
+        "absent file": (
+            flags_only("--config=configs/absent.py", f"--workdir={new}"),
+            "No such file or directory: 'configs/absent.py'",
+        ),
+        "no file": (flags_only("--config=configs", f"--workdir={new}"), "Is a directory"),
+        "broken file": (
+            flags_only(f"--config={folder / 'broken.py'}", f"--workdir={new}"),
+            f"NameError: name 'undefined' is not defined ({folder / 'broken.py'}, line 2)",
+        ),
+        "no Python": (
+            flags_only(f"--config={folder / 'syntax.py'}", f"--workdir={new}"),
+            "SyntaxError: invalid syntax (syntax.py, line 1)",
+        ),
+        "no ConfigDict": (
+            flags_only(f"--config={folder / 'nothing.py'}", f"--workdir={new}"),
+            "get_config() must return a ConfigDict with a field `task`",
+        ),
+        "unknown flag": (launch(new, {}, "--steps=3"), "Unknown command line flag 'steps'"),
+        "words": (launch(new, {}, "teacher"), "unexpected arguments: teacher"),
+        "too late": (
+            flags_only("--config.train.steps=3", "--config=configs/teacher.py"),
+            "Found --config.train.steps=3 in argv before a value for --config",
+        ),
+        "nothing to evaluate": (
+            flags_only("--config=configs/evaluate.py", f"--workdir={new}"),
+            "neither a folder iphone",
+        ),
+        "empty split": (
+            flags_only(
+                *("--config=configs/evaluate.py", f"--workdir={new}"),
+                *("--config.data.source=high_resolution", f"--config.data.dir={folder / 'empty'}"),
+            ),
+            "hold no pictures",
+        ),
+        "no models": (
+            flags_only(
+                *("--config=configs/table3.py", f"--workdir={new}"),
+                *("--config.data.source=synthetic", "--config.models=absent.safetensors"),
+            ),
+            "absent.safetensors",
+        ),
+        "no runs": (
+            flags_only("--config=configs/table1.py", f"--workdir={new}", "--config.timing.runs=0"),
+            "timing.runs is 0; it must be positive",
+        ),
+    }
+
+
+def content(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def results(folder, run_commands):
+    before = content(folder)
+    lines = {name: line for name, (line, _) in cases(folder).items()}
+    told = dict(zip(lines, run_commands(lines.values()), strict=True))
+    assert content(folder) == before  # neither a new workdir nor a change in one that was there
+    assert not (folder / "new").exists()
+    return told
+
+
+@pytest.mark.parametrize("name", cases(pathlib.Path("folder")))
+def test_a_wrong_command_line_ends_with_what_to_change(name, folder, results):
+    result, expected = results[name], cases(folder)[name][1]
+    assert result["status"] == 1
+    assert expected in result["stderr"]
+    assert "Traceback" not in result["stderr"] and result["stdout"] == ""
+    told = result["stderr"].splitlines()
+    many = {"no vgg file": 14, "workdir of another run": 3}  # with what to choose from
+    assert len(told) == many.get(name, 1), told
