@@ -10,6 +10,7 @@ import functools
 import math
 import pathlib
 import sys
+import textwrap
 from collections.abc import Callable
 
 import jax
@@ -20,7 +21,7 @@ import data
 from ppcn_jax import evaluate, settings, table1, table3, train
 from ppcn_jax.benchmark import suite
 from ppcn_jax.compilation_cache import keep_compiled_programs
-from ppcn_jax.errors import InputError
+from ppcn_jax.errors import InputError, is_disk_full
 from ppcn_jax.host_memory import keep_freed_memory
 from ppcn_jax.launch_flags import parse_flags
 from ppcn_jax.processes import START_AGAIN, SharedFate
@@ -35,6 +36,8 @@ flags.DEFINE_bool("distributed", True, "Join other processes when a cluster is d
 flags.DEFINE_float("silence", 60.0, "Seconds after which a silent process counts as dead.")
 flags.mark_flags_as_required(["config", "workdir"])
 flags.register_validator("workdir", lambda folder: folder != "", "name a folder")
+
+WITH_SPACE = "What was saved is whole; with space, the same command goes on from there."
 
 
 def join_processes() -> None:
@@ -120,6 +123,12 @@ def main(arguments: list[str]) -> None:
             TASKS[config.task](config, workdir)
     except (data.DataError, InputError) as error:  # what the user can mend needs no stack trace
         sys.exit(f"{type(error).__name__}: {error}")
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        reason = textwrap.shorten(str(error), 160)
+        print(f"the disk of {FLAGS.workdir} is full ({reason}). {WITH_SPACE}", file=sys.stderr)
+        sys.exit(START_AGAIN)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ without its opponent or any optimizer; and a record by which damage is found.
 
 import math
 import pathlib
+import shutil
 import textwrap
 from collections.abc import Sequence
 from typing import Any, Self
@@ -152,6 +153,10 @@ class Checkpoints:
         except Exception:
             if kind is None:  # otherwise the error under way says why the run ends
                 raise
+        finally:
+            if jax.process_index() == 0:  # after a failure, and maybe what fills the disk
+                for partial in self._root.glob("*.orbax-checkpoint-tmp"):
+                    shutil.rmtree(partial, ignore_errors=True)
 
 
 class _Best(checkpoint_managers.PreservationPolicy):

@@ -1,5 +1,21 @@
-"""The error for what a user gave and can mend."""
+"""The error for what a user gave and can mend, and how to know a full disk."""
+
+import errno
 
 
 class InputError(ValueError):
     """A file, folder or configuration that cannot be used; the message says what to change."""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error comes from a disk or quota without space.
+
+    Args:
+        error: of any library; not all of them raise `OSError`.
+
+    Returns:
+        True if it says so.
+    """
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return any(text in str(error) for text in ("No space left on device", "Disk quota exceeded"))

@@ -1,6 +1,8 @@
 """What a run tells: metrics.jsonl and TensorBoard files, a progress bar and lines on the console."""
 
+import contextlib
 import json
+import os
 import pathlib
 import time
 from collections.abc import Mapping
@@ -9,9 +11,11 @@ from typing import Self
 import numpy as np
 import rich.console
 import rich.progress
-import tensorboardX
+from absl import logging
 
-from ppcn_jax.files import write_bytes
+from ppcn_jax.appended import AppendedFile
+from ppcn_jax.event_file import EventFile
+from ppcn_jax.pictures import save_png
 
 METRICS = "metrics.jsonl"
 
@@ -20,7 +24,8 @@ class Recorder:
     """Scalars and pictures on disk, for programs and for TensorBoard.
 
     Rows after `start_step` that an interrupted run left behind are dropped, so that a resumed
-    run's file is that of an unbroken one.
+    run's file is that of an unbroken one. A disk that is full, or gone, ends no training: what is
+    missing is told, and rows and events are written when there is space again.
 
     Args:
         workdir: of the run.
@@ -28,38 +33,45 @@ class Recorder:
     """
 
     def __init__(self, workdir: pathlib.Path, *, start_step: int):
-        path = workdir / METRICS
-        if path.exists():
-            write_bytes(path, _rows_up_to(path, start_step))
-        workdir.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a")
+        if (workdir / METRICS).exists():
+            _drop_rows_after(start_step, workdir / METRICS)
+        self._rows = AppendedFile(workdir / METRICS)
         # Events of later steps, from before an interruption, are hidden by TensorBoard.
-        self._events = tensorboardX.SummaryWriter(
-            str(workdir / "tensorboard"), purge_step=start_step + 1 if start_step else None
-        )
+        purge_step = start_step + 1 if start_step else None
+        self._events = EventFile(workdir / "tensorboard", purge_step=purge_step)
+        self._strips = workdir / "strips"
 
     def scalars(self, step: int, split: str, values: Mapping[str, float], **more: object) -> None:
         """Record one row: the step, the split (such as "train"), values, and what is no number."""
         row = {"step": step, "split": split, **{k: _finite(v) for k, v in values.items()}, **more}
-        self._file.write(json.dumps(row, allow_nan=False) + "\n")
-        self._file.flush()
-        for name, value in values.items():
-            self._events.add_scalar(f"{split}/{name}", value, step)
+        self._rows.append((json.dumps(row, allow_nan=False) + "\n").encode())
+        self._events.scalars(step, {f"{split}/{name}": value for name, value in values.items()})
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
-        """Record a picture, uint8 `[H, W, 3]`, in the TensorBoard files."""
-        self._events.add_image(name, image, step, dataformats="HWC")
+        """Record a picture, uint8 `[H, W, 3]`, for TensorBoard and as `strips/<step>.png`."""
+        self._events.image(step, name, image)
+        try:
+            save_png(self._strips / f"{step:07d}.png", image)
+        except OSError as error:
+            logging.warning(f"no strip of step {step}, training goes on without: {error}")
 
     def close(self) -> None:
-        """Write out what is buffered."""
-        self._file.close()
+        """Try a last time to write what is missing."""
+        self._rows.close()
         self._events.close()
 
 
-def _rows_up_to(path: pathlib.Path, step: int) -> bytes:
-    # A line cut short by a crash is necessarily the last one, and later than any checkpoint.
-    lines = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
-    return b"".join(line for line in lines if json.loads(line)["step"] <= step)
+def _drop_rows_after(step: int, path: pathlib.Path) -> None:
+    # Rows are in the order of their steps. What a crash cut short is behind any checkpoint.
+    kept = 0
+    for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            if not line.endswith(b"\n") or json.loads(line)["step"] > step:
+                break
+        except (ValueError, LookupError, TypeError):
+            break
+        kept += len(line)
+    os.truncate(path, kept)  # needs no space on the disk, unlike a new file
 
 
 def _finite(value: float) -> float | str:
@@ -69,6 +81,8 @@ def _finite(value: float) -> float | str:
 
 class Progress:
     """A bar with steps, losses and remaining time, and a line every so often.
+
+    Lines that cannot be written, to a file on a full disk, are left out.
 
     Args:
         total: steps in all.
@@ -95,7 +109,8 @@ class Progress:
         return self
 
     def __exit__(self, *exception) -> None:
-        self._bar.stop()
+        with contextlib.suppress(OSError):
+            self._bar.stop()
 
     def advance(self, step: int) -> None:
         """Tell that `step` updates have been made."""
@@ -107,15 +122,12 @@ class Progress:
         """Print the metrics of a step, the time per step and what remains."""
         losses = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         self._bar.update(self._task, losses=f"total {values['total']:.4g}")
-        self._console.print(
-            f"step {step}/{self._total}  {losses}{self._pace(step)}",
-            soft_wrap=True,
-            highlight=False,
-        )
+        self.say(f"step {step}/{self._total}  {losses}{self._pace(step)}")
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
-        self._console.print(text, soft_wrap=True, highlight=False)
+        with contextlib.suppress(OSError):
+            self._console.print(text, soft_wrap=True, highlight=False)
 
     def _pace(self, step: int) -> str:
         if self._began is None or step <= self._first_done:

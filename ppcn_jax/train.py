@@ -23,7 +23,6 @@ from ppcn_jax.guard import Guard, told
 from ppcn_jax.interruption import Interruption
 from ppcn_jax.logs import Progress, Recorder
 from ppcn_jax.parallel import IN_FLIGHT, Calls, replicate, to_host
-from ppcn_jax.pictures import save_png
 from ppcn_jax.productive_time import ProductiveTime
 from ppcn_jax.settings import check, claim_workdir
 from ppcn_jax.state import TrainState
@@ -91,7 +90,6 @@ def run(
                 recorder=recorder,
                 progress=progress,
                 pairs=pairs,
-                workdir=workdir,
                 spent=spent,
                 samples=samples,
                 interruption=interruption,
@@ -226,9 +224,7 @@ def _evaluate(state: TrainState, experiment: Experiment, tools) -> float | None:
     if tools.recorder:
         values = {name: result[name] for name in experiment.metrics if result[name] is not None}
         tools.recorder.scalars(step, "test", values)
-        picture = experiment.picture(enhance, tools.pairs)
-        tools.recorder.picture(step, "test", picture)
-        save_png(tools.workdir / "strips" / f"{step:07d}.png", picture)
+        tools.recorder.picture(step, "test", experiment.picture(enhance, tools.pairs))
         scores = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
         tools.progress.say(f"step {step}: test split  {scores}")
     return result[experiment.metrics[0]]
