@@ -1,0 +1,272 @@
+"""Losses that are NaN, infinite or explode: the update is left out, told of, and not for ever."""
+
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import data
+from configs import teacher
+from ppcn_jax import objective, train
+from ppcn_jax.checkpoints import steps_in
+from ppcn_jax.enhancement import make_experiment
+from ppcn_jax.errors import InputError
+from ppcn_jax.guard import Guard
+from ppcn_jax.parallel import Calls, replicate, to_host
+from ppcn_jax.state import init_state
+from ppcn_jax.update import SKIPPED, guarded_update
+from tests.faults.runs import train as train_in_process
+from tests.processes import end
+
+DEVICES = 4
+
+# A step of two players with one parameter each, from the contract of train steps.
+OPTIMIZERS = {"generator": optax.adam(0.1), "discriminator": optax.sgd(0.1)}
+
+
+def toy_step(state, batch, frozen, *, axis_name=None, total_limit=100.0):
+    def loss(params):
+        return jnp.mean(jnp.square(params["w"] - batch["input"]))
+
+    values, gradients = {}, {}
+    for name, player in state.players.items():
+        values[name], gradients[name] = jax.value_and_grad(loss)(player.params)
+    metrics = {"square": values["generator"], "total": values["generator"]}
+    gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
+    return guarded_update(state, gradients, OPTIMIZERS, metrics, total_limit=total_limit)
+
+
+def toy_state():
+    params = {name: {"w": jnp.zeros(3)} for name in OPTIMIZERS}
+    return jax.device_get(init_state(params, OPTIMIZERS))
+
+
+def toy_batches(bad):
+    """Ten batches of three values on each device, of which some have one bad value on one."""
+    batches = np.random.default_rng(0).uniform(-1, 1, (10, DEVICES, 3)).astype(np.float32)
+    for step, value in bad.items():
+        batches[step, 2, 1] = value
+    return [{"input": batch} for batch in batches]
+
+
+def run_toy(batches, *, scan, length, finished):
+    call = Calls(toy_step, scan=scan, finished=finished)
+    state, frozen = replicate(toy_state()), replicate({})
+    for first in range(0, len(batches), length):
+        state, _ = call(state, batches[first : first + length], frozen)
+    call.settle()
+    return to_host(state)
+
+
+def make_guard(stop_after, told):
+    return Guard(
+        0,
+        {"square": 1.0},
+        stop_after=stop_after,
+        samples=lambda step: [f"sample of {step}"],
+        report=lambda *report: told.append(report),
+    )
+
+
+# Step from 0 -> what one value of its batch is; 1e30 overflows when squared, 50 is beyond the limit.
+BAD = {2: np.nan, 3: 1e30, 7: np.inf, 8: 50.0}
+
+
+@pytest.mark.parametrize(("scan", "length"), [(False, 1), (False, 5), (True, 1), (True, 5)])
+def test_bad_updates_change_nothing_but_the_step(scan, length):
+    told = []
+    guard = make_guard(3, told)
+    state = run_toy(toy_batches(BAD), scan=scan, length=length, finished=guard.look)
+    assert [step for step, _, _ in told] == [3, 4, 8, 9]
+    assert [samples for _, _, samples in told] == [[f"sample of {step}"] for step in BAD]
+    assert [list(wrong) for _, wrong, _ in told] == [["square"]] * 3 + [["total"]]
+    assert (guard.skipped, guard.in_a_row) == (4, 0)
+
+    good = [batch for step, batch in enumerate(toy_batches({})) if step not in BAD]
+    expected = run_toy(good, scan=scan, length=1, finished=make_guard(1, None).look)
+    assert (state.step, expected.step) == (10, 6)
+    for a, b in zip(jax.tree.leaves(state.players), jax.tree.leaves(expected.players), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("scan", "length"), [(False, 2), (True, 5)])
+def test_too_many_in_a_row_stop_and_name_the_term(scan, length):
+    told = []
+    with pytest.raises(InputError, match=r"steps 3 to 4 .* because of square nan"):
+        run_toy(
+            toy_batches({2: np.inf, 3: np.nan, 4: np.nan, 6: np.nan}),
+            scan=scan,
+            length=length,
+            finished=make_guard(2, told).look,
+        )
+    assert [step for step, _, _ in told] == [3, 4]
+
+
+def test_a_parameter_that_overflows_is_not_taken():
+    def overflowing(state, batch, frozen, *, axis_name=None):
+        huge = {name: {"w": jnp.full(3, 1e38)} for name in OPTIMIZERS}
+        huge["generator"] = {"w": jnp.zeros(3)}
+        sgd = {name: optax.sgd(1e30) for name in OPTIMIZERS}
+        players = {
+            name: player.replace(opt_state=sgd[name].init(player.params))
+            for name, player in state.players.items()
+        }
+        metrics = {"total": jnp.float32(1.0)}
+        return guarded_update(
+            state.replace(players=players), huge, sgd, metrics, total_limit=np.inf
+        )
+
+    state, metrics = jax.jit(overflowing)(toy_state(), {}, {})
+    assert metrics[SKIPPED] == 1
+    assert not np.isfinite(metrics["discriminator_parameter_norm"])
+    assert (state.players["discriminator"].params["w"] == 0).all()
+
+
+# A run on 48 synthetic pictures, of which the loss cannot do with those of no target but black.
+STEPS, BATCH = 12, 4
+BAD_STEPS = (2, 5, 6)  # from 0
+
+
+class PartlyBlack:
+    """Synthetic pictures with black targets in three batches."""
+
+    crop = 16
+
+    def __init__(self):
+        self._pictures = data.make_source(
+            source="synthetic", dir="", test_dir="", phone="", input="", target="",
+            holdout=0, crop=16, scale=4, in_memory=True, split="train",
+        )  # fmt: skip
+        order = data.loaders.Order(len(self), 0, BATCH)
+        self._black = {order.sample(step * BATCH + 1) for step in BAD_STEPS}
+        self.names = [
+            f"{'black' if index in self._black else 'picture'} {index}"
+            for index in range(len(self))
+        ]
+
+    def __len__(self):
+        return 48
+
+    def __getitem__(self, index):
+        image, target = self._pictures[index]
+        return image, np.zeros_like(target) if index in self._black else target
+
+
+def mae_but_nan_on_black(prediction, target):
+    black = jnp.max(target, axis=(1, 2, 3)) == 0
+    return jnp.where(black, jnp.nan, jnp.mean(jnp.abs(prediction - target), axis=(1, 2, 3)))
+
+
+@pytest.fixture(scope="module")
+def config():
+    config = teacher.get_config()
+    for name in config.objective:
+        config.objective[name].weight = 0.0
+    config.objective.mae.weight = 100.0
+    changed = {
+        "model": "student",
+        "data.crop": 16,
+        "train.batch_size": BATCH,
+        "train.steps": STEPS,
+        "log.every": 4,
+        "checkpoint.every": 1,
+        "checkpoint.keep": STEPS,
+        "evaluate.every": STEPS,
+    }
+    config.update_from_flattened_dict(changed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(objective.LOSSES, "mae", (mae_but_nan_on_black, "images"))
+        yield config
+
+
+def run(config, workdir, stop_after):
+    config = config.copy_and_resolve_references()
+    config.train.guard.stop_after = stop_after
+    source = PartlyBlack()
+    batches = functools.partial(
+        data.batches, source, seed=0, batch_size=BATCH, local_devices=jax.local_device_count()
+    )
+    samples = functools.partial(data.sample_names, source, seed=0, batch_size=BATCH)
+    pairs = data.make_source(**{**config.data, "source": "synthetic"}, split="test")
+    return train.run(config, workdir, lambda step: batches(start_step=step), pairs, samples)
+
+
+def rows(workdir, split):
+    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    return [row for row in lines if row["split"] == split]
+
+
+@pytest.fixture(scope="module")
+def stopped(config, tmp_path_factory):
+    """A run that two bad steps in a row have ended, with the steps of its checkpoints then."""
+    workdir = tmp_path_factory.mktemp("stopped")
+    message = r"steps 6 to 7 .* because of mae nan"
+    with pytest.raises(InputError, match=message):
+        run(config, workdir, stop_after=2)
+    return workdir, steps_in(workdir), rows(workdir, "skipped")
+
+
+@pytest.fixture(scope="module")
+def finished(config, stopped):
+    """The same, told to bear more: it goes on from its last checkpoint."""
+    return run(config, stopped[0], stop_after=3)
+
+
+def test_the_last_checkpoint_is_from_before_the_bad_steps(stopped):
+    # After step 3, a bad one, nothing was saved either: whether it is a matter of one batch alone
+    # is known after the next.
+    assert stopped[1] == [1, 2, 4, 5]
+
+
+def test_skipped_steps_have_rows_with_their_samples(stopped, finished):
+    workdir, _, when_stopped = stopped
+    skipped = rows(workdir, "skipped")
+    assert [row["step"] for row in when_stopped] == [3, 6, 7]
+    assert skipped == when_stopped  # resuming wrote those after step 5 again
+    source = PartlyBlack()
+    for row in skipped:
+        assert row["mae"] == "nan"
+        expected = data.sample_names(source, row["step"] - 1, seed=0, batch_size=BATCH)
+        assert row["samples"] == expected
+        assert sum(name.startswith("black") for name in expected) == 1
+    # A row tells of its own step; none of these was bad.
+    trained = rows(workdir, "train")
+    assert [row["step"] for row in trained] == [4, 8, 12]
+    assert all(isinstance(row["total"], float) for row in trained)
+    assert not {"skipped", "generator_gradient_norm"} & trained[0].keys()
+
+
+def test_the_end_is_that_of_a_run_without_these_updates(config, finished):
+    experiment = make_experiment(config)
+    call, frozen = Calls(experiment.step, scan=False), replicate(experiment.frozen)
+    state = replicate(experiment.state)
+    stream = data.batches(
+        PartlyBlack(), seed=0, batch_size=BATCH, local_devices=jax.local_device_count()
+    )
+    for step in range(STEPS):
+        batch = next(stream)
+        if step in BAD_STEPS:
+            host = to_host(state)
+            state = replicate(host.replace(step=host.step + 1))
+        else:
+            images = {name: batch[name] for name in ("input", "target")}
+            state, _ = call(state, [images], frozen)
+    stream.close()
+    expected = to_host(state)
+    assert finished.step == expected.step == STEPS
+    for a, b in zip(jax.tree.leaves(finished), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_of_which_every_step_is_bad(launch, tmp_path):
+    settings = {"objective.color.weight": 3e38, "train.guard.stop_after": 4}
+    status, stdout, stderr = end(train_in_process(launch, tmp_path, **settings))
+    assert status == 1
+    assert "steps 1 to 4" in stderr and "Traceback" not in stderr
+    assert "color times its weight inf" in stderr
+    assert stdout.count("update left out") == 4
+    assert steps_in(tmp_path) == []
