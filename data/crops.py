@@ -47,7 +47,7 @@ def gather(source: Source, order: Order, step: int) -> dict[str, np.ndarray]:
 
 
 def gather_in_tensorflow(source: Source, order: Order, start_step: int) -> "tf.data.Dataset":
-    """Endless batches, gathered several at a time.
+    """Batches, gathered several at a time, up to one that cannot be gathered.
 
     Args:
       source: a training source whose `__getitem__` is thread-safe.
@@ -59,16 +59,19 @@ def gather_in_tensorflow(source: Source, order: Order, start_step: int) -> "tf.d
     """
     tf = import_tensorflow()
 
+    def attempt(step):
+        try:
+            return tuple(gather(source, order, int(step)).values())
+        except DataError:  # TensorFlow would print it, and hide it in an error of its own
+            return np.empty(0, np.uint8), np.empty(0, np.uint8), np.empty(0, np.int32)
+
     def load(step):
-        arrays = tf.numpy_function(
-            lambda s: tuple(gather(source, order, int(s)).values()),
-            [step],
-            (tf.uint8, tf.uint8, tf.int32),
-        )
+        arrays = tf.numpy_function(attempt, [step], (tf.uint8, tf.uint8, tf.int32))
         return dict(zip(("input", "target", "id"), arrays, strict=True))
 
     steps = tf.data.Dataset.range(start_step, tf.int64.max)
-    return steps.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    batches = steps.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return batches.take_while(lambda batch: tf.size(batch["id"]) > 0)
 
 
 def _cut(source: Source, order: Order, position: int, sample: int) -> tuple[np.ndarray, np.ndarray]:

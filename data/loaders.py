@@ -142,10 +142,11 @@ def _read_tensorflow(
             for batch in source.dataset(order, step).prefetch(_AHEAD).as_numpy_iterator():
                 yield batch
                 step += 1
-        except tf.errors.OpError:
-            # NumPy finds the record and has it replaced, or raises what TensorFlow's error hides.
-            yield gather(source, order, step)
-            step += 1
+        except tf.errors.OpError:  # in decoding
+            pass
+        # NumPy finds the record and has it replaced, or raises what is wrong.
+        yield gather(source, order, step)
+        step += 1
 
 
 def _until_tensorflow_is_imported(

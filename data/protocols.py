@@ -43,7 +43,10 @@ class OnDisk(Source, Protocol):
         ...
 
     def dataset(self, order: Order, start_step: int) -> "tf.data.Dataset":
-        """Endless batches from `start_step` on: dictionaries as `data.crops.gather` returns."""
+        """Batches from `start_step` on: dictionaries as `data.crops.gather` returns.
+
+        It ends only before a batch that cannot be read.
+        """
         ...
 
 

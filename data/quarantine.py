@@ -36,10 +36,11 @@ class Quarantine:
         self._since: dict[int, int] = {}
         self._lock = threading.Lock()
         self._read()
-        self._check_share("fewer have to be in it")
+        self._check_share()
 
     def holds(self, sample: int, step: int) -> bool:
-        """Whether the record of an index is out at a step."""
+        """Whether the record of an index is out at a step; raises `DataError` if too many are."""
+        self._check_share()
         since = self._since.get(sample)
         return since is not None and step >= since
 
@@ -58,9 +59,8 @@ class Quarantine:
             if self.holds(sample, step):
                 return
             self._since[sample] = step
-            self._write({"name": self._names[sample], "step": step, "reason": str(reason)})
-            self._read()  # also what other processes have found
-            self._check_share(f"the last: {reason}")
+            if self._write({"name": self._names[sample], "step": step, "reason": str(reason)}):
+                self._read()  # also what other processes have found
             _log.warning(
                 "%s is in quarantine from step %d on and replaced by another record; %d of %d are. %s",
                 self._names[sample],
@@ -69,6 +69,7 @@ class Quarantine:
                 len(self._names),
                 reason,
             )
+            self._check_share()
 
     def _read(self) -> None:
         if self._path is None or not self._path.exists():
@@ -83,9 +84,9 @@ class Quarantine:
                 sample = self._index[name]
                 self._since[sample] = min(step, self._since.get(sample, step))
 
-    def _write(self, row: dict[str, str | int]) -> None:
+    def _write(self, row: dict[str, str | int]) -> bool:
         if self._path is None:
-            return
+            return False
         line = (json.dumps(row, ensure_ascii=False) + "\n").encode(errors="surrogateescape")
         try:
             # One write to the end of the file, so that processes do not mix their lines.
@@ -96,12 +97,14 @@ class Quarantine:
                 os.close(file)
         except OSError as error:
             _log.warning("%s cannot be written (%s); training goes on", self._path, error)
+            return False
+        return True
 
-    def _check_share(self, detail: str) -> None:
+    def _check_share(self) -> None:
         if len(self._since) > self._share * len(self._names):
             where = f", named in {self._path}" if self._path else ""
             raise DataError(
                 f"{len(self._since)} of {len(self._names)} training records cannot be read{where}, "
-                f"more than the share of {self._share:g} that train.unreadable allows ({detail}); "
+                f"more than the share of {self._share:g} that train.unreadable allows; "
                 "restore them and remove their lines from the file, or allow more"
             )

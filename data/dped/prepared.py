@@ -63,7 +63,9 @@ class Prepared:
         try:
             example = self._examples[index]
         except Exception as error:  # of ArrayRecord's checksums, of the file, or of parsing
-            raise DataError(f"{name} in {self._folder} cannot be read ({error})") from error
+            raise DataError(
+                f"{name} in {self._folder} cannot be read ({error}); prepare it again"
+            ) from error
         return decode(example["input"], name), decode(example["target"], name)
 
     def _any_shape(self) -> tuple[int, int, int]:
@@ -85,7 +87,8 @@ class Prepared:
         check_pair(self.names[0], patch.shape, target.shape, self.crop)
 
     def dataset(self, order: Order, start_step: int) -> "tf.data.Dataset":
-        """Endless batches, decoded by TensorFlow to the very bytes that Pillow decodes.
+        """Batches, decoded by TensorFlow to the very bytes that Pillow decodes; up to one that cannot
+        be read.
 
         Args:
           order: the order over the pairs.
@@ -99,7 +102,7 @@ class Prepared:
 
         def fetch(step):
             types = (tf.string, tf.int32, tf.int32)
-            arrays = tf.numpy_function(lambda s: self._fetch(order, int(s)), [step], types)
+            arrays = tf.numpy_function(lambda s: self._attempt(order, int(s)), [step], types)
             shapes = ([order.share], [order.share, 2], [order.share])
             return tuple(map(tf.ensure_shape, arrays, shapes))
 
@@ -114,9 +117,25 @@ class Prepared:
             pictures = {name: decode_jpeg(picture, corner) for name, picture in pair.items()}
             return {**pictures, "id": sample}
 
-        records = tf.data.Dataset.range(start_step, tf.int64.max).map(fetch).prefetch(1).unbatch()
-        pairs = records.map(decode_pair, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        steps = tf.data.Dataset.range(start_step, tf.int64.max).map(fetch)
+        whole = steps.take_while(lambda records, corners, samples: samples[0] >= 0)
+        pairs = (
+            whole.prefetch(1)
+            .unbatch()
+            .map(decode_pair, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        )
         return pairs.batch(order.share, drop_remainder=True)
+
+    def _attempt(self, order: Order, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        try:
+            return self._fetch(order, step)
+        except (
+            OSError,
+            RuntimeError,
+        ):  # TensorFlow would print it, and hide it in an error of its own
+            count = order.share
+            nothing = np.full(count, b"", object), np.zeros((count, 2), np.int32)
+            return *nothing, np.full(count, -1, np.int32)
 
     def _fetch(self, order: Order, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         positions = order.positions(step)

@@ -1,0 +1,286 @@
+"""Records that break or vanish while training: named, replaced, counted, and not too many."""
+
+import itertools
+import json
+import os
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import data
+from tests.faults.runs import train
+from tests.processes import end, rows
+
+# Forty pairs to train on, batches of four, so that ten steps make an epoch; two pairs to test.
+PAIRS, TESTED, SIDE, BATCH, SEED = 40, 2, 18, 4, 7
+FIELDS = {
+    "source": "pairs",
+    "test_dir": "",
+    "phone": "iphone",
+    "input": "input",
+    "target": "target",
+    "holdout": TESTED,
+    "crop": 16,
+    "scale": 4,
+}
+QUARANTINE = "quarantine.jsonl"
+
+
+def write_pictures(folder):
+    rng = np.random.default_rng(0)
+    for side in ("input", "target"):
+        (folder / side).mkdir(parents=True)
+        for number in range(PAIRS + TESTED):
+            picture = rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+            Image.fromarray(picture).save(folder / side / f"{number} é.png")
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return write_pictures(tmp_path / "photos")
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    (tmp_path / "run").mkdir()
+    return tmp_path / "run"
+
+
+def cut_short(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10  # in the middle of the compressed pixels
+    path.write_bytes(content)
+
+
+def vanish(path):
+    path.unlink()
+    (path.parent.parent / "target" / path.name).unlink()
+
+
+def open_run(photos, workdir, *, in_memory=False, unreadable=0.2, process=(0, 1)):
+    index, count = process
+    return data.TrainingData(
+        {**FIELDS, "dir": photos, "in_memory": in_memory},
+        workdir,
+        seed=SEED,
+        batch_size=BATCH,
+        unreadable=unreadable,
+        process_index=index,
+        process_count=count,
+    )
+
+
+def take(run, count, start=0):
+    stream = run.batches(start)
+    taken = list(itertools.islice(stream, count))
+    stream.close()
+    return taken
+
+
+def join(parts):
+    """Batches of one process from those of several."""
+    return [
+        {name: np.concatenate([part[name] for part in step], 1) for name in step[0]}
+        for step in zip(*parts, strict=True)
+    ]
+
+
+def assert_same(left, right):
+    for a, b in zip(left, right, strict=True):
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name], strict=True)
+
+
+def quarantined(workdir):
+    text = (workdir / QUARANTINE).read_text(encoding="utf-8")
+    return {row["name"]: row for row in map(json.loads, text.splitlines())}
+
+
+def permutation(epoch):
+    return np.random.default_rng([SEED, epoch]).permutation(PAIRS)
+
+
+# Place in the first epoch's order -> what happens to the input's file. Places 21 and 22 follow
+# each other, so that the first is replaced by the record after the second.
+FAULTS = {21: cut_short, 22: flip_a_bit, 33: vanish, 39: vanish}
+
+
+def break_files(photos):
+    """Returns the order of both epochs' samples with all that happened."""
+    for place, fault in FAULTS.items():
+        fault(photos / "input" / f"{permutation(0)[place]} é.png")
+    orders = [permutation(0), permutation(1)]
+    bad = {orders[0][place] for place in FAULTS}
+    replaced = []
+    for order in orders:
+        for place in range(PAIRS):
+            following = (order[(place + k) % PAIRS] for k in range(PAIRS))
+            replaced.append(next(sample for sample in following if sample not in bad))
+    return np.array(replaced)
+
+
+@pytest.fixture
+def broken(photos, workdir, caplog):
+    """A run whose files broke after it had checked them, the order then, two epochs of batches."""
+    run = open_run(photos, workdir)
+    order = break_files(photos)
+    return run, order, take(run, 2 * PAIRS // BATCH), caplog.text
+
+
+def test_what_breaks_is_named_and_replaced_by_the_next(photos, workdir, broken):
+    pytest.importorskip("tensorflow")
+    run, order, batches, log = broken
+    ids = np.concatenate([batch["id"].ravel() for batch in batches])
+    np.testing.assert_array_equal(ids, order)
+    rows_of = quarantined(workdir)
+    assert rows_of.keys() == {f"{permutation(0)[place]} é.png" for place in FAULTS}
+    for place, fault in FAULTS.items():
+        row = rows_of[f"{permutation(0)[place]} é.png"]
+        assert row["step"] == place // BATCH
+        told = "cannot be read" if fault is vanish else "does not decode"
+        assert row["name"] in row["reason"] and told in row["reason"]
+        assert row["name"] in log
+    assert f"4 of {PAIRS} are" in log
+    names = [run.samples(step) for step in range(20)]
+    assert names == [[f"{i} é.png" for i in batch["id"].ravel()] for batch in batches]
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_what_comes_after_a_break_is_the_same(photos, workdir, broken, in_memory):
+    _, _, batches, _ = broken
+    # What vanished is known by the names that the run began with; the folder has fewer.
+    assert len(list((photos / "input").iterdir())) == PAIRS + TESTED - 2
+    again = open_run(photos, workdir, in_memory=in_memory)
+    assert_same(take(again, 12, start=8), batches[8:])
+    # A file that is back stays out, or the batches would be others.
+    back = f"{permutation(0)[21]} é.png"
+    (photos / "input" / back).write_bytes((photos / "target" / back).read_bytes())
+    assert_same(take(open_run(photos, workdir), 12, start=8), batches[8:])
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_all_processes_choose_the_same(photos, workdir, broken, known):
+    _, _, batches, _ = broken
+    if not known:
+        (workdir / QUARANTINE).unlink()
+    parts = [take(open_run(photos, workdir, process=(k, 2)), 20) for k in range(2)]
+    assert_same(join(parts), batches)
+    assert len(quarantined(workdir)) == len(FAULTS)
+
+
+def test_too_many_are_an_error_that_says_what_to_do(photos, workdir):
+    run = open_run(photos, workdir, unreadable=0.05)
+    break_files(photos)
+    message = (
+        r"3 of 40 training records cannot be read, named in .*quarantine.jsonl, more than .*0.05"
+    )
+    with pytest.raises(data.DataError, match=message) as caught:
+        take(run, 20)
+    assert "tensorflow" not in type(caught.value).__module__
+    assert len(quarantined(workdir)) == 3
+    # The next start says it before any work.
+    with pytest.raises(data.DataError, match=message):
+        open_run(photos, workdir, unreadable=0.05)
+
+
+def test_a_first_start_still_refuses_what_is_broken(photos, workdir):
+    cut_short(photos / "input" / "3 é.png")
+    with pytest.raises(data.DataError, match=r"3 é\.png does not decode"):
+        open_run(photos, workdir)
+    assert not list(workdir.iterdir())
+
+
+def test_a_quarantine_that_cannot_be_written_stops_nothing(photos, workdir, caplog):
+    run = open_run(photos, workdir)
+    (workdir / QUARANTINE).mkdir()
+    order = break_files(photos)
+    ids = np.concatenate([batch["id"].ravel() for batch in take(run, 20)])
+    np.testing.assert_array_equal(ids, order)
+    assert "quarantine.jsonl cannot be written" in caplog.text
+
+
+def test_damaged_names_are_an_error(photos, workdir):
+    take(open_run(photos, workdir), 1)
+    cut_short(workdir / "records.json")
+    with pytest.raises(data.DataError, match=r"records\.json is damaged"):
+        open_run(photos, workdir)
+
+
+def test_a_flipped_bit_in_a_prepared_copy(tmp_path, workdir, monkeypatch):
+    pytest.importorskip("tensorflow")
+    pytest.importorskip("array_record")
+    from data.dped.prepare import prepare
+
+    monkeypatch.setenv("TFDS_DATA_DIR", os.fspath(tmp_path / "prepared"))
+    rng = np.random.default_rng(0)
+    dped = tmp_path / "dped"
+    for part, count in (("training_data", 40), ("test_data/patches", 1)):
+        for camera in ("iphone", "canon"):
+            folder = dped / "iphone" / part / camera
+            folder.mkdir(parents=True)
+            for number in range(count):
+                noise = rng.integers(0, 256, (64, 64, 3), np.uint8)
+                Image.fromarray(noise).save(folder / f"{number}.jpg", quality=95)
+    copy = prepare(dped, "iphone")
+    fields = {**FIELDS, "source": "dped", "dir": dped, "in_memory": False, "crop": 64}
+
+    def open_dped():
+        return data.TrainingData(fields, workdir, seed=SEED, batch_size=BATCH, unreadable=0.05)
+
+    healthy = take(open_dped(), 10)
+    (path,) = pathlib.Path(copy).glob("*train*array_record*")
+    flip_a_bit(path)
+    batches = take(open_dped(), 10)
+    (name,) = quarantined(workdir)
+    assert "hash mismatch" in quarantined(workdir)[name]["reason"]
+    (place,) = np.flatnonzero(permutation(0) == int(name.removesuffix(".jpg")))
+    changed = [
+        (batch["id"] != before["id"]).any() for batch, before in zip(batches, healthy, strict=True)
+    ]
+    assert np.flatnonzero(changed).tolist() == [place // BATCH]
+    assert batches[place // BATCH]["id"].ravel()[place % BATCH] == permutation(0)[(place + 1) % 40]
+    cut_short(path)
+    with pytest.raises(data.DataError, match="prepare it again"):
+        open_dped()
+
+
+def test_a_run_survives_what_broke_while_it_was_away(launch, tmp_path, workdir):
+    photos = write_pictures(tmp_path / "photos")
+
+    def start(steps, in_memory):
+        fields = {
+            "data.source": "pairs",
+            "data.dir": photos,
+            "data.holdout": TESTED,
+            "data.in_memory": in_memory,
+            "train.seed": SEED,
+            "train.unreadable": 0.2,
+            "train.steps": steps,
+        }
+        return end(train(launch, workdir, **fields))
+
+    status, _, stderr = start(2, in_memory=True)
+    assert (status, stderr) == (0, "")
+    break_files(photos)
+    status, stdout, stderr = start(20, in_memory=False)
+    assert status == 0, stderr
+    assert "from step 2 to 20" in stdout
+    assert quarantined(workdir).keys() == {f"{permutation(0)[place]} é.png" for place in FAULTS}
+    assert f"4 of {PAIRS} are" in stderr
+    trained = [row for row in rows(workdir) if row["split"] == "train"]
+    assert [row["step"] for row in trained] == list(range(1, 21))
+
+    for path in (photos / "target").iterdir():
+        if path.name not in {f"{PAIRS + k} é.png" for k in range(TESTED)}:
+            cut_short(path)
+    status, stdout, stderr = start(40, in_memory=True)
+    assert status == 1
+    assert "DataError: 9 of 40 training records cannot be read" in stderr
+    assert "Traceback" not in stderr
