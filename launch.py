@@ -19,7 +19,7 @@ from ml_collections import config_flags
 
 import data
 from ppcn_jax import evaluate, settings, table1, table3, train
-from ppcn_jax.benchmark import suite
+from ppcn_jax.benchmark import scaling, suite
 from ppcn_jax.compilation_cache import keep_compiled_programs
 from ppcn_jax.errors import InputError, is_disk_full
 from ppcn_jax.host_memory import keep_freed_memory
@@ -33,7 +33,7 @@ flags.DEFINE_string("coordinator", None, "Address host:port of process 0.")
 flags.DEFINE_integer("process_count", None, "Number of processes.")
 flags.DEFINE_integer("process_index", None, "Index of this process, from 0.")
 flags.DEFINE_bool("distributed", True, "Join other processes when a cluster is detected.")
-flags.DEFINE_float("silence", 60.0, "Seconds after which a silent process counts as dead.")
+flags.DEFINE_float("silence", 60.0, "Seconds after which a silent process counts as dead.", 1.0)
 flags.mark_flags_as_required(["config", "workdir"])
 flags.register_validator("workdir", lambda folder: folder != "", "name a folder")
 
@@ -102,6 +102,7 @@ TASKS = {
     "train": run_training,
     "benchmark": run_benchmark,
     "evaluate": functools.partial(on_test_split, evaluate.run),
+    "scaling": scaling.run,
     "table1": run_table1,
     "table3": functools.partial(on_test_split, table3.run),
 }

@@ -163,6 +163,13 @@ OTHERS: Mapping[str, Rules] = {
         "loading": {"pairs": _LOADER, "crops": _LOADER},
         "contextual": {"side": whole(), "channels": whole()},
     },
+    "scaling": {
+        "task": text,
+        "devices": steps,
+        "training": ENHANCER,
+        "utilization": real(most=1),
+        "latency": real(zero=True),
+    },
 }
 
 

@@ -16,19 +16,25 @@ from typing import Any, Self
 
 import jax
 
+from ppcn_jax.errors import is_disk_full
+
 # sysexits.h, EX_TEMPFAIL: nothing is wrong with the command; start it again in all processes.
 START_AGAIN = 75
 LONGEST_WAIT = 3600.0  # of one question for a message, seconds
 FAREWELL = 10.0  # seconds that a failed process 0 waits at most for the others to go first
 
 
+_ADVICE = "; started again in all processes, the same command continues from the last checkpoint."
+
+
 class SharedFate:
     """A context in which the failure of one process ends all, each with a line that names it.
 
-    Where a process fails by an exception, the others are told at once and end with status 1;
-    where it dies or stops, they are told after `silence` seconds (JAX may add a few) and end with
-    the status `START_AGAIN`. The death of process 0 takes the coordination service along, upon
-    which JAX itself ends the others at once, by SIGABRT, naming "the leader task".
+    Where a process fails by an exception, the others are told at once and end as it does, with
+    status 1 (or `START_AGAIN` where a disk is full). Where it dies or stops, they are told after
+    `silence` seconds and at most a fifth more, and end with `START_AGAIN`. The death of process 0
+    takes the coordination service along: then they end at once, by the same status or by JAX,
+    which aborts them and names "the leader task".
 
     Args:
         silence: seconds without a sign of life after which a process counts as dead.
@@ -59,10 +65,13 @@ class SharedFate:
             time.sleep(1.5 * self._silence)
         self._over.set()
         if isinstance(error, Exception | KeyboardInterrupt):
-            self._tell_all(1, f"{self._name} failed: {type(error).__name__}: {_first_line(error)}")
+            status = START_AGAIN if is_disk_full(error) else 1
+            self._tell_all(
+                status, f"{self._name} failed: {type(error).__name__}: {_first_line(error)}"
+            )
             sys.stdout.flush()
             # Once the error is printed. JAX would wait minutes for the others to say good-bye.
-            atexit.register(self._leave, 1)
+            atexit.register(self._leave, status)
         else:
             self._beating.join()
             self._service.key_value_delete(_life(self._index))
@@ -103,10 +112,7 @@ class SharedFate:
                     message = f"{START_AGAIN} process 0 is gone ({_first_line(error)})"
         if not self._over.is_set():
             status, _, reason = message.partition(" ")
-            _say(
-                f"{reason}. Ending {self._name}; started again in all processes, the same command "
-                "continues from the last checkpoint."
-            )
+            _say(f"{reason}. Ending {self._name}{_ADVICE if int(status) == START_AGAIN else '.'}")
             self._leave(int(status))
 
     def _leave(self, status: int) -> None:
