@@ -83,7 +83,7 @@ class Checkpoints:
     def best_step(self) -> int | None:
         """Step of the checkpoint with the best score, None when there is none."""
         steps = self._manager.all_steps()
-        return max(steps, key=lambda step: self._scores[step], default=None)
+        return _best(steps, self._scores)
 
     def restore(self, template: TrainState) -> TrainState:
         """Read the newest checkpoint that is whole; all processes get the same.
@@ -167,7 +167,7 @@ class _Best(checkpoint_managers.PreservationPolicy):
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
         steps = [checkpoint.step for checkpoint in checkpoints]
-        best = max(steps, key=lambda step: self._scores[step], default=None)
+        best = _best(steps, self._scores)
         return [step == best for step in steps]
 
 
@@ -234,6 +234,11 @@ def _read_item(folder: pathlib.Path, name: str, template: Any) -> Any:
             )
     check_item(folder, name, tree)
     return tree
+
+
+def _best(steps: Sequence[int], scores: dict[int, float]) -> int | None:
+    # The newest of equals, as without any score.
+    return max(steps, key=lambda step: (scores[step], step), default=None)
 
 
 def _told(error: Exception) -> str:

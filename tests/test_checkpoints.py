@@ -4,30 +4,11 @@ import shutil
 
 import jax
 import numpy as np
-import optax
 import pytest
 
 from ppcn_jax.checkpoints import FOLDER, Checkpoints, restore_params, steps_in
-from ppcn_jax.schedules import adam
-from ppcn_jax.state import apply_gradients, init_state
-
-PLAYERS = ("generator", "discriminator")
-
-
-def make_state(step, *, players=PLAYERS, layer="dense", shape=(3, 4)):
-    """A state of tiny players, no two numbers of it alike, as after one update."""
-    rng = np.random.default_rng(step)
-    optimizer = adam(optax.constant_schedule(1e-3))
-
-    def draw():
-        kernel = rng.standard_normal(shape, dtype=np.float32)
-        return {layer: {"kernel": kernel, "bias": rng.standard_normal(4, dtype=np.float32)}}
-
-    state = init_state({name: draw() for name in players}, dict.fromkeys(players, optimizer))
-    updated = {
-        name: apply_gradients(player, draw(), optimizer) for name, player in state.players.items()
-    }
-    return jax.device_get(state.replace(step=np.int32(step), players=updated))
+from ppcn_jax.errors import InputError
+from tests.states import PLAYERS, assert_same_bits, make_state
 
 
 def save(workdir, scores, *, keep=1):
@@ -35,13 +16,6 @@ def save(workdir, scores, *, keep=1):
     with Checkpoints(workdir, keep=keep) as checkpoints:
         for step, score in scores.items():
             checkpoints.save(make_state(step), score=score)
-
-
-def assert_same_bits(actual, expected):
-    assert jax.tree.structure(actual) == jax.tree.structure(expected)
-    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        assert a.dtype == b.dtype
-        np.testing.assert_array_equal(a, b)
 
 
 def test_a_state_comes_back_to_the_bit(tmp_path):
@@ -128,7 +102,7 @@ OTHER = {
 @pytest.mark.parametrize("difference", OTHER.values(), ids=OTHER)
 def test_a_checkpoint_of_another_structure_is_refused(tmp_path, difference):
     save(tmp_path, {3: 1.0})
-    with Checkpoints(tmp_path, keep=1) as checkpoints, pytest.raises(ValueError):
+    with Checkpoints(tmp_path, keep=1) as checkpoints, pytest.raises(InputError):
         checkpoints.restore(make_state(0, **difference))
 
 
@@ -136,5 +110,5 @@ def test_a_checkpoint_of_another_structure_is_refused(tmp_path, difference):
 def test_a_network_of_another_structure_is_refused(tmp_path, difference):
     save(tmp_path, {3: 1.0})
     template = make_state(0, **OTHER[difference]).players["generator"].params
-    with pytest.raises(ValueError):
+    with pytest.raises(InputError):
         restore_params(tmp_path, 3, "generator", template)

@@ -26,7 +26,7 @@ SETTINGS = {
 # A super-resolver's configuration has other losses.
 SUPER_RESOLVER = {
     field: value for field, value in SETTINGS.items() if not field.startswith("objective")
-} | {"data.source": "pairs"}
+} | {"data.source": "high_resolution"}
 
 
 def train(

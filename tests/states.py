@@ -1,0 +1,34 @@
+"""Small train states for the tests of what keeps them."""
+
+import jax
+import numpy as np
+import optax
+
+from ppcn_jax.schedules import adam
+from ppcn_jax.state import apply_gradients, init_state
+
+PLAYERS = ("generator", "discriminator")
+
+
+def make_state(step, *, players=PLAYERS, layer="dense", shape=(3, 4)):
+    """A state of tiny players, no two numbers of it alike, as after one update."""
+    rng = np.random.default_rng(step)
+    optimizer = adam(optax.constant_schedule(1e-3))
+
+    def draw():
+        kernel = rng.standard_normal(shape, dtype=np.float32)
+        return {layer: {"kernel": kernel, "bias": rng.standard_normal(4, dtype=np.float32)}}
+
+    state = init_state({name: draw() for name in players}, dict.fromkeys(players, optimizer))
+    updated = {
+        name: apply_gradients(player, draw(), optimizer) for name, player in state.players.items()
+    }
+    return jax.device_get(state.replace(step=np.int32(step), players=updated))
+
+
+def assert_same_bits(actual, expected):
+    """Same structure, types and numbers."""
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
