@@ -5,9 +5,11 @@ inert stand-ins below or to an error. They only note down what they are given; t
 made afterwards by NumPy functions that check that they lie inside the bytes of the file.
 """
 
+import functools
 import io
 import os
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -17,6 +19,9 @@ import numpy as np
 
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _FLOATS = ("f2", "f4", "f8")
+_NOTES, _MOST_NOTES = ("PUT", "BINPUT", "LONG_BINPUT"), 1_000_000
+# Bytes that may be unpacked of a zip file; all of VGG-19 in float64 has 1.15 GB.
+_MOST_BYTES = 2**31
 
 
 def read_numpy_pickle(path: str | os.PathLike) -> Any:
@@ -139,8 +144,18 @@ _TORCH_NAMES = {
 class _Unpickler(pickle.Unpickler):
     def __init__(self, file: BinaryIO, names: dict[tuple[str, str], Any]):
         super().__init__(file)
+        self.file = file
         self.names = names
         self.storages: dict[str, _Storage] = {}
+
+    def load(self) -> Any:
+        # Numbered notes of a pickle are a table that Python makes as long as the highest number.
+        start = self.file.tell()
+        for opcode, argument, _ in pickletools.genops(self.file):
+            if opcode.name in _NOTES and argument > _MOST_NOTES:
+                raise pickle.UnpicklingError("refused: the pickle asks for too much memory")
+        self.file.seek(start)
+        return super().load()
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self.names:
@@ -165,9 +180,20 @@ def _read_torch_zip(path: str | os.PathLike, prefix: str) -> dict[str, np.ndarra
         folders = [n.removesuffix("data.pkl") for n in archive.namelist() if n.endswith("data.pkl")]
         if not folders:
             raise pickle.UnpicklingError("a zip file, but not one that torch.save wrote")
-        folder = folders[0]
-        state = _Unpickler(io.BytesIO(archive.read(f"{folder}data.pkl")), _TORCH_NAMES).load()
-        return _select(state, prefix, lambda key: archive.read(f"{folder}data/{key}"))
+        folder, storages = folders[0], {}
+
+        def read(name: str) -> bytes:
+            # Once each, as the tensors of a file may all share one; so what is read is bounded.
+            if name not in storages:
+                unpacked = sum(map(len, storages.values())) + archive.getinfo(name).file_size
+                if unpacked > _MOST_BYTES:
+                    raise pickle.UnpicklingError(f"unpacks to more than {_MOST_BYTES:,} bytes")
+                storages[name] = archive.read(name)
+            return storages[name]
+
+        pickled = io.BytesIO(read(f"{folder}data.pkl"))
+        state = _Unpickler(pickled, _TORCH_NAMES).load()
+        return _select(state, prefix, lambda key: read(f"{folder}data/{key}"))
 
 
 def _read_torch_stream(path: str | os.PathLike, prefix: str) -> dict[str, np.ndarray]:
@@ -184,6 +210,7 @@ def _read_torch_stream(path: str | os.PathLike, prefix: str) -> dict[str, np.nda
             places[key] = file.tell(), count * np.dtype(unpickler.storages[key].dtype).itemsize
             file.seek(sum(places[key]))
 
+        @functools.cache
         def read(key: str) -> bytes:
             start, size = places[key]
             file.seek(start)

