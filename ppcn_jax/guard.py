@@ -88,27 +88,27 @@ def culprits(metrics: Mapping[str, float], weights: Mapping[str, float]) -> dict
     Returns:
         Values by name, of those nearest to the cause, because everything after a NaN is NaN as
         well: terms that are not finite, else terms that are not when weighted, else norms of
-        gradients, else norms of parameters; else the total, which is above its limit.
+        gradients, else norms of parameters, else the total, which is above its limit. Where no
+        term is at fault by itself, the one with the largest part in the total is named too.
     """
-    weighted = {
-        f"{name} times its weight": weight * metrics[name]
-        for name, weight in weights.items()
-        if name in metrics
-    }
-    groups = (
-        {n: metrics[n] for n in (*weights, "discriminator_loss") if n in metrics},
-        {n: float(_overflown(value)) for n, value in weighted.items()},
-        *({n: v for n, v in metrics.items() if n.endswith(end)} for end in (GRADIENTS, PARAMETERS)),
-    )
-    for group in groups:
-        if found := {name: value for name, value in group.items() if not math.isfinite(value)}:
-            return found
-    return {"total": metrics["total"]}
-
-
-def _overflown(value: float) -> np.float32:
+    terms = {n: metrics[n] for n in (*weights, "discriminator_loss") if n in metrics}
     with np.errstate(over="ignore"):
-        return np.float32(value)
+        weighted = {
+            f"{name} times its weight": float(np.float32(weight * metrics[name]))
+            for name, weight in weights.items()
+            if name in metrics
+        }
+    if found := _not_finite(terms) or _not_finite(weighted):
+        return found
+    for ending in (GRADIENTS, PARAMETERS):
+        if found := _not_finite({n: v for n, v in metrics.items() if n.endswith(ending)}):
+            break
+    largest = max(weighted, key=lambda name: abs(weighted[name]))
+    return {**(found or {"total": metrics["total"]}), largest: weighted[largest]}
+
+
+def _not_finite(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if not math.isfinite(value)}
 
 
 def told(wrong: Mapping[str, float]) -> str:

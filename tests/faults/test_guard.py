@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -83,7 +84,8 @@ def test_bad_updates_change_nothing_but_the_step(scan, length):
     state = run_toy(toy_batches(BAD), scan=scan, length=length, finished=guard.look)
     assert [step for step, _, _ in told] == [3, 4, 8, 9]
     assert [samples for _, _, samples in told] == [[f"sample of {step}"] for step in BAD]
-    assert [list(wrong) for _, wrong, _ in told] == [["square"]] * 3 + [["total"]]
+    by_limit = ["total", "square times its weight"]
+    assert [list(wrong) for _, wrong, _ in told] == [["square"]] * 3 + [by_limit]
     assert (guard.skipped, guard.in_a_row) == (4, 0)
 
     good = [batch for step, batch in enumerate(toy_batches({})) if step not in BAD]
@@ -267,6 +269,6 @@ def test_a_run_of_which_every_step_is_bad(launch, tmp_path):
     status, stdout, stderr = end(train_in_process(launch, tmp_path, **settings))
     assert status == 1
     assert "steps 1 to 4" in stderr and "Traceback" not in stderr
-    assert "color times its weight inf" in stderr
+    assert re.search(r"generator_gradient_norm \w+, color times its weight \d\.\d+e\+38", stderr)
     assert stdout.count("update left out") == 4
     assert steps_in(tmp_path) == []
