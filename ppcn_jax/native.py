@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ppcn_jax.errors import InputError
 from ppcn_jax.files import write_bytes
-from ppcn_jax.networks import Model, check_params, make_network, settings_of
+from ppcn_jax.networks import Model, abstract_params, check_params, make_network, settings_of
 
 SUFFIX = ".safetensors"
 _FORMAT = "ppcn-jax 1"
@@ -76,11 +76,14 @@ def read_native(path: str | os.PathLike) -> Model:
     Raises:
         InputError: no such file, a damaged one, or one that does not hold what its metadata says.
     """
+    path = pathlib.Path(path)
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise InputError(f"{path} is no file")
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, safetensors.SafetensorError) as error:
+    except Exception as error:  # of types that NumPy has not, TypeError and others
         raise InputError(f"{path} cannot be read as safetensors: {error}") from error
     if metadata.get("format") != _FORMAT:
         raise InputError(
@@ -89,8 +92,9 @@ def read_native(path: str | os.PathLike) -> Model:
         )
     try:
         module = make_network(metadata["network"], json.loads(metadata["settings"]))
-        preset = metadata["preset"]
-    except (KeyError, TypeError, ValueError) as error:
+        abstract_params(module)  # raises for what the network cannot be
+        preset, params = metadata["preset"], unflatten_dict(arrays, sep="/")
+    except Exception as error:  # also names that are both an array and a group
         raise InputError(f"{path} has damaged metadata: {error}") from error
-    params = check_params(module, unflatten_dict(arrays, sep="/"), path)
-    return Model(metadata["network"], preset, module, params, str(path))
+    checked = check_params(module, params, path)
+    return Model(metadata["network"], preset, module, checked, str(path))

@@ -12,6 +12,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ppcn_jax import models
 from ppcn_jax.errors import InputError
+from ppcn_jax.fields import whole
 from ppcn_jax.state import Params
 
 NETWORKS: dict[str, type[nn.Module]] = {
@@ -27,6 +28,8 @@ ENHANCERS = ("student", "teacher", "dped_resnet", "srcnn")
 SUPER_RESOLVERS = ("super_resolver", "vdsr", "srcnn")
 # Attributes of a module that say nothing about its parameters.
 _NOT_SETTINGS = {"dtype", "parent", "name"}
+# Files name settings: no network of ours is that large, and a larger one takes hours to trace.
+_SETTING = whole(1, 256)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +113,7 @@ def make_network(name: str, settings: Mapping[str, Any] | None = None) -> nn.Mod
         The module.
 
     Raises:
-        InputError: an unknown name or setting.
+        InputError: an unknown name, or a setting that is unknown or out of range.
     """
     if name not in NETWORKS:
         raise InputError(f"there is no network {name!r}; there are {', '.join(NETWORKS)}")
@@ -118,6 +121,9 @@ def make_network(name: str, settings: Mapping[str, Any] | None = None) -> nn.Mod
     unknown = settings.keys() - _setting_names(NETWORKS[name])
     if unknown:
         raise InputError(f"the network {name} has no setting {', '.join(sorted(unknown))}")
+    for setting, value in settings.items():
+        if problem := _SETTING(value):
+            raise InputError(f"the network {name} has {setting} {value!r}; {problem}")
     return NETWORKS[name](**settings)
 
 

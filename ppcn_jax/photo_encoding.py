@@ -65,7 +65,9 @@ def encode_photo(photo: Photo, format: str, quality: int | None = None) -> bytes
             samples = _samples(photo, photo.gray, photo.alpha is not None)
             return tiff.encode(samples, block=block, icc=photo.icc, xmp=photo.xmp, packed=packed)
         return _encode(photo, format, quality, block)
-    except (OSError, ValueError, RuntimeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # each of Pillow's encoders raises kinds of its own
         raise InputError(f"cannot be written as {format.upper()}: {error}") from error
 
 

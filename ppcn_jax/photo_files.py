@@ -10,7 +10,9 @@ import contextlib
 import dataclasses
 import importlib.util
 import io
+import os
 import pathlib
+import stat
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
@@ -32,6 +34,7 @@ SUFFIXES = {
 }
 # A phone's largest photos have 200 megapixels; beyond this a header is refused unread.
 MOST_PIXELS = 400_000_000
+_MOST_BYTES = 8 * MOST_PIXELS  # four samples of 16 bits, not compressed
 _FORMATS = {
     "JPEG": "jpeg",
     "MPO": "jpeg",
@@ -84,6 +87,8 @@ def read_photo(path: pathlib.Path) -> Photo:
         InputError: it cannot be read, or does not decode completely; the message names it.
     """
     try:
+        # Asked before it is opened: a pipe would be waited for, a device never ends.
+        _check_file(path.stat())
         with path.open("rb") as file:
             start = file.read(16)
             file.seek(0)
@@ -94,6 +99,13 @@ def read_photo(path: pathlib.Path) -> Photo:
         raise InputError(f"{path} {error}") from error.__cause__
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _check_file(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError("cannot be read: it is no file")
+    if status.st_size > _MOST_BYTES:
+        raise InputError(f"has {status.st_size / 1e9:.0f} GB; no photo has")
 
 
 def _formats(start: bytes) -> list[str]:
@@ -139,6 +151,8 @@ def _read(file: BinaryIO, formats: list[str]) -> Photo:
             raise InputError(f"holds {pictures} pictures (an animation or pages), not one")
         if form == "heic" and image.info.get("bit_depth", 8) > 8:
             raise InputError("has more than 8 bits a channel, which are read of PNG and TIFF only")
+        if form == "tiff":
+            _check_strips(image)
         options = _options(image, form, file)
         samples, gray = _pixels(image, file)
         block = _exif_block(image, form)
@@ -155,6 +169,14 @@ def _read(file: BinaryIO, formats: list[str]) -> Photo:
             xmp=exif.upright_xmp(xmp.encode() if isinstance(xmp, str) else xmp or b""),
             options=options,
         )
+
+
+def _check_strips(image: Any) -> None:
+    # Pillow leaves black what no strip of a TIFF covers.
+    sides = image.tag_v2.get(256), image.tag_v2.get(257)  # as stored; image.size may be turned
+    ends = map(max, zip(*(tile[1][2:] for tile in image.tile), strict=True))
+    if any(end < side for end, side in zip(ends, sides, strict=False)):
+        raise InputError("does not decode as a picture: parts of it are missing")
 
 
 def _options(image: Any, form: str, file: BinaryIO) -> dict[str, Any]:

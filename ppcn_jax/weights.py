@@ -59,10 +59,10 @@ def _read_workdir(path: pathlib.Path) -> Model:
     config = read_config(workdir / CONFIG)
     try:
         module = make_network(config["model"], config.get("model_settings"))
-        name, preset = config["model"], config["preset"]
+        name, preset, template = config["model"], config["preset"], abstract_params(module)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{workdir / CONFIG} describes no known network: {error}") from error
-    params = restore_params(workdir, step, "generator", abstract_params(module))
+    params = restore_params(workdir, step, "generator", template)
     return Model(name, preset, module, params, f"{workdir} (step {step})")
 
 

@@ -352,6 +352,7 @@ def test_no_permission_is_told(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
+    (tmp_path / "x.jpg").touch()
     monkeypatch.setattr("pathlib.Path.open", refuse)
     with pytest.raises(InputError, match=r"x\.jpg cannot be read: Permission denied"):
         read_photo(tmp_path / "x.jpg")
