@@ -102,7 +102,8 @@ def run(
 def _loop(config, experiment: Experiment, state: TrainState, batches: Batches, tools):
     start, total = int(state.step), config.train.steps
     guard = _guard(config, start, tools)
-    call = Calls(experiment.step, scan=jax.default_backend() != "cpu", finished=guard.look)
+    scan = jax.default_backend() != "cpu"
+    call = Calls(experiment.step, scan=scan, finished=guard.look)
     replicas, frozen = replicate(state), replicate(experiment.frozen)
     check_agreement(replicas, start)
     step, stopping, compiled = start, False, set[int]()
@@ -116,9 +117,10 @@ def _loop(config, experiment: Experiment, state: TrainState, batches: Batches, t
                 images = [_images(next(stream)) for _ in range(step - before)]
             tools.watchdog.doing(f"running step {step}")
             called = time.monotonic()
-            with tools.spent.on("steps" if len(images) in compiled else "compile"):
+            program = len(images) if scan else 1
+            with tools.spent.on("steps" if program in compiled else "compile"):
                 replicas, metrics = call(replicas, images, frozen)
-            compiled.add(len(images))
+            compiled.add(program)
             tools.watchdog.dispatched(step, metrics["total"])
             if before == start:
                 tools.progress.say(f"compiled in {time.monotonic() - called:.1f} s")
