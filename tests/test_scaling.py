@@ -54,6 +54,14 @@ def test_an_exchange_within_a_domain_is_a_ring():
     assert scaling.all_reduce_seconds(machine, 4, 10**6, 1e-6) == pytest.approx(expected)
 
 
+def test_between_domains_each_chip_exchanges_its_part():
+    machine = scaling.Machine("rings", 1.0, 1e9, 8, 1e8, lambda chips: 2 * (chips - 1))
+    within = scaling.all_reduce_seconds(machine, 8, 10**6, 1e-6)
+    # An eighth, to and from the other three domains' sums, in two stages up and two down.
+    between = 1.5 * (1e6 / 8) / 1e8 + 4 * 1e-6
+    assert scaling.all_reduce_seconds(machine, 32, 10**6, 1e-6) == pytest.approx(within + between)
+
+
 def test_too_few_devices_are_told_with_what_to_set(tmp_path):
     with pytest.raises(InputError, match=r"device_count=8"):
         scaling.run(configuration.get_config(), tmp_path)

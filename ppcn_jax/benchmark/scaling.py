@@ -142,13 +142,14 @@ def all_reduce_seconds(machine: Machine, chips: int, size: int, latency: float) 
         latency: of a message, seconds.
 
     Returns:
-        Seconds: a ring within each domain, then one between domains.
+        Seconds: a ring within each domain, in which each chip sums up its part, and trees between
+        the domains for each part.
     """
     near = min(chips, machine.domain)
     far = math.ceil(chips / machine.domain)
     seconds = 2 * size * (near - 1) / near / machine.inner + latency * machine.hops(near)
-    # Between domains trees of log2 stages, up and down, in place of a ring of hundreds.
-    return seconds + 2 * size * (far - 1) / far / machine.outer + 2 * latency * math.log2(far)
+    part = size / near
+    return seconds + 2 * part * (far - 1) / far / machine.outer + 2 * latency * math.log2(far)
 
 
 def _predictions(config, operations: float, exchanges) -> Iterator[dict[str, Any]]:

@@ -19,16 +19,15 @@ BOUND = 60  # seconds in which the others must have ended; most of it for a busy
 ENDLESS = {"train.steps": 100_000, "checkpoint.every": 2}
 
 
-def train_in_pair(launch, workdir, second=TWO_DEVICES, **changed):
+def train_in_pair(launch, workdir, second=TWO_DEVICES, flags_of_second=(), **changed):
     """Two processes, each with two devices."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
     flags = [f"--coordinator=localhost:{port}", "--process_count=2", f"--silence={SILENCE}"]
-    return [
-        train(launch, workdir, *flags, f"--process_index={k}", xla_flags=xla_flags, **changed)
-        for k, xla_flags in enumerate((TWO_DEVICES, second))
-    ]
+    first = train(launch, workdir, *flags, "--process_index=0", xla_flags=TWO_DEVICES, **changed)
+    flags += ["--process_index=1", *flags_of_second]
+    return [first, train(launch, workdir, *flags, xla_flags=second, **changed)]
 
 
 def kill_after(step, pair, victim, workdir):
@@ -109,3 +108,16 @@ def test_processes_that_compute_differently_are_stopped(launch, story):
         assert int(step) > known
     # Nothing was saved that they did not agree on.
     assert steps_in(workdir)[-1] < int(step)
+
+
+def test_what_one_process_cannot_do_ends_the_other_with_the_reason(launch, tmp_path):
+    # A disk that is not mounted on one machine.
+    absent = ["--config.data.source=pairs", f"--config.data.dir={tmp_path / 'unmounted'}"]
+    pair = train_in_pair(launch, tmp_path / "run", flags_of_second=absent, **ENDLESS)
+    reason = "DataError: there is no folder"
+    status, _, stderr = end(pair[1], timeout=BOUND)
+    assert status == 1
+    assert stderr.startswith(reason)
+    status, _, stderr = end(pair[0], timeout=BOUND)
+    assert status == 1
+    assert re.search(rf"process 1 of 2 \(.+\) failed: {reason} .+unmounted", stderr)
