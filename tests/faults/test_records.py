@@ -29,11 +29,11 @@ FIELDS = {
 QUARANTINE = "quarantine.jsonl"
 
 
-def write_pictures(folder):
+def write_pictures(folder, pairs=PAIRS):
     rng = np.random.default_rng(0)
     for side in ("input", "target"):
         (folder / side).mkdir(parents=True)
-        for number in range(PAIRS + TESTED):
+        for number in range(pairs + TESTED):
             picture = rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
             Image.fromarray(picture).save(folder / side / f"{number} é.png")
     return folder
@@ -104,8 +104,8 @@ def quarantined(workdir):
     return {row["name"]: row for row in map(json.loads, text.splitlines())}
 
 
-def permutation(epoch):
-    return np.random.default_rng([SEED, epoch]).permutation(PAIRS)
+def permutation(epoch, pairs=PAIRS):
+    return np.random.default_rng([SEED, epoch]).permutation(pairs)
 
 
 # Place in the first epoch's order -> what happens to the input's file. Places 21 and 22 follow
@@ -151,6 +151,22 @@ def test_what_breaks_is_named_and_replaced_by_the_next(photos, workdir, broken):
     assert f"4 of {PAIRS} are" in log
     names = [run.samples(step) for step in range(20)]
     assert names == [[f"{i} é.png" for i in batch["id"].ravel()] for batch in batches]
+
+
+def test_a_file_that_breaks_between_two_batches(tmp_path, workdir):
+    pytest.importorskip("tensorflow")
+    pairs, place = 400, 301  # far enough ahead not to have been read
+    photos = write_pictures(tmp_path / "many", pairs)
+    stream = open_run(photos, workdir).batches(0)
+    next(stream)
+    order = permutation(0, pairs)
+    cut_short(photos / "target" / f"{order[place]} é.png")
+    batches = list(itertools.islice(stream, 99))
+    stream.close()
+    ids = np.concatenate([batch["id"].ravel() for batch in batches])
+    np.testing.assert_array_equal(np.flatnonzero(ids != order[BATCH:]), [place - BATCH])
+    assert ids[place - BATCH] == order[place + 1]
+    assert list(quarantined(workdir)) == [f"{order[place]} é.png"]
 
 
 @pytest.mark.parametrize("in_memory", [False, True])
