@@ -3,6 +3,7 @@
 import contextlib
 import io
 import pathlib
+import stat
 from collections.abc import Iterator
 
 import numpy as np
@@ -28,6 +29,8 @@ def read_bytes(path: pathlib.Path) -> bytes:
       DataError: if it cannot be read.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
+            raise DataError(f"{path} is no file; remove it")
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error}); restore or remove it") from error

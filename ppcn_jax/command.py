@@ -9,8 +9,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ppcn_jax.errors import InputError
+from ppcn_jax.errors import InputError, printable
 from ppcn_jax.export.command import add_export
+from ppcn_jax.host_memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from ppcn_jax.networks import Model
@@ -29,10 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: of the command line.
     """
     options = _parser().parse_args(arguments)
+    keep_freed_memory()  # before JAX has threads
     try:
         options.run(options)
     except (InputError, OSError) as error:
-        sys.exit(f"ppcn-jax {options.subcommand}: {error}")
+        told = "\n".join(map(printable, str(error).split("\n")))
+        sys.exit(f"ppcn-jax {options.subcommand}: {told}")
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -131,7 +134,7 @@ def _convert(options: argparse.Namespace) -> None:
     from ppcn_jax.convert import convert
 
     model = convert(options.source, options.destination)
-    print(f"wrote {options.destination}: {model.name}, {model.parameters:,} parameters")
+    print(f"wrote {printable(options.destination)}: {model.name}, {model.parameters:,} parameters")
 
 
 def _photos(options: argparse.Namespace) -> None:

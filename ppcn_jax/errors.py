@@ -19,3 +19,15 @@ def is_disk_full(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     return any(text in str(error) for text in ("No space left on device", "Disk quota exceeded"))
+
+
+def printable(text: str) -> str:
+    """A text for a terminal: line breaks and control characters of file names are escaped.
+
+    Args:
+        text: of one line.
+
+    Returns:
+        The same where every character can be printed.
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ppcn_jax.errors import InputError
+from ppcn_jax.errors import InputError, printable
 from ppcn_jax.files import write_bytes
 from ppcn_jax.inference import useful_batch
 from ppcn_jax.photo_encoding import check_output, encode_photo, to_8_bits
@@ -70,7 +70,7 @@ def run_jobs(
 
         def read() -> Iterator[Work]:
             for job in jobs:
-                progress.update(bar, description=job.source.name)
+                progress.update(bar, description=printable(job.source.name))
                 try:
                     yield job, _read(job, treatment, format, overwrite, compare)
                 except _FAILURES as error:
@@ -159,9 +159,9 @@ def _unwritable(job: Job, path: pathlib.Path, error: OSError) -> InputError:
 
 def _reason(job: Job, error: BaseException) -> str:
     if isinstance(error, InputError):
-        return str(error)
+        return printable(str(error))
     reason = str(error).partition("\n")[0] or "not enough memory"
-    return f"{job.source} cannot be processed: {reason}"
+    return printable(f"{job.source} cannot be processed: {reason}")
 
 
 def _side_by_side(before: np.ndarray, after: np.ndarray, treatment: Treatment) -> np.ndarray:

@@ -44,7 +44,7 @@ def plan_jobs(paths: Sequence[str], output: str | os.PathLike, format: str | Non
 
     Raises:
         InputError: nothing is found for a path, or a result would replace a photo or another
-            result.
+            result, or would be written outside the output folder.
         OSError: a folder cannot be read.
     """
     folder = pathlib.Path(output)
@@ -55,7 +55,7 @@ def plan_jobs(paths: Sequence[str], output: str | os.PathLike, format: str | Non
         for source, name in _found(path, folder):
             job = Job(source, folder / _renamed(name, format))
             jobs.setdefault((source.resolve(), job.destination), job)
-    _check_results(jobs)
+    _check_results(jobs, folder.resolve())
     return list(jobs.values())
 
 
@@ -124,10 +124,17 @@ def _renamed(name: pathlib.Path, format: str | None) -> pathlib.Path:
     return name.with_suffix(SUFFIXES[format][0])
 
 
-def _check_results(jobs: dict[tuple[pathlib.Path, pathlib.Path], Job]) -> None:
+def _check_results(
+    jobs: dict[tuple[pathlib.Path, pathlib.Path], Job], folder: pathlib.Path
+) -> None:
     sources = {source for source, _ in jobs}
     results: dict[pathlib.Path, Job] = {}
     for job in jobs.values():
+        if not job.destination.parent.resolve().is_relative_to(folder):
+            raise InputError(
+                f"{job.destination} leads out of --output {folder} through a link; remove the link "
+                "or name another folder"
+            )
         if job.destination.resolve() in sources:
             raise InputError(
                 f"the result of {job.source} would replace the photo {job.destination}; name "
