@@ -99,6 +99,7 @@ class Checkpoints:
         Raises:
             InputError: none can be read; nothing is renamed then. One line for each says why.
         """
+        self._manager.wait_until_finished()
         problems: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             state, problem = None, ""
