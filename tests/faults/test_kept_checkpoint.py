@@ -1,0 +1,64 @@
+"""A checkpoint that an earlier version wrote still loads, with the numbers it was saved with."""
+
+import json
+import pathlib
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from ppcn_jax import enhance
+from ppcn_jax.checkpoints import Checkpoints
+from ppcn_jax.enhancement import make_experiment
+from ppcn_jax.weights import load_model
+
+KEPT = pathlib.Path(__file__).parent / "kept_checkpoint"
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    """A copy, as opening a workdir may tidy it up."""
+    return shutil.copytree(KEPT, tmp_path / "kept")
+
+
+def summary(tree):
+    """Path -> type, shape, first number and sum of each array."""
+    return {
+        jax.tree_util.keystr(path): [
+            str(array.dtype),
+            list(array.shape),
+            float(np.ravel(array)[0]),
+            float(np.sum(array, dtype=np.float64)),
+        ]
+        for path, array in jax.tree.leaves_with_path(tree)
+    }
+
+
+def test_it_is_restored_with_the_numbers_that_were_saved(workdir):
+    config = ConfigDict(json.loads((workdir / "config.json").read_text()))
+    with Checkpoints(workdir, keep=2) as checkpoints:
+        state = checkpoints.restore(make_experiment(config).state)
+    assert state.step == 2
+    expected = json.loads((KEPT / "values.json").read_text())
+    found = {name: summary(player) for name, player in state.players.items()}
+    assert found.keys() == expected.keys()
+    for name, arrays in expected.items():
+        assert found[name].keys() == arrays.keys()
+        for path, (dtype, shape, first, total) in arrays.items():
+            assert found[name][path][:3] == [dtype, shape, first], path
+            assert found[name][path][3] == pytest.approx(total, rel=1e-12, abs=1e-12), path
+
+
+def test_its_network_enhances(workdir):
+    model = load_model(workdir)
+    assert (model.name, model.preset) == ("student", "paper")
+    expected = json.loads((KEPT / "values.json").read_text())["generator"]
+    params = summary(model.params)
+    assert params == {path: params_of(expected, path) for path in params}
+    assert enhance(np.full((16, 16, 3), 0.5, np.float32), model).shape == (16, 16, 3)
+
+
+def params_of(expected, path):
+    return expected[f".params{path}"]
