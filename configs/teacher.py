@@ -35,6 +35,13 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.vgg = ml_collections.ConfigDict()
     config.vgg.weights = ""  # file of VGG-19 or VGG-16 weights, "keras" or "lpips"
 
+    # Type that convolutions compute in, float32 or bfloat16; parameters, statistics and losses are
+    # float32 always.
+    config.precision = ml_collections.ConfigDict()
+    config.precision.vgg = "float32"
+    config.precision.discriminator = "float32"
+    config.precision.generator = "float32"  # while it is trained; evaluations are in float32
+
     config.objective = ml_collections.ConfigDict()  # Eq. 13; a weight of 0 drops the term
     config.objective.contextual = {"weight": 40.0, "bandwidth": 0.5, "distance": "cosine"}
     config.objective.ssim = {"weight": 250.0}  # Eq. 7 times 10, like contextual's 10 * 4

@@ -59,7 +59,7 @@ def make_experiment(config) -> Experiment:
     params = _initial_params(networks, list(optimizers), config.train.seed, config.data.crop)
     state = jax.device_get(init_state(params, optimizers))
     return Experiment(
-        networks.generator,
+        make_network(config.model),
         state,
         frozen,
         step,
@@ -75,12 +75,17 @@ def _networks(config, objective: Objective) -> tuple[Networks, dict[str, Params]
     vgg = teacher = None
     if objective.needs("features"):
         depth, frozen["vgg"] = load_vgg(config.vgg.weights)
-        vgg = Vgg(depth)
+        vgg = Vgg(depth, dtype=config.precision.vgg)
     if objective.needs("taps"):
         guide = load_teacher(config)
         teacher, frozen["teacher"] = guide.module, guide.params
-    discriminator = Discriminator(config.discriminator.outputs, config.discriminator.first_norm)
-    return Networks(make_network(config.model), discriminator, vgg, teacher), frozen
+    discriminator = Discriminator(
+        config.discriminator.outputs,
+        config.discriminator.first_norm,
+        dtype=config.precision.discriminator,
+    )
+    generator = make_network(config.model).clone(dtype=config.precision.generator)
+    return Networks(generator, discriminator, vgg, teacher), frozen
 
 
 def load_teacher(config) -> Model:

@@ -119,11 +119,13 @@ _TRAINING: Rules = {
     "log": {"every": whole()},
     "hang": {"report_after": real(), "end_after": real(zero=True)},
 }
+_PRECISION = choice("float32", "bfloat16")
 ENHANCER: Rules = {
     **_TRAINING,
     "model": choice("student", "teacher"),
     "teacher": text,
     "vgg": {"weights": text},
+    "precision": dict.fromkeys(("vgg", "discriminator", "generator"), _PRECISION),
     "discriminator": {
         "outputs": choice(1, 2),
         "first_norm": flag,

@@ -40,7 +40,7 @@ class Discriminator(nn.Module):
             (class 0 is real).
         first_norm: instance norm after the first convolution too, as the figure draws it; the
             released code has none there.
-        dtype: compute type of convolutions and dense layers; statistics and logits stay float32.
+        dtype: compute type of the convolutions; statistics, dense layers and logits stay float32.
 
     Raises:
         TypeError: images are not floating.
@@ -63,15 +63,14 @@ class Discriminator(nn.Module):
             x = nn.leaky_relu(x, 0.2)
             if index or self.first_norm:
                 x = InstanceNorm(name=f"norm{index}")(x)
-        x = x.reshape(x.shape[0], -1)
+        x = x.astype(jnp.float32).reshape(x.shape[0], -1)
         x = nn.leaky_relu(self._dense(1024, "dense")(x), 0.2)
-        return self._dense(self.outputs, "logits")(x).astype(jnp.float32)
+        return self._dense(self.outputs, "logits")(x)
 
     def _dense(self, features: int, name: str) -> nn.Dense:
         return nn.Dense(
             features,
             kernel_init=nn.initializers.truncated_normal(0.01),
             bias_init=nn.initializers.constant(0.01),
-            dtype=self.dtype,
             name=name,
         )

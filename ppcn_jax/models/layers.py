@@ -80,7 +80,7 @@ class Conv(nn.Module):
             Adam would scale up to full steps that differ from machine to machine.
         kernel_init: initial kernel; by default a truncated normal of deviation 0.01.
         bias_init: initial bias; by default 0.01.
-        dtype: compute type.
+        dtype: compute type of the products.
     """
 
     features: int
@@ -97,9 +97,12 @@ class Conv(nn.Module):
         shape = (*self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", self.bias_init, (self.features,))
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         y = convolve(x, kernel, stride=self.stride, dilation=self.dilation)
-        return y if self.before_norm else y + bias[None, None, None]
+        if self.before_norm:
+            return y
+        # In the parameter's type, so that its gradient is summed in it too.
+        return (y.astype(bias.dtype) + bias[None, None, None]).astype(y.dtype)
 
 
 class Statistics(nn.Module):
