@@ -22,7 +22,7 @@ from ppcn_jax.models.layers import Statistics
 from ppcn_jax.state import Params
 
 # Of the free memory, a quarter is used for a band, and this many bytes at most.
-_MOST_BYTES = 512 * 2**20
+_MOST_BYTES = 256 * 2**20
 _PROBE_ROWS = 64
 
 Known = dict[str, tuple[jax.Array, jax.Array]]
