@@ -22,8 +22,6 @@ from ppcn_jax.errors import is_disk_full
 START_AGAIN = 75
 LONGEST_WAIT = 3600.0  # of one question for a message, seconds
 FAREWELL = 10.0  # seconds that a failed process 0 waits at most for the others to go first
-
-
 _ADVICE = "; started again in all processes, the same command continues from the last checkpoint."
 
 
@@ -66,16 +64,18 @@ class SharedFate:
         self._over.set()
         if isinstance(error, Exception | KeyboardInterrupt):
             status = START_AGAIN if is_disk_full(error) else 1
-            self._tell_all(
-                status, f"{self._name} failed: {type(error).__name__}: {_first_line(error)}"
-            )
+            told = f"{self._name} failed: {type(error).__name__}: {_first_line(error)}"
+            with contextlib.suppress(jax.errors.JaxRuntimeError):  # the others are gone already
+                self._tell_all(status, told)
             sys.stdout.flush()
             # Once the error is printed. JAX would wait minutes for the others to say good-bye.
             atexit.register(self._leave, status)
         else:
             self._beating.join()
-            self._service.key_value_delete(_life(self._index))
-            self._service.key_value_set(_mailbox(self._index), "")  # ends our own listening
+            with contextlib.suppress(jax.errors.JaxRuntimeError):
+                self._service.key_value_delete(_life(self._index))
+                # Ends our own listening.
+                self._service.key_value_set(_mailbox(self._index), "", allow_overwrite=True)
 
     def _beat(self) -> None:
         judge = _Judge(self._silence)
