@@ -13,6 +13,7 @@ import pytest
 import data
 from configs import teacher
 from ppcn_jax import objective, train
+from ppcn_jax.agreement import check_agreement
 from ppcn_jax.checkpoints import steps_in
 from ppcn_jax.enhancement import make_experiment
 from ppcn_jax.errors import InputError
@@ -60,6 +61,7 @@ def run_toy(batches, *, scan, length, finished):
     for first in range(0, len(batches), length):
         state, _ = call(state, batches[first : first + length], frozen)
     call.settle()
+    check_agreement(state, len(batches))  # the device with the bad value and all others
     return to_host(state)
 
 
