@@ -6,12 +6,17 @@ Among several processes (TPU pods, SLURM, Open MPI, Kubernetes jobs as JAX detec
 flags --coordinator, --process_count, --process_index) every process runs the same command.
 """
 
+import atexit
+import contextlib
 import functools
 import math
+import os
 import pathlib
 import sys
 import textwrap
+import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 import jax
 from absl import app, flags, logging
@@ -38,6 +43,14 @@ flags.mark_flags_as_required(["config", "workdir"])
 flags.register_validator("workdir", lambda folder: folder != "", "name a folder")
 
 WITH_SPACE = "What was saved is whole; with space, the same command goes on from there."
+
+
+def leave(status: int) -> NoReturn:
+    """End this process; threads of a save that failed would wait for one another for minutes."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    atexit._run_exitfuncs()
+    os._exit(status)
 
 
 def join_processes() -> None:
@@ -124,12 +137,13 @@ def main(arguments: list[str]) -> None:
             TASKS[config.task](config, workdir)
     except (data.DataError, InputError) as error:  # what the user can mend needs no stack trace
         sys.exit(f"{type(error).__name__}: {error}")
-    except Exception as error:
-        if not is_disk_full(error):
-            raise
-        reason = textwrap.shorten(str(error), 160)
-        print(f"the disk of {FLAGS.workdir} is full ({reason}). {WITH_SPACE}", file=sys.stderr)
-        sys.exit(START_AGAIN)
+    except Exception as error:  # noqa: BLE001 - told in full
+        if is_disk_full(error):
+            reason = textwrap.shorten(str(error), 160)
+            print(f"the disk of {FLAGS.workdir} is full ({reason}). {WITH_SPACE}", file=sys.stderr)
+        else:
+            traceback.print_exc()
+        leave(START_AGAIN if is_disk_full(error) else 1)
 
 
 if __name__ == "__main__":
