@@ -64,7 +64,7 @@ def _read_matconvnet(path: str) -> dict[str, np.ndarray]:
     if layers is None:
         sys.exit("there is no cell array `layers`")
     pairs = [pair for entry in layers.ravel() if len(pair := _matconvnet_weights(entry)) == 2]
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for order, (kernel, bias) in enumerate(pairs[:_NEEDED]):
         arrays |= {f"{order}/kernel": kernel, f"{order}/bias": bias}
     return arrays

@@ -152,7 +152,7 @@ class _Unpickler(pickle.Unpickler):
         # Numbered notes of a pickle are a table that Python makes as long as the highest number.
         start = self.file.tell()
         for opcode, argument, _ in pickletools.genops(self.file):
-            if opcode.name in _NOTES and argument > _MOST_NOTES:
+            if opcode.name in _NOTES and int(argument or 0) > _MOST_NOTES:
                 raise pickle.UnpicklingError("refused: the pickle asks for too much memory")
         self.file.seek(start)
         return super().load()
@@ -180,7 +180,8 @@ def _read_torch_zip(path: str | os.PathLike, prefix: str) -> dict[str, np.ndarra
         folders = [n.removesuffix("data.pkl") for n in archive.namelist() if n.endswith("data.pkl")]
         if not folders:
             raise pickle.UnpicklingError("a zip file, but not one that torch.save wrote")
-        folder, storages = folders[0], {}
+        folder = folders[0]
+        storages: dict[str, bytes] = {}
 
         def read(name: str) -> bytes:
             # Once each, as the tensors of a file may all share one; so what is read is bounded.

@@ -170,12 +170,12 @@ def refusals(launch, tmp_path_factory):
         patches = folder / "dped" / "iphone" / "training_data" / side
         patches.mkdir(parents=True)
         Image.new("RGB", (100, 100)).save(patches / "0.jpg")
-    here = {"data.dir": folder}
+    here, no_vgg = {"data.dir": folder}, {"objective.contextual.weight": 0.0}
     commands = {
         "misspelt field": {"train.stepz": 3},
         "no weights": {"data.source": "synthetic"},
-        "lonely picture": {"data.source": "pairs", "vgg.weights": "absent.npz", **here},
-        "unprepared": {"data.source": "dped", "data.dir": folder / "dped"},
+        "lonely picture": {"data.source": "pairs", **no_vgg, **here},
+        "unprepared": {"data.source": "dped", **no_vgg, "data.dir": folder / "dped"},
         "absent weights": {
             "data.source": "synthetic",
             "vgg.weights": "absent.npz",
