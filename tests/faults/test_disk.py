@@ -1,0 +1,133 @@
+"""A disk that is full, and one that takes no checkpoints: real file systems, real runs."""
+
+import contextlib
+import os
+import subprocess
+import time
+
+import pytest
+
+from ppcn_jax.appended import AppendedFile
+from ppcn_jax.checkpoints import FOLDER, Checkpoints, steps_in
+from ppcn_jax.errors import is_disk_full
+from ppcn_jax.processes import START_AGAIN
+from tests.faults.runs import assert_same_state, read_state, train
+from tests.processes import end, last_step, rows, wait_until
+from tests.states import assert_same_bits, make_state
+
+ENDLESS = 100_000  # steps; the disk decides when it is over
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 3 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder]
+    mounted = subprocess.run(command, check=False, capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a small disk can be mounted by root alone")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(disk):
+    """Leave no space; the file that takes it."""
+    ballast = disk / "ballast"
+    with contextlib.suppress(OSError), ballast.open("ab", buffering=0) as file:
+        while True:
+            file.write(bytes(1024))
+    return ballast
+
+
+def test_a_run_on_a_full_disk_ends_with_what_it_had_and_goes_on(launch, small_disk, tmp_path):
+    workdir, unbroken = small_disk / "run", tmp_path / "unbroken"
+    first = train(launch, workdir, **{"train.steps": ENDLESS, "checkpoint.every": 40})
+    wait_until(lambda: len(steps_in(workdir)) > 1, first)
+    ballast = fill(small_disk)
+    status, stdout, stderr = end(first)
+    assert status == START_AGAIN
+    last_line = stderr.strip().splitlines()[-1]
+    assert last_line.startswith(f"the disk of {workdir} is full (")
+    assert last_line.endswith("with space, the same command goes on from there.")
+    assert not list((workdir / FOLDER).glob("*tmp"))
+    kept = steps_in(workdir)[-1]
+
+    ballast.unlink()
+    steps = kept + 6
+    second = train(launch, workdir, **{"train.steps": steps, "checkpoint.every": 40})
+    assert end(train(launch, unbroken, **{"train.steps": steps, "checkpoint.every": 40}))[0] == 0
+    status, stdout, stderr = end(second)
+    assert (status, stderr) == (0, "")
+    assert f"from step {kept} to {steps}" in stdout
+    assert rows(workdir) == rows(unbroken)
+    assert_same_state(read_state(workdir, steps), read_state(unbroken, steps))
+
+
+def test_logs_that_find_no_space_end_no_run_and_lose_nothing(launch, small_disk):
+    workdir = small_disk / "run"
+    changed = {"train.steps": ENDLESS, "checkpoint.every": ENDLESS, "evaluate.every": ENDLESS}
+    process = train(launch, workdir, **changed)
+    wait_until(lambda: last_step(workdir) > 4, process)
+    ballast = fill(small_disk)
+    wait_until(lambda: "metrics.jsonl cannot be written" in process.told()[1], process)
+    stuck = last_step(workdir)
+    wait_until(lambda: f"step {stuck + 100}/{ENDLESS}" in process.told()[0], process)
+    assert last_step(workdir) == stuck
+    ballast.unlink()
+    wait_until(lambda: "metrics.jsonl is written again" in process.told()[1], process)
+    process.terminate()
+    status, _, stderr = end(process)
+    assert status == START_AGAIN
+    assert stderr.count("metrics.jsonl cannot be written") == 1
+    assert "Traceback" not in stderr
+    trained = [row["step"] for row in rows(workdir) if row["split"] == "train"]
+    assert trained == list(range(1, steps_in(workdir)[-1] + 1))
+
+
+def test_half_a_record_is_taken_back(small_disk):
+    file = AppendedFile(small_disk / "rows")
+    file.append(b"first\n")
+    ballast = fill(small_disk)
+    long = b"x" * 5000 + b"\n"
+    file.append(long)
+    assert (small_disk / "rows").read_bytes() == b"first\n"
+    os.truncate(ballast, 0)
+    file.append(b"last\n")
+    file.close()
+    assert (small_disk / "rows").read_bytes() == b"first\n" + long + b"last\n"
+
+
+# What Orbax's threads leave behind when they fail.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_save_that_fails_in_the_background_surfaces(small_disk):
+    with Checkpoints(small_disk, keep=2) as checkpoints:
+        checkpoints.save(make_state(1), score=None)
+    fill(small_disk)
+    with (
+        pytest.raises((OSError, ValueError)) as caught,
+        Checkpoints(small_disk, keep=2) as checkpoints,
+    ):
+        checkpoints.save(make_state(2, shape=(400, 4)), score=None)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            checkpoints.check()
+    assert is_disk_full(caught.value)
+    with Checkpoints(small_disk, keep=2) as checkpoints:
+        assert_same_bits(checkpoints.restore(make_state(0)), make_state(1))
+
+
+def test_checkpoints_that_cannot_be_written_stop_the_run(launch, tmp_path):
+    process = train(launch, tmp_path, **{"train.steps": ENDLESS, "checkpoint.every": 40})
+    wait_until(lambda: steps_in(tmp_path), process)
+    (tmp_path / FOLDER).rename(tmp_path / "elsewhere")
+    (tmp_path / FOLDER).write_text("no folder")
+    status, _, stderr = end(process, timeout=120)
+    assert status == 1
+    assert stderr.strip().splitlines()[-1].startswith(("NotADirectoryError:", "FileExistsError:"))
+    # Not at the next checkpoint only, which would be lost as well.
+    (tmp_path / FOLDER).unlink()
+    (tmp_path / "elsewhere").rename(tmp_path / FOLDER)
+    kept = steps_in(tmp_path)[-1]
+    assert last_step(tmp_path) < kept + 80
