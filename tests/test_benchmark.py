@@ -75,6 +75,7 @@ def test_rows(results):
         *((f"{network}, 48x32", name) for network in networks for name in ("JAX", "ONNX Runtime")),
         ("student, large photos; ratio: for a pixel", "48x32"),
         ("student's training step, 4 of 16x16", "JAX"),
+        ("student's training step, 4 of 16x16", "JAX, bfloat16"),
         ("student's training step, 4 of 16x16", "JAX, VGG alone"),
         ("input: batches of 3 pairs of 20x20", "pairs"),
         ("contextual loss and gradient, 5x5x8", contextual.WHOLE),
@@ -83,7 +84,8 @@ def test_rows(results):
     for row in rows:
         assert tuple(row) == FIELDS and row["problem"] is None
         assert row["over_floor"] == pytest.approx(row["milliseconds"] / row["floor_milliseconds"])
-        assert row["difference"] is None or row["difference"] <= 1e-4
+        most = 0.05 if row["name"] == "JAX, bfloat16" else 1e-4
+        assert row["difference"] is None or row["difference"] <= most
     firsts = [next(group) for _, group in itertools.groupby(rows, key=lambda row: row["task"])]
     assert all(row["ratio"] in (1, None) for row in firsts)
     photo = next(row for row in rows if "large photos" in row["task"])

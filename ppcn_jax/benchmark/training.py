@@ -22,12 +22,14 @@ from ppcn_jax.export.photos import synthetic_photo
 from ppcn_jax.models import Discriminator, Vgg
 from ppcn_jax.native import write_native
 from ppcn_jax.networks import make_network
+from ppcn_jax.objective import LOSSES
 from ppcn_jax.parallel import parallelize, replicate, to_host
 from ppcn_jax.state import Params
 from ppcn_jax.timing import take_turns
 from ppcn_jax.vgg_weights import load_vgg
 from ppcn_jax.weights import load_model
 
+HALVED = "JAX, bfloat16"
 VGG_ALONE = "JAX, VGG alone"
 # Largest difference of a loss from JAX's, relative to it.
 MOST = 1e-4
@@ -110,16 +112,17 @@ def measure_training(config, competitors: Sequence[str], *, rounds: int) -> Rows
         rounds: measured of each.
 
     Yields:
-        A row for JAX, for each competitor and for VGG's part of JAX's step alone. `difference` is
-        the largest of the first step's losses, relative to JAX's; a competitor that differs by
-        more than 1e-4 is not timed.
+        A row for JAX, for each competitor, for JAX with VGG and discriminator in bfloat16, and for
+        VGG's part of JAX's step alone. `difference` is the largest of the first step's losses,
+        relative to JAX's; a competitor that differs by more than 1e-4 is not timed.
     """
     count, side = config.train.batch_size, config.data.crop
     task = f"student's training step, {count} of {side}x{side}"
     experiment, batch = make_experiment(config), synthetic_batch(count, side)
     runners = {JAX: make_jax_step(experiment, batch)}
     expected = runners[JAX]()
-    differences, problems = {JAX: 0.0}, dict[str, str]()
+    halved = make_jax_step(make_experiment(_in_half(config)), batch)
+    differences, problems = {JAX: 0.0, HALVED: _largest(halved(), expected)}, dict[str, str]()
     for name in competitors:
         if name in _OPEN:
             with reported(problems, name):
@@ -128,6 +131,7 @@ def measure_training(config, competitors: Sequence[str], *, rounds: int) -> Rows
                 if not differences[name] <= MOST:
                     raise InputError(f"computes other losses: by {differences[name]:.1e} of JAX's")
                 runners[name] = step
+    runners[HALVED] = halved
     vgg, params = Vgg(_depth(experiment)), experiment.frozen["vgg"]
     seconds = take_turns(runners | {VGG_ALONE: _vgg_alone(vgg, params, batch)}, rounds=rounds)
     alone = seconds.pop(VGG_ALONE)
@@ -148,6 +152,12 @@ def measure_training(config, competitors: Sequence[str], *, rounds: int) -> Rows
         yield make_row(task, name, problem=problem)
 
 
+def _in_half(config):
+    config = config.copy_and_resolve_references()
+    config.precision.vgg = config.precision.discriminator = "bfloat16"
+    return config
+
+
 # Competitors by whether they are compiled.
 _OPEN = {"PyTorch": False, "PyTorch compiled": True}
 
@@ -162,7 +172,8 @@ def _torch_step(config, experiment: Experiment, batch: Batch, *, compiled: bool)
 
 
 def _largest(losses: dict[str, float], expected: dict[str, float]) -> float:
-    return max(abs(value / expected[name] - 1) for name, value in losses.items())
+    names = {*LOSSES, "total", "discriminator_loss"} & losses.keys()
+    return max(abs(losses[name] / expected[name] - 1) for name in names)
 
 
 def _vgg_alone(vgg: Vgg, params: Params, batch: Batch) -> Callable[[], object]:
