@@ -112,6 +112,7 @@ def start_super_resolver(launch, tmp_path_factory):
     return lambda workdir: launch("super_resolution.py", workdir, settings=settings)
 
 
+@pytest.mark.long
 def test_a_super_resolver_that_is_killed_loses_nothing(start_super_resolver, tmp_path):
     expected, workdir = tmp_path / "unbroken", tmp_path / "killed"
     assert end(start_super_resolver(expected))[::2] == (0, "")
