@@ -57,12 +57,12 @@ def _blind_to_filling(height: int, filled: int) -> Callable:
         kind = type(context.module)
         if height == filled or kind not in (Conv, Statistics) or context.method_name != "__call__":
             return call(*args, **kwargs)
-        (x,) = args
+        x = args[0]
         # Strided convolutions have left fewer rows of both.
         real = height * x.shape[1] // filled
         inside = (jnp.arange(x.shape[1]) < real)[None, :, None, None]
         if kind is Conv:
-            return call(jnp.where(inside, x, 0))
+            return call(*(jnp.where(inside, part, 0) for part in args))
         return _statistics(x.astype(jnp.float32), inside, real)
 
     return intercept

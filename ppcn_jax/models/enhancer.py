@@ -123,8 +123,7 @@ class Teacher(nn.Module):
         x = lrelu(InstanceNorm(name="norm4")(x))
         x = conv(16, (3, 3), dilation=2, before_norm=True, name="conv5")(x)
         c5 = InstanceNorm(name="norm5")(x) + c3
-        x = jnp.concatenate([c3, c5], axis=-1)
-        c6 = lrelu(conv(16, (1, 1), name="conv6")(x))
+        c6 = lrelu(conv(16, (1, 1), name="conv6")(c3, c5))
         x = conv(3, (3, 3), name="conv7")(c6)
         return _output(x, (c1, c6), taps)
 

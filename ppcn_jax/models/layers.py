@@ -4,9 +4,12 @@ Padding is always explicit: "SAME" is resolved from the image size at trace time
 exports with dynamic sizes get wrong for dilated kernels.
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
@@ -70,6 +73,9 @@ def enhancer_output(x: jax.Array) -> jax.Array:
 class Conv(nn.Module):
     """Convolution with a zero border that keeps the size (divided by the stride, rounded up).
 
+    Call with `[N, H, W, C]`; or with several, whose channels count as one after another's, for
+    less than it costs to concatenate them.
+
     Attributes:
         features: output channels.
         kernel: height and width.
@@ -93,12 +99,18 @@ class Conv(nn.Module):
     dtype: DTypeLike | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        shape = (*self.kernel, x.shape[-1], self.features)
+    def __call__(self, *parts: jax.Array) -> jax.Array:
+        channels = [x.shape[-1] for x in parts]
+        shape = (*self.kernel, sum(channels), self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", self.bias_init, (self.features,))
-        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
-        y = convolve(x, kernel, stride=self.stride, dilation=self.dilation)
+        kernel, *inputs = nn.dtypes.promote_dtype(kernel, *parts, dtype=self.dtype)
+        kernels = jnp.split(kernel, np.cumsum(channels)[:-1], axis=2)
+        results = (
+            convolve(x, k, stride=self.stride, dilation=self.dilation)
+            for x, k in zip(inputs, kernels, strict=True)
+        )
+        y = functools.reduce(jnp.add, results)
         if self.before_norm:
             return y
         # In the parameter's type, so that its gradient is summed in it too.

@@ -75,7 +75,8 @@ def test_batch_equals_one_by_one(random_params):
     params = random_params(SuperResolver(), images)
     together = apply(SuperResolver(), params, images)
     alone = [apply(SuperResolver(), params, images[i : i + 1]) for i in range(3)]
-    np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-6)
+    # Another size is another order of sums, in levels of 255.
+    np.testing.assert_allclose(together, np.concatenate(alone), rtol=0, atol=1e-5)
 
 
 def test_bfloat16_stays_close(random_params):
