@@ -45,11 +45,12 @@ flags.register_validator("workdir", lambda folder: folder != "", "name a folder"
 WITH_SPACE = "What was saved is whole; with space, the same command goes on from there."
 
 
-def leave(status: int) -> NoReturn:
+def leave(status: int, last_words: str = "") -> NoReturn:
     """End this process; threads of a save that failed would wait for one another for minutes."""
     with contextlib.suppress(OSError):
         sys.stdout.flush()
-    atexit._run_exitfuncs()
+    atexit._run_exitfuncs()  # which may print too
+    os.write(2, last_words.encode())
     os._exit(status)
 
 
@@ -140,10 +141,9 @@ def main(arguments: list[str]) -> None:
     except Exception as error:  # noqa: BLE001 - told in full
         if is_disk_full(error):
             reason = textwrap.shorten(str(error), 160)
-            print(f"the disk of {FLAGS.workdir} is full ({reason}). {WITH_SPACE}", file=sys.stderr)
-        else:
-            traceback.print_exc()
-        leave(START_AGAIN if is_disk_full(error) else 1)
+            leave(START_AGAIN, f"\nthe disk of {FLAGS.workdir} is full ({reason}). {WITH_SPACE}\n")
+        traceback.print_exc()
+        leave(1)
 
 
 if __name__ == "__main__":
