@@ -50,6 +50,7 @@ def assert_same_run(workdir, expected):
     assert_same_state(read_state(workdir, step), read_state(expected, step))
 
 
+@pytest.mark.long
 def test_same_seed_and_configuration_give_the_same_bits(start_student, unbroken, tmp_path):
     assert end(start_student(tmp_path))[::2] == (0, "")
     assert [row["step"] for row in rows(tmp_path) if row["split"] == "train"] == [

@@ -92,6 +92,7 @@ def test_what_two_saved_one_goes_on_with_and_all_equals_one_that_was_never_distu
         assert row == pytest.approx({name: other[name] for name in row}, rel=1e-5)
 
 
+@pytest.mark.long
 def test_processes_that_compute_differently_are_stopped(launch, story):
     # Resumed from what both read, so that they agree at first.
     _, workdir, _ = story
