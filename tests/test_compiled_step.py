@@ -78,9 +78,9 @@ def test_the_convolutions_are_those_that_the_losses_need(experiment, compiled):
     expected = {
         # Result, kernel's and input's gradient; nobody asks for the gradient of the photo.
         "student": 3 * generator - 1,
-        # Its attention; the last convolution, which only makes its image, is left out. That of two
-        # stages is one for each.
-        "teacher": teacher - 1 + 1,
+        # Its attention; the last convolution, which only makes its image, is left out, and the 1x1
+        # convolution of two stages becomes two matrix products.
+        "teacher": teacher - 1 - 1,
         # The target's features, the result's, and the gradient of the result.
         "vgg": 3 * vgg,
         # Judging: result and input's gradient. Learning: all three, but that of the photo.
