@@ -96,6 +96,8 @@ def _run(app: Any, listener: socket.socket) -> None:
     # A page that is open keeps a connection; ending it is no error.
     config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[listener])
+    # It returns only when it was stopped, whether or not it passes the signal on.
+    raise KeyboardInterrupt
 
 
 def _leave_if_busy() -> None:
