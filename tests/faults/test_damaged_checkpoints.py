@@ -54,8 +54,6 @@ def restore_damaged(saved, tmp_path, damage):
     return state, {path.name for path in (tmp_path / FOLDER).iterdir()}
 
 
-# Orbax's readers leave tasks behind when they fail.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.long), 9], ids=["all", "some"])
 def test_damage_to_any_file_is_without_effect_or_found(saved, tmp_path, caplog, every):
     newest = saved / FOLDER / "7"

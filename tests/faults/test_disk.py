@@ -99,7 +99,6 @@ def test_half_a_record_is_taken_back(small_disk):
 
 
 # What Orbax's threads leave behind when they fail.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_save_that_fails_in_the_background_surfaces(small_disk):
     with Checkpoints(small_disk, keep=2) as checkpoints:
