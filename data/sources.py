@@ -26,6 +26,7 @@ def make_source(
     input: str,
     target: str,
     holdout: int,
+    validation: int,
     crop: int,
     scale: int,
     in_memory: bool,
@@ -45,6 +46,8 @@ def make_source(
       target: subfolder of the target pictures ("pairs").
       holdout: how many at the end, in natural order of the names, are the test split ("pairs",
         "high_resolution" without a `test_dir`).
+      validation: so many training patches, the last in natural order of the names, are kept from
+        training and are the test split instead of DPED's own ("dped").
       crop: side in pixels of the training crops, and of the "synthetic" pictures.
       scale: how much smaller the low-resolution images are ("high_resolution", "div2k").
       in_memory: decode everything once into RAM; needs no TensorFlow ("photos" and "synthetic"
@@ -71,7 +74,13 @@ def make_source(
     match source:
         case "dped":
             on_disk = open_dped(
-                folder, phone, crop=crop_or_whole, in_memory=in_memory, split=split, names=names
+                folder,
+                phone,
+                crop=crop_or_whole,
+                in_memory=in_memory,
+                split=split,
+                validation=validation,
+                names=names,
             )
         case "pairs":
             on_disk = open_pairs(

@@ -93,6 +93,7 @@ _DATA: Rules = {
     "input": text,
     "target": text,
     "holdout": whole(0),
+    "validation": whole(0),
     "crop": whole(SMALLEST_SIDE, _LARGEST_CROP),
     "scale": choice(*SCALES),
     "in_memory": flag,

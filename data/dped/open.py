@@ -17,6 +17,7 @@ def open_dped(
     crop: int | None,
     in_memory: bool,
     split: str,
+    validation: int = 0,
     names: Sequence[str] | None = None,
 ) -> Pairs | Prepared:
     """Open one split of a phone's patches.
@@ -30,27 +31,39 @@ def open_dped(
       crop: side of the training crops in pixels; None for whole patches.
       in_memory: whether the patches will be decoded into RAM.
       split: "train" or "test".
+      validation: so many of the training patches, the last in natural order of their names, are
+        kept from training and are the test split instead of DPED's own.
       names: those of the split, where they are known; None lists the folders.
 
     Returns:
       The pairs, not yet checked beyond their names.
 
     Raises:
-      DataError: for an unknown phone, if there are no patches, or they must be prepared first.
+      DataError: for an unknown phone, if there are no patches, if validation leaves none, or if
+        they must be prepared first.
       MissingExtraError: if the prepared copy is needed and TFDS is absent.
     """
     if phone not in PHONES:
         raise DataError(f"phone must be one of {', '.join(PHONES)}, not {phone!r}")
+    part = slice(None)
+    if validation:
+        part = slice(None, -validation) if split == "train" else slice(-validation, None)
+        split = "train"
     inputs, targets = patch_folders(dped, phone, split)
-    if inputs.is_dir() and (in_memory or split == "test"):
-        known = paired_names(inputs, targets) if names is None else names
-        return Pairs(inputs, targets, known, crop=crop)
+    if names is None and inputs.is_dir():
+        names = paired_names(inputs, targets)
+        if validation >= len(names):
+            raise DataError(
+                f"{inputs} holds {len(names)} patches, so validation={validation} leaves none to "
+                f"train on; choose a validation from 0 to {len(names) - 1}"
+            )
+        names = names[part]
+    if names is not None and inputs.is_dir() and (in_memory or crop is None):
+        return Pairs(inputs, targets, names, crop=crop)
     copy = find_prepared(dped, phone)
     if copy is None:
         raise _not_prepared(dped, phone, inputs)
-    prepared = Prepared(copy, crop=crop, split=split)
-    if names is None and inputs.is_dir():
-        names = paired_names(inputs, targets)
+    prepared = Prepared(copy, crop=crop, split=split, part=part)
     if names is not None and list(names) != list(prepared.names):
         raise DataError(
             f"{inputs} has changed since it was prepared; prepare it again, from the "

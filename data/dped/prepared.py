@@ -17,23 +17,24 @@ if TYPE_CHECKING:
 
 
 class Prepared:
-    """One split of a prepared copy.
+    """One split of a prepared copy, or a part of it.
 
     Attributes:
       names: the patches' file names.
       crop: side of the training crops in pixels; None for whole patches.
     """
 
-    def __init__(self, folder: pathlib.Path, *, crop: int | None, split: str):
+    def __init__(self, folder: pathlib.Path, *, crop: int | None, split: str, part: slice):
         """Open the copy.
 
         Args:
           folder: TFDS's folder of the version.
           crop: side of the training crops in pixels; None for whole patches.
           split: "train" or "test".
+          part: of the split's records.
 
         Raises:
-          DataError: if its files cannot be read.
+          DataError: if its files cannot be read, or the part is empty.
           MissingExtraError: if TFDS is absent.
         """
         tfds = require("tensorflow_datasets", "data")
@@ -49,7 +50,9 @@ class Prepared:
                 f"{folder} cannot be read ({error}); prepare it again: remove it, then run "
                 "python -m data.dped.prepare"
             ) from error
-        self.names = builder.info.metadata["names"][split]
+        names = builder.info.metadata["names"][split]
+        self._first, _, _ = part.indices(len(names))
+        self.names = names[part]
         self.crop = crop
         self._shape = self._any_shape()
 
@@ -61,7 +64,7 @@ class Prepared:
         """Decode a pair: (input, target), uint8 [H, W, 3]; raises `DataError` if it is damaged."""
         name = self.names[index]
         try:
-            example = self._examples[index]
+            example = self._examples[self._first + index]
         except Exception as error:  # of ArrayRecord's checksums, of the file, or of parsing
             raise DataError(
                 f"{name} in {self._folder} cannot be read ({error}); prepare it again"
@@ -75,7 +78,9 @@ class Prepared:
                 return self[index][0].shape  # preparing has checked that all have the same
             except DataError as error:
                 problem = problem or error
-        raise problem or DataError(f"{self._folder} holds no pairs; prepare it again")
+        raise problem or DataError(
+            f"{self._folder} holds no pairs for this split; prepare it again"
+        )
 
     def check(self) -> None:
         """Check the first patch against the crop; preparing has checked that they are pairs.
@@ -140,7 +145,8 @@ class Prepared:
     def _fetch(self, order: Order, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         positions = order.positions(step)
         samples = order.samples(positions)
-        records = np.array(self._records.__getitems__(samples.tolist()), object)
+        indices = (self._first + samples).tolist()
+        records = np.array(self._records.__getitems__(indices), object)
         height, width, _ = self._shape
         corners = [order.corner(position, height, width, self.crop) for position in positions]
         return records, np.array(corners, np.int32), samples

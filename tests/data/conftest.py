@@ -27,6 +27,7 @@ def make(tmp_path):
             "input": "phone",
             "target": "camera",
             "holdout": 2,
+            "validation": 0,
             "crop": 8,
             "scale": 4,
             "in_memory": True,

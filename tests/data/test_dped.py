@@ -149,6 +149,33 @@ def test_folder_that_holds_only_the_prepared_copy(prepared, open_dped, tmp_path)
                 np.testing.assert_array_equal(here, there)
 
 
+@pytest.mark.parametrize("only_the_copy", [False, True])
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_validation_is_the_end_of_the_training_patches(
+    prepared, open_dped, tmp_path, only_the_copy, in_memory
+):
+    dped, tfds = prepared
+    if only_the_copy:
+        (keyed,) = tfds.iterdir()
+        dped = shutil.copytree(keyed, tmp_path / "cluster")
+    options = {"dir": dped, "validation": 2, "in_memory": in_memory}
+    train, held_out = open_dped(**options), open_dped(**options, split="test")
+    assert (list(train.names), list(held_out.names)) == (TRAIN[:-2], TRAIN[-2:])
+    everything = open_dped(in_memory=True, crop=16)
+    for image, same in zip(held_out[1], everything[len(TRAIN) - 1], strict=True):
+        np.testing.assert_array_equal(image, same)
+    seen = {
+        name for step in range(9) for name in data.sample_names(train, step, seed=3, batch_size=4)
+    }
+    assert seen == set(TRAIN[:-2])
+    assert len(take(train, 3)) == 3
+
+
+def test_validation_that_leaves_nothing(open_dped):
+    with pytest.raises(data.DataError, match=rf"validation={len(TRAIN)} leaves none .* from 0 to"):
+        open_dped(validation=len(TRAIN))
+
+
 def test_copies_of_two_folders_do_not_mix(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "a")
     assert prepared_root(tmp_path / "a") != prepared_root(tmp_path / "b")

@@ -54,7 +54,7 @@ def test_thread_ends_with_the_iterator(make, end):
 OPEN_AT_EXIT = """
 import data
 source = data.make_source(source="synthetic", dir="", test_dir="", phone="", input="", target="",
-                          holdout=0, crop=8, scale=4, in_memory=True, split="train")
+                          holdout=0, validation=0, crop=8, scale=4, in_memory=True, split="train")
 batches = data.batches(source, seed=0, batch_size=4)
 next(batches)
 """

@@ -40,7 +40,7 @@ import data
 for module in pkgutil.walk_packages(data.__path__, "data."):
     importlib.import_module(module.name)
 options = dict(
-    test_dir="", phone="iphone", input="phone", target="camera", holdout=2, crop=8, scale=4)
+    test_dir="", phone="iphone", input="phone", target="camera", holdout=2, validation=0, crop=8, scale=4)
 def train(source, in_memory):
     opened = data.make_source(
         source=source, dir=sys.argv[1], in_memory=in_memory, split="train", **options)

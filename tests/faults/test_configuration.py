@@ -19,7 +19,7 @@ WRONG = {
     tuple: ("x", None, 3, (0,), (-5, 1), (5, 3), (3, 3), (1.5,), ("a",)),
 }
 # The numbers that may be 0; a weight of 0 switches a loss off.
-MAY_BE_ZERO = ("holdout", "seed", "weight", "total_limit", "unreadable", "end_after")
+MAY_BE_ZERO = ("holdout", "validation", "seed", "weight", "total_limit", "unreadable", "end_after")
 
 
 def load(name):

@@ -26,6 +26,7 @@ def open_source(folder, kind):
         "input": "input",
         "target": "target",
         "holdout": 0,
+        "validation": 0,
         "crop": 9,
         "scale": 4,
     }

@@ -143,7 +143,7 @@ class PartlyBlack:
     def __init__(self):
         self._pictures = data.make_source(
             source="synthetic", dir="", test_dir="", phone="", input="", target="",
-            holdout=0, crop=16, scale=4, in_memory=True, split="train",
+            holdout=0, validation=0, crop=16, scale=4, in_memory=True, split="train",
         )  # fmt: skip
         order = data.loaders.Order(len(self), 0, BATCH)
         self._black = {order.sample(step * BATCH + 1) for step in BAD_STEPS}
