@@ -28,9 +28,7 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.data.input = "input"  # pairs: folder in dir with the photos to enhance
     config.data.target = "target"  # pairs: folder in dir with their targets, same names
     config.data.holdout = 10  # pairs, high_resolution: the last so many names are the test split
-    config.data.validation = (
-        0  # dped: so many training pairs are tested on instead of its test part
-    )
+    config.data.validation = 0  # dped: the last so many training pairs are the test split
     config.data.crop = 100  # side of the training patches, px; section 4.1
     config.data.scale = 4  # high_resolution, div2k: the input is the target shrunk so many times
     config.data.in_memory = False  # decode everything once into RAM; needs no TensorFlow

@@ -184,7 +184,7 @@ def _load(name: str | None, use: str) -> "Model":
             "checkpoint (Zheng222/PPCN on GitHub) by ppcn-jax convert, or train a network as "
             "README.md tells, and give the file or the workdir to --model"
         )
-    from ppcn_jax.weights import load_model
+    from ppcn_jax.model_files import load_model
 
     return load_model(name)
 

@@ -2,9 +2,9 @@
 
 import os
 
+from ppcn_jax.model_files import load_model
 from ppcn_jax.native import check_name, write_native
 from ppcn_jax.networks import Model
-from ppcn_jax.weights import load_model
 
 
 def convert(source: str | os.PathLike, destination: str | os.PathLike) -> Model:

@@ -11,6 +11,7 @@ from ppcn_jax import losses
 from ppcn_jax.errors import InputError
 from ppcn_jax.evaluate import Enhance, Pairs, score_image
 from ppcn_jax.experiment import Experiment, initial_params, make_schedule, shown
+from ppcn_jax.model_files import load_model
 from ppcn_jax.models import Discriminator, Vgg
 from ppcn_jax.networks import Model, make_network
 from ppcn_jax.objective import Objective, make_objective
@@ -19,7 +20,6 @@ from ppcn_jax.schedules import adam
 from ppcn_jax.state import Params, init_state
 from ppcn_jax.steps import Networks, make_train_step
 from ppcn_jax.vgg_weights import load_vgg
-from ppcn_jax.weights import load_model
 
 
 def make_experiment(config) -> Experiment:

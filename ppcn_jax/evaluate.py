@@ -17,10 +17,10 @@ from ppcn_jax.errors import InputError
 from ppcn_jax.files import write_json
 from ppcn_jax.inference import apply_network
 from ppcn_jax.metrics import ms_ssim, psnr
+from ppcn_jax.model_files import load_model
 from ppcn_jax.networks import ENHANCERS, Model
 from ppcn_jax.pictures import save_png, strip
 from ppcn_jax.state import Params
-from ppcn_jax.weights import load_model
 
 Enhance = Callable[[np.ndarray], np.ndarray]
 Score = dict[str, Any]

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ppcn_jax.batch_sharding import apply_batch
+from ppcn_jax.model_files import load_model
 from ppcn_jax.models.layers import SMALLEST_SIDE
 from ppcn_jax.networks import ENHANCERS, SUPER_RESOLVERS, Model
 from ppcn_jax.photo_encoding import to_8_bits
@@ -18,7 +19,6 @@ from ppcn_jax.resize import enlarge
 from ppcn_jax.row_sharding import apply_sharded
 from ppcn_jax.state import Params
 from ppcn_jax.streaming import default_band, stream
-from ppcn_jax.weights import load_model
 
 # Larger photos are shared by several devices, or run in bands of rows: 2 megapixels.
 WHOLE_PIXELS = 2**21

@@ -10,9 +10,9 @@ from ppcn_jax import fields
 from ppcn_jax.enhancement import load_teacher
 from ppcn_jax.errors import InputError
 from ppcn_jax.files import write_json
+from ppcn_jax.model_files import CONFIG, read_config
 from ppcn_jax.objective import LOSSES, term_problems
 from ppcn_jax.vgg_weights import find_vgg
-from ppcn_jax.weights import CONFIG, read_config
 
 # What may change when a run is continued, because it does not change the steps it makes.
 FREE_ON_RESUME = (

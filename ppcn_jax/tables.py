@@ -11,10 +11,10 @@ import rich.table
 
 from ppcn_jax.errors import InputError
 from ppcn_jax.files import write_bytes, write_json
+from ppcn_jax.model_files import load_model
 from ppcn_jax.native import SUFFIX
 from ppcn_jax.networks import Model
 from ppcn_jax.timing import device_name
-from ppcn_jax.weights import load_model
 
 Row = Mapping[str, Any]
 

@@ -19,6 +19,7 @@ from ppcn_jax.enhancement import make_experiment
 from ppcn_jax.errors import InputError
 from ppcn_jax.experiment import Experiment
 from ppcn_jax.export.photos import synthetic_photo
+from ppcn_jax.model_files import load_model
 from ppcn_jax.models import Discriminator, Vgg
 from ppcn_jax.native import write_native
 from ppcn_jax.networks import make_network
@@ -27,7 +28,6 @@ from ppcn_jax.parallel import parallelize, replicate, to_host
 from ppcn_jax.state import Params
 from ppcn_jax.timing import take_turns
 from ppcn_jax.vgg_weights import load_vgg
-from ppcn_jax.weights import load_model
 
 HALVED = "JAX, bfloat16"
 VGG_ALONE = "JAX, VGG alone"

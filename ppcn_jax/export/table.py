@@ -20,9 +20,9 @@ from ppcn_jax.export.command import DEFAULT_SIZE, FORMATS, PRECISIONS
 from ppcn_jax.export.contract import clipped
 from ppcn_jax.export.photos import as_input, read_photos
 from ppcn_jax.export.write import open_export, write_export
+from ppcn_jax.model_files import load_model
 from ppcn_jax.networks import Model
 from ppcn_jax.timing import take_turns
-from ppcn_jax.weights import load_model
 
 _HEADER = """\
 | Network | File | Size, kB | Largest difference | PSNR, dB | Time | Time / JAX's |

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from ppcn_jax import enhance
 from ppcn_jax.checkpoints import Checkpoints
 from ppcn_jax.enhancement import make_experiment
-from ppcn_jax.weights import load_model
+from ppcn_jax.model_files import load_model
 
 KEPT = pathlib.Path(__file__).parent / "kept_checkpoint"
 
