@@ -23,7 +23,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 import data
-from ppcn_jax import evaluate, settings, table1, table3, train
+from ppcn_jax import comparison, evaluate, settings, table1, table3, train
 from ppcn_jax.benchmark import scaling, suite
 from ppcn_jax.compilation_cache import keep_compiled_programs
 from ppcn_jax.errors import InputError, is_disk_full
@@ -115,6 +115,7 @@ def run_benchmark(config, workdir: pathlib.Path) -> None:
 TASKS = {
     "train": run_training,
     "benchmark": run_benchmark,
+    "comparison": functools.partial(on_test_split, comparison.run),
     "evaluate": functools.partial(on_test_split, evaluate.run),
     "scaling": scaling.run,
     "table1": run_table1,

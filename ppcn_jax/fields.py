@@ -144,6 +144,7 @@ SUPER_RESOLVER: Rules = {
 _LOADER: Rules = {"data": _DATA, "batch_size": whole()}
 OTHERS: Mapping[str, Rules] = {
     "evaluate": {"task": text, "weights": text, "data": _DATA},
+    "comparison": {"task": text, "recipes": text, "data": _DATA},
     "table1": {
         "task": text,
         "models": text,
