@@ -69,6 +69,7 @@ def kill(process, workdir, at):
     assert process.wait() == -signal.SIGKILL
 
 
+@pytest.mark.long
 def test_a_student_that_is_killed_and_then_preempted_loses_nothing(
     start_student, unbroken, tmp_path
 ):
