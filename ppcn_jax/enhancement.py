@@ -10,7 +10,13 @@ import numpy as np
 from ppcn_jax import losses
 from ppcn_jax.errors import InputError
 from ppcn_jax.evaluate import Enhance, Pairs, score_image
-from ppcn_jax.experiment import Experiment, initial_params, make_schedule, shown
+from ppcn_jax.experiment import (
+    Experiment,
+    initial_params,
+    make_optimizer,
+    make_schedule,
+    shown,
+)
 from ppcn_jax.model_files import load_model
 from ppcn_jax.models import Discriminator, Vgg
 from ppcn_jax.networks import Model, make_network
@@ -35,14 +41,13 @@ def make_experiment(config) -> Experiment:
         InputError: VGG weights or a teacher that are not there or do not fit.
     """
     objective = make_objective(config.objective.to_dict())
-    schedules = {"generator": make_schedule(config, config.train.learning_rate)}
+    schedule = make_schedule(config, config.train.learning_rate)
+    optimizers = {"generator": make_optimizer(config, schedule)}
     if objective.needs("logits"):
-        rate = config.discriminator.learning_rate
-        schedules["discriminator"] = make_schedule(config, rate)
-    optimizers = {
-        name: adam(schedule, epsilon_corrected=config.train.epsilon_corrected)
-        for name, schedule in schedules.items()
-    }
+        optimizers["discriminator"] = adam(
+            make_schedule(config, config.discriminator.learning_rate),
+            epsilon_corrected=config.train.epsilon_corrected,
+        )
     networks, frozen = _networks(config, objective)
     step = make_train_step(
         networks,
@@ -63,7 +68,7 @@ def make_experiment(config) -> Experiment:
         state,
         frozen,
         step,
-        schedules["generator"],
+        schedule,
         score=score_image,
         metrics=("psnr", "ms_ssim"),
         picture=comparison,

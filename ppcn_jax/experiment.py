@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from ppcn_jax.evaluate import Enhance, Pairs, ScoreImage
-from ppcn_jax.schedules import step_decay
+from ppcn_jax.schedules import adam, muon, step_decay
 from ppcn_jax.state import Params, TrainState, TrainStep
 
 PICTURES = 3
@@ -55,6 +55,21 @@ def make_schedule(config, learning_rate: float) -> optax.Schedule:
         Learning rate by step.
     """
     return step_decay(learning_rate, boundaries=config.train.boundaries, factor=config.train.decay)
+
+
+def make_optimizer(config, schedule: optax.Schedule) -> optax.GradientTransformation:
+    """The optimizer of the network that a training configuration is about.
+
+    Args:
+        config: the configuration.
+        schedule: learning rate by step.
+
+    Returns:
+        An optax transformation.
+    """
+    if config.train.optimizer == "muon":
+        return muon(schedule)
+    return adam(schedule, epsilon_corrected=config.train.epsilon_corrected)
 
 
 def initial_params(key: jax.Array, module: nn.Module, side: int, channels: int = 3) -> Params:

@@ -111,6 +111,7 @@ _TRAINING: Rules = {
         "learning_rate": real(),
         "boundaries": steps,
         "decay": real(most=1),
+        "optimizer": choice("adam", "muon"),
         "epsilon_corrected": flag,
         "guard": {"total_limit": real(zero=True), "stop_after": whole()},
         "unreadable": real(zero=True, most=1),

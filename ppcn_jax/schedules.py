@@ -1,9 +1,11 @@
-"""Learning rates and optimizers of the paper, from optax."""
+"""Learning rates and optimizers, from optax: those of the paper, and Muon."""
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 from jax.typing import ArrayLike
 
 # Adam's constants, section 4.2.
@@ -55,6 +57,31 @@ def adam(
     """
     scale = _scale_by_adam(EPSILON) if epsilon_corrected else _scale_by_tensorflow_adam()
     return optax.chain(scale, optax.scale_by_learning_rate(schedule))
+
+
+def muon(schedule: optax.Schedule) -> optax.GradientTransformation:
+    """Muon for kernels, Adam with Nesterov's momentum for everything else.
+
+    The momentum of a kernel, as a matrix of inputs by outputs, is replaced by about the nearest
+    orthogonal one: all directions of it are learned at the same speed.
+
+    Args:
+        schedule: learning rate by step, of both.
+
+    Returns:
+        An optax transformation.
+
+    Reference:
+        Jordan et al., Muon, 2024, https://kellerjordan.github.io/posts/muon/; not in the paper.
+    """
+
+    def axes(parameter: jax.Array) -> optax.contrib.MuonDimensionNumbers | None:
+        *inputs, output = range(parameter.ndim)
+        return optax.contrib.MuonDimensionNumbers(tuple(inputs), (output,)) if inputs else None
+
+    return optax.contrib.muon(
+        schedule, muon_weight_dimension_numbers=lambda params: jax.tree.map(axes, params)
+    )
 
 
 def _scale_by_adam(epsilon: ArrayLike) -> optax.GradientTransformation:

@@ -28,6 +28,12 @@ FREE_ON_RESUME = (
     "train.steps",
     "train.steps_per_call",
 )
+# Fields that workdirs of older versions lack, and what was done without them.
+_BEFORE = {
+    "data.validation": 0,
+    "precision": dict.fromkeys(("vgg", "discriminator", "generator"), "float32"),
+    "train.optimizer": "adam",
+}
 # Fields, or groups of them, that must fit to others.
 _FITTED = (
     "data.crop",
@@ -190,9 +196,10 @@ def claim_workdir(workdir: pathlib.Path, config, versions: dict[str, str], *, wr
 def _differences(old: dict, new: dict, prefix: str = ""):
     for key in sorted({*old, *new}):
         field = f"{prefix}{key}"
-        if field in FREE_ON_RESUME or old.get(key) == new.get(key):
+        there, now = old.get(key, _BEFORE.get(field)), new.get(key)
+        if field in FREE_ON_RESUME or there == now:
             continue
-        if isinstance(old.get(key), dict) and isinstance(new.get(key), dict):
-            yield from _differences(old[key], new[key], f"{field}.")
+        if isinstance(there, dict) and isinstance(now, dict):
+            yield from _differences(there, now, f"{field}.")
         else:
-            yield f"- {field}: {old.get(key)!r} there, {new.get(key)!r} now"
+            yield f"- {field}: {there!r} there, {now!r} now"

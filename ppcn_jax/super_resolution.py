@@ -7,12 +7,17 @@ import jax
 import numpy as np
 
 from ppcn_jax.evaluate import Enhance, Pairs
-from ppcn_jax.experiment import Experiment, initial_params, make_schedule, shown
+from ppcn_jax.experiment import (
+    Experiment,
+    initial_params,
+    make_optimizer,
+    make_schedule,
+    shown,
+)
 from ppcn_jax.luma_scores import score_luma
 from ppcn_jax.networks import make_network
 from ppcn_jax.objective import make_objective
 from ppcn_jax.pictures import closeup, most_detailed, strip
-from ppcn_jax.schedules import adam
 from ppcn_jax.state import init_state
 from ppcn_jax.supervised import make_train_step
 
@@ -31,7 +36,7 @@ def make_experiment(config) -> Experiment:
     """
     module = make_network(config.model, config.model_settings.to_dict())
     schedule = make_schedule(config, config.train.learning_rate)
-    optimizer = adam(schedule, epsilon_corrected=config.train.epsilon_corrected)
+    optimizer = make_optimizer(config, schedule)
     step = make_train_step(
         module,
         make_objective(config.objective.to_dict()),

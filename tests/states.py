@@ -10,10 +10,10 @@ from ppcn_jax.state import apply_gradients, init_state
 PLAYERS = ("generator", "discriminator")
 
 
-def make_state(step, *, players=PLAYERS, layer="dense", shape=(3, 4)):
+def make_state(step, *, players=PLAYERS, layer="dense", shape=(3, 4), make=adam):
     """A state of tiny players, no two numbers of it alike, as after one update."""
     rng = np.random.default_rng(step)
-    optimizer = adam(optax.constant_schedule(1e-3))
+    optimizer = make(optax.constant_schedule(1e-3))
 
     def draw():
         kernel = rng.standard_normal(shape, dtype=np.float32)

@@ -8,6 +8,7 @@ import pytest
 
 from ppcn_jax.checkpoints import FOLDER, Checkpoints, restore_params, steps_in
 from ppcn_jax.errors import InputError
+from ppcn_jax.schedules import adam, muon
 from tests.states import PLAYERS, assert_same_bits, make_state
 
 
@@ -18,11 +19,14 @@ def save(workdir, scores, *, keep=1):
             checkpoints.save(make_state(step), score=score)
 
 
-def test_a_state_comes_back_to_the_bit(tmp_path):
-    save(tmp_path, {5: 1.0, 12: 0.5})
+@pytest.mark.parametrize("make", [adam, muon])
+def test_a_state_comes_back_to_the_bit(tmp_path, make):
     with Checkpoints(tmp_path, keep=1) as checkpoints:
-        restored = checkpoints.restore(make_state(0))
-    assert_same_bits(restored, make_state(12))
+        for step in (5, 12):
+            checkpoints.save(make_state(step, make=make), score=float(step))
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        restored = checkpoints.restore(make_state(0, make=make))
+    assert_same_bits(restored, make_state(12, make=make))
     assert restored.step.dtype == np.int32
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from ppcn_jax.schedules import adam, step_decay
+from ppcn_jax.schedules import adam, muon, step_decay
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,24 @@ def test_the_state_is_that_of_optax_in_both_conventions():
         # So a checkpoint of one continues under the other.
         _, state = optimizer.update(params, state)
     assert [int(part.count) for part in state] == [2, 2]
+
+
+def test_muon_makes_updates_of_kernels_about_orthogonal():
+    # 12 inputs of very different strength, 4 outputs.
+    rng = np.random.default_rng(0)
+    gradient = rng.standard_normal((2, 2, 3, 4)) * np.array([1e-3, 1.0, 30.0])[:, None]
+    gradients = {"kernel": jnp.asarray(gradient, jnp.float32), "bias": jnp.array([1e-3, -2.0, 5.0])}
+    params = jax.tree.map(jnp.zeros_like, gradients)
+    optimizer = muon(step_decay(0.1, boundaries=(1,), factor=0.5))
+    state, update = optimizer.init(params), jax.jit(optimizer.update)
+    for rate in (0.1, 0.05):
+        updates, state = update(gradients, state, params)
+        matrix = np.asarray(updates["kernel"]).reshape(12, 4) / rate
+        # The polynomial leaves singular values about 1, between 0.7 and 1.2.
+        strengths = np.linalg.svd(matrix, compute_uv=False)
+        assert 0.6 < strengths.min() and strengths.max() < 1.3
+        assert np.linalg.svd(gradient.reshape(12, 4), compute_uv=False).max() > 10
+        assert np.sum(matrix * gradient.reshape(12, 4)) < 0  # downhill
+        bias = updates["bias"] / rate  # of Adam, whatever the gradients' sizes
+        np.testing.assert_allclose(bias, bias[0] * np.array([1, -1, 1]), rtol=1e-3)
+        assert -2 < bias[0] < -0.5

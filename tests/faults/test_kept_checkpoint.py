@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from configs import student
 from ppcn_jax import enhance
 from ppcn_jax.checkpoints import Checkpoints
 from ppcn_jax.enhancement import make_experiment
+from ppcn_jax.errors import InputError
 from ppcn_jax.model_files import load_model
+from ppcn_jax.settings import check_workdir
 
 KEPT = pathlib.Path(__file__).parent / "kept_checkpoint"
 
@@ -36,8 +39,23 @@ def summary(tree):
     }
 
 
-def test_it_is_restored_with_the_numbers_that_were_saved(workdir):
-    config = ConfigDict(json.loads((workdir / "config.json").read_text()))
+@pytest.fixture
+def config(workdir):
+    """What the same command gives today: the fields of then, and those that came later."""
+    config = student.get_config()
+    with config.ignore_type():
+        config.update(ConfigDict(json.loads((workdir / "config.json").read_text())))
+    return config
+
+
+def test_its_run_may_go_on(workdir, config):
+    check_workdir(workdir, config)
+    config.train.optimizer = "muon"
+    with pytest.raises(InputError, match="train.optimizer: 'adam' there, 'muon' now"):
+        check_workdir(workdir, config)
+
+
+def test_it_is_restored_with_the_numbers_that_were_saved(workdir, config):
     with Checkpoints(workdir, keep=2) as checkpoints:
         state = checkpoints.restore(make_experiment(config).state)
     assert state.step == 2
