@@ -88,7 +88,8 @@ def _shrink(config: ml_collections.ConfigDict) -> None:
     # Small crops in small batches, and a rate that falls to 1/40 in steps: what a CPU can do.
     config.data.crop = 96
     config.train.batch_size = 4
-    config.train.steps = 24_000
-    config.train.learning_rate = 1e-3
-    config.train.boundaries = (12_000, 17_000, 20_000, 22_000)
+    config.train.steps = 12_000
+    config.train.optimizer = "muon"
+    config.train.learning_rate = 5e-3
+    config.train.boundaries = (6000, 8500, 10_000, 11_000)
     config.train.decay = 0.4
