@@ -21,6 +21,7 @@ LOSSES: dict[str, tuple[Callable[..., jax.Array], Role]] = {
     "color": (losses.color, "images"),
     "contextual": (losses.contextual, "features"),
     "l1": (losses.l1, "images"),
+    "log_mse": (losses.log_mse, "images"),
     "mae": (losses.mae, "images"),
     "perceptual": (losses.perceptual, "features"),
     "ssim": (losses.ssim, "images"),

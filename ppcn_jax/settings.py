@@ -31,6 +31,7 @@ FREE_ON_RESUME = (
 # Fields that workdirs of older versions lack, and what was done without them.
 _BEFORE = {
     "data.validation": 0,
+    "objective.log_mse": {"weight": 0.0},
     "precision": dict.fromkeys(("vgg", "discriminator", "generator"), "float32"),
     "train.optimizer": "adam",
 }

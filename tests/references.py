@@ -50,6 +50,11 @@ def mae(y, t):
 
 
 @per_image
+def log_mse(y, t):
+    return np.log(((y - t) ** 2).sum() / y.size + 1e-4) - np.log(1e-4)
+
+
+@per_image
 def perceptual(y, t):
     return ((y - t) ** 2).sum() / y.size
 

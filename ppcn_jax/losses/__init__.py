@@ -11,7 +11,7 @@ from ppcn_jax.losses.color import color, paper_blur, released_blur
 from ppcn_jax.losses.contextual import contextual
 from ppcn_jax.losses.distillation import attention
 from ppcn_jax.losses.perceptual import perceptual
-from ppcn_jax.losses.pixel import l1, mae
+from ppcn_jax.losses.pixel import l1, log_mse, mae
 from ppcn_jax.losses.ssim import ssim
 from ppcn_jax.losses.total_variation import total_variation
 
@@ -21,6 +21,7 @@ __all__ = [
     "contextual",
     "discrimination",
     "l1",
+    "log_mse",
     "mae",
     "paper_blur",
     "perceptual",

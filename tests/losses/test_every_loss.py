@@ -35,6 +35,7 @@ def knobs(**values):
 
 CASES = {
     "l1": Case(losses.l1, references.l1),
+    "log_mse": Case(losses.log_mse, references.log_mse),
     "mae": Case(losses.mae, references.mae),
     "perceptual": Case(losses.perceptual, references.perceptual, channels=16, magnitude=20),
     "total_variation": Case(
