@@ -6,25 +6,39 @@
 Variants: `:released` follows the released training code instead of the paper where the two
 differ; `:no_distillation` is the paper's ablation and needs no teacher; `:l1_vgg` has the two
 further losses of the paper's challenge entry. 20,000 steps of 50 patches take hours on one GPU; on
-a CPU, days.
+a CPU, days. `:quick` and `:quick_no_distillation` are for two CPU cores; see configs/teacher.py.
 """
 
 import ml_collections
 
 from configs import teacher
 
+# The teacher's variant of each.
+_VARIANTS = {
+    "paper": "paper",
+    "released": "released",
+    "no_distillation": "paper",
+    "l1_vgg": "paper",
+    "quick": "quick",
+    "quick_no_distillation": "quick",
+}
+
 
 def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     """The teacher's fields, with the student as the model and Eq. 12 in the objective."""
-    if variant not in ("paper", "released", "no_distillation", "l1_vgg"):
+    if variant not in _VARIANTS:
         raise ValueError(
-            "configs/student.py has the variants paper, released, no_distillation and l1_vgg, "
-            f"not {variant!r}"
+            f"configs/student.py has the variants {', '.join(_VARIANTS)}, not {variant!r}"
         )
-    config = teacher.get_config("released" if variant == "released" else "paper")
+    config = teacher.get_config(_VARIANTS[variant])
     config.model = "student"
-    if variant != "no_distillation":
+    if variant == "quick":
+        config.objective.attention.weight = 0.5
+    elif "no_distillation" not in variant:
         config.objective.attention.weight = 75.0  # Eq. 13
+    if variant.startswith("quick"):
+        config.train.steps = 8000
+        config.train.boundaries = (4000, 5600, 6800, 7600)
     if variant == "l1_vgg":
         # Table 3, "with L1 and VGG losses". The paper prints no weights; with ours each of the two
         # adds about as much as SSIM does: 43 and 43 against 45 for the released student.

@@ -7,20 +7,18 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ppcn_jax.errors import InputError, printable
 from ppcn_jax.export.command import add_export
 from ppcn_jax.host_memory import keep_freed_memory
-
-if TYPE_CHECKING:
-    from ppcn_jax.networks import Model
 
 FORMATS = ("jpeg", "png", "webp", "tiff")
 _USES = {
     "enhance": ("enhanced", "give photos from a phone the look of a good camera's"),
     "upscale": ("enlarged", "enlarge photos four times a side"),
 }
+_DEFAULTS = {"enhance": "student", "upscale": "super_resolver"}
+_MODELS = "student, teacher or super_resolver, which come with the package, or a"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -52,6 +50,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     convert.add_argument("source", metavar="SOURCE", help="checkpoint prefix, workdir or file")
     convert.add_argument("destination", metavar="DESTINATION", help="file to write, *.safetensors")
+    convert.add_argument(
+        "--about",
+        metavar="NAME=TEXT",
+        action="append",
+        default=[],
+        type=_about,
+        help="a line for the file's metadata, besides data, steps and seed of a workdir; may be "
+        "given several times, and an empty TEXT leaves that line out",
+    )
     convert.set_defaults(run=_convert)
     for use, (_, summary) in _USES.items():
         _add_photo_arguments(subcommands.add_parser(use, help=summary, description=_ABOUT), use)
@@ -68,13 +75,15 @@ _ABOUT = (
 
 
 def _add_photo_arguments(parser: argparse.ArgumentParser, use: str) -> None:
-    names = "student, teacher or FILE" if use == "enhance" else "FILE"
     parser.add_argument(
         "paths", metavar="PATH", nargs="+", help="photo, folder (with all below it) or pattern"
     )
     parser.add_argument("--output", metavar="DIR", required=True, help="folder for the results")
     parser.add_argument(
-        "--model", metavar="MODEL", help=f"{names}: what ppcn-jax convert writes or reads"
+        "--model",
+        metavar="MODEL",
+        default=_DEFAULTS[use],
+        help=f"{_MODELS} FILE: what ppcn-jax convert writes or reads; by default %(default)s",
     )
     parser.add_argument("--format", choices=FORMATS, help="instead of that of each photo")
     parser.add_argument(
@@ -95,8 +104,8 @@ def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         action="append",
         type=_named,
-        help="student, teacher, FILE or NAME=FILE: what ppcn-jax convert writes or reads; "
-        "several are offered when it is given several times",
+        help=f"{_MODELS} FILE or NAME=FILE: what ppcn-jax convert writes or reads; several are "
+        "offered when it is given several times, and those of the package without any",
     )
     parser.add_argument(
         "--host",
@@ -113,6 +122,13 @@ def _named(text: str) -> tuple[str, str]:
     name, _, file = text.partition("=")
     # The name becomes a part of file names; a path with = in it has a slash before.
     return (name, file) if file and re.fullmatch(r"[\w .+-]+", name) else ("", text)
+
+
+def _about(text: str) -> tuple[str, str]:
+    name, equals, told = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=TEXT")
+    return name, told
 
 
 def _port(text: str) -> int:
@@ -133,7 +149,7 @@ def _convert(options: argparse.Namespace) -> None:
     # Imported here so that --help and mistakes in the command line answer at once.
     from ppcn_jax.convert import convert
 
-    model = convert(options.source, options.destination)
+    model = convert(options.source, options.destination, dict(options.about))
     print(f"wrote {printable(options.destination)}: {model.name}, {model.parameters:,} parameters")
 
 
@@ -144,7 +160,9 @@ def _photos(options: argparse.Namespace) -> None:
     from ppcn_jax.photo_paths import plan_jobs
 
     jobs = plan_jobs(options.paths, options.output, options.format)
-    model = _load(options.model, options.subcommand)
+    from ppcn_jax.model_files import load_model
+
+    model = load_model(options.model)
     from ppcn_jax.photo_jobs import run_jobs
     from ppcn_jax.treatment import make_treatment
 
@@ -169,24 +187,12 @@ def _photos(options: argparse.Namespace) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
+    from ppcn_jax.model_files import SHIPPED, load_model
     from ppcn_jax.serve import serve
 
-    named = options.model or [("", None)]
-    models = ((name, _load(file, "enhance")) for name, file in named)
+    named = options.model or [("", name) for name in SHIPPED]
+    models = ((name, load_model(file)) for name, file in named)
     serve(models, host=options.host, port=options.port)
-
-
-def _load(name: str | None, use: str) -> "Model":
-    if name is None or (use == "enhance" and name in ("student", "teacher")):
-        named = "no --model is named" if name is None else f"there is no {name} in this package yet"
-        raise InputError(
-            f"{named}: trained weights are still to come. Make a weights file from a released "
-            "checkpoint (Zheng222/PPCN on GitHub) by ppcn-jax convert, or train a network as "
-            "README.md tells, and give the file or the workdir to --model"
-        )
-    from ppcn_jax.model_files import load_model
-
-    return load_model(name)
 
 
 def _make_folder(output: str) -> None:

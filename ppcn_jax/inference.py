@@ -42,13 +42,17 @@ def apply_network(module: nn.Module, params: Params, image: jax.Array) -> jax.Ar
 
 
 def enhance(
-    image: np.ndarray | jax.Array, weights: Model | str | os.PathLike, *, clip: bool = True
+    image: np.ndarray | jax.Array,
+    weights: Model | str | os.PathLike = "student",
+    *,
+    clip: bool = True,
 ) -> np.ndarray:
     """Enhance one photo.
 
     Args:
         image: float `[H, W, 3]`, RGB in [0, 1], H and W >= 16.
-        weights: a model of `load_model`, or whatever `load_model` reads.
+        weights: a model of `load_model`, or whatever `load_model` reads; by default the network
+            that comes with the package.
         clip: clip the result to [0, 1]; the networks reach from -0.08 to 1.08.
 
     Returns:
@@ -65,7 +69,10 @@ def enhance(
 
 
 def upscale(
-    image: np.ndarray | jax.Array, weights: Model | str | os.PathLike, *, clip: bool = True
+    image: np.ndarray | jax.Array,
+    weights: Model | str | os.PathLike = "super_resolver",
+    *,
+    clip: bool = True,
 ) -> np.ndarray:
     """Enlarge one photo, by the scale of the network (4 for those without one).
 
@@ -74,7 +81,8 @@ def upscale(
 
     Args:
         image: float `[H, W, 3]`, RGB in [0, 1], H and W >= 16.
-        weights: a model of `load_model`, or whatever `load_model` reads.
+        weights: a model of `load_model`, or whatever `load_model` reads; by default the network
+            that comes with the package.
         clip: clip the result to [0, 1].
 
     Returns:

@@ -1,5 +1,6 @@
 """Trained networks, read from any of the places where they are kept."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -12,15 +13,19 @@ from ppcn_jax.networks import Model, abstract_params, make_network
 from ppcn_jax.released import find_checkpoint, read_released
 
 CONFIG = "config.json"
+# The networks that come with the package: weights/NAME.safetensors.
+SHIPPED = ("student", "teacher", "super_resolver")
+_SHIPPED_FOLDER = pathlib.Path(__file__).parent / "weights"
 
 
 def load_model(path: str | os.PathLike) -> Model:
     """Read a network with its parameters.
 
     Args:
-        path: a native file (`*.safetensors`); a training workdir (its newest checkpoint is
-            taken), or one checkpoint in it, `<workdir>/checkpoints/<step>`; or the prefix of a
-            released TensorFlow checkpoint (`PREFIX.index` and `PREFIX.data-*`).
+        path: "student", "teacher" or "super_resolver", which come with the package (`./student` is
+            a folder of that name); a native file (`*.safetensors`); a training workdir (its newest
+            checkpoint is taken), or one checkpoint in it, `<workdir>/checkpoints/<step>`; or the
+            prefix of a released TensorFlow checkpoint (`PREFIX.index` and `PREFIX.data-*`).
 
     Returns:
         The model, parameters on the host.
@@ -29,6 +34,9 @@ def load_model(path: str | os.PathLike) -> Model:
         InputError: nothing there, or nothing that can be used; the message says what was looked
             for, or which variable is wrong.
     """
+    if path in SHIPPED:
+        model = read_native(_SHIPPED_FOLDER / f"{path}{SUFFIX}")
+        return dataclasses.replace(model, source=f"{path} (shipped)")
     path = pathlib.Path(path).expanduser()
     if path.suffix == SUFFIX:
         return read_native(path)
@@ -38,7 +46,8 @@ def load_model(path: str | os.PathLike) -> Model:
         return read_released(prefix)
     problem = "is of no kind that is known" if path.exists() else "does not exist"
     raise InputError(
-        f"{path} {problem}. Name a weights file (*{SUFFIX}), the --workdir of a training run (or "
+        f"{path} {problem}. Name a network of the package ({', '.join(SHIPPED)}), a weights "
+        f"file (*{SUFFIX}), the --workdir of a training run (or "
         f"one of its {FOLDER}/<step>), or the prefix of a TensorFlow checkpoint (the name of its "
         "files without .index and .data-...)."
     )
@@ -60,10 +69,15 @@ def _read_workdir(path: pathlib.Path) -> Model:
     try:
         module = make_network(config["model"], config.get("model_settings"))
         name, preset, template = config["model"], config["preset"], abstract_params(module)
+        about = {
+            "data": str(config["data"]["source"]),
+            "steps": str(step),
+            "seed": str(config["train"]["seed"]),
+        }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{workdir / CONFIG} describes no known network: {error}") from error
     params = restore_params(workdir, step, "generator", template)
-    return Model(name, preset, module, params, f"{workdir} (step {step})")
+    return Model(name, preset, module, params, f"{workdir} (step {step})", about)
 
 
 def read_config(path: pathlib.Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The native weights file: safetensors, with the network's name and settings in its metadata.
 
-Tensors are named like the module's parameters, `conv0/kernel`, and are float32.
+Tensors are named like the module's parameters, `conv0/kernel`, and are float32. Whatever else is in
+the metadata says how they were trained and what they are worth, for people.
 """
 
 import json
@@ -18,6 +19,7 @@ from ppcn_jax.networks import Model, abstract_params, check_params, make_network
 
 SUFFIX = ".safetensors"
 _FORMAT = "ppcn-jax 1"
+_NEEDED = ("format", "network", "settings", "preset", "source")
 
 
 def check_name(path: str | os.PathLike) -> pathlib.Path:
@@ -46,11 +48,14 @@ def write_native(path: str | os.PathLike, model: Model) -> None:
         model: what to write.
 
     Raises:
-        InputError: another suffix.
+        InputError: another suffix, or `model.about` has a name that the format needs for itself.
         OSError: it cannot be written.
     """
     path = check_name(path)
+    if taken := sorted(model.about.keys() & set(_NEEDED)):
+        raise InputError(f"{path}: what is told about a network cannot be called {taken[0]}")
     metadata = {
+        **model.about,
         "format": _FORMAT,
         "network": model.name,
         "settings": json.dumps(settings_of(model.module)),
@@ -97,4 +102,5 @@ def read_native(path: str | os.PathLike) -> Model:
     except Exception as error:  # also names that are both an array and a group
         raise InputError(f"{path} has damaged metadata: {error}") from error
     checked = check_params(module, params, path)
-    return Model(metadata["network"], preset, module, checked, str(path))
+    about = {name: text for name, text in metadata.items() if name not in _NEEDED}
+    return Model(metadata["network"], preset, module, checked, str(path), about)

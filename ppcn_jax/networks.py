@@ -42,6 +42,7 @@ class Model:
         module: the network.
         params: its parameters, float32 NumPy arrays.
         source: where they came from, for messages and tables.
+        about: what else is known of them, as texts: data, steps, seed, scores, license...
     """
 
     name: str
@@ -49,6 +50,7 @@ class Model:
     module: nn.Module
     params: Params
     source: str
+    about: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def parameters(self) -> int:

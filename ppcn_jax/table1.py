@@ -67,7 +67,7 @@ def run(config, workdir: pathlib.Path, sets: Mapping[str, Photos]) -> list[dict[
     console = rich.console.Console()
     enlargers: dict[str, Enhance] = {"bicubic": unchanged}
     for name, model in models.items():
-        enlargers[name] = _of_any_channels(make_enhance(model.module, model.params))
+        enlargers[name] = of_any_channels(make_enhance(model.module, model.params))
     pairs = {
         name: Degraded(photos, scale=scale, kernel=config.kernel) for name, photos in sets.items()
     }
@@ -174,7 +174,16 @@ def _common_scale(models: Mapping[str, Model]) -> int:
     return next(iter(scales.values()))
 
 
-def _of_any_channels(enlarge: Enhance) -> Enhance:
+def of_any_channels(enlarge: Enhance) -> Enhance:
+    """An enlarger of photos in color for gray ones too.
+
+    Args:
+        enlarge: of three channels.
+
+    Returns:
+        The same, which enlarges a gray image in all three channels and weighs them to gray again.
+    """
+
     def apply(image: np.ndarray) -> np.ndarray:
         if image.shape[2] == 3:
             return enlarge(image)

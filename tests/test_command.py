@@ -11,7 +11,8 @@ from PIL import Image
 
 from ppcn_jax import batch_sharding, command, photo_jobs
 from ppcn_jax.inference import enhance_levels, upscale_levels
-from ppcn_jax.native import write_native
+from ppcn_jax.model_files import load_model
+from ppcn_jax.native import read_native, write_native
 from ppcn_jax.networks import Model, make_network
 from ppcn_jax.photo_encoding import encode_photo
 from ppcn_jax.photo_files import Photo, read_photo
@@ -294,8 +295,6 @@ def test_too_little_memory_is_one_photos_failure(run, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (None, "no --model is named.*ppcn-jax convert"),
-        ("student", "there is no student in this package yet.*ppcn-jax convert"),
         ("absent.safetensors", "absent.safetensors cannot be read"),
         ("super_resolver", "holds a super_resolver; to enhance, name one of student"),
     ],
@@ -308,11 +307,44 @@ def test_the_model_is_checked_before_any_photo(run, tmp_path, models, model, mes
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("use", "model", "name"),
+    [
+        ("enhance", None, "student"),
+        ("enhance", "teacher", "teacher"),
+        ("upscale", None, "super_resolver"),
+    ],
+)
+def test_the_networks_of_the_package_need_no_file(run, tmp_path, use, model, name):
+    write_photo(tmp_path / "a.png")
+    status, _, _ = run("a.png", "--output", "out", use=use, model=model)
+    assert status == 0
+    levels = {"enhance": enhance_levels, "upscale": upscale_levels}[use]
+    (expected,) = levels([PIXELS], load_model(name))
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out/a.png")), expected)
+
+
 def test_an_enhancer_does_not_upscale(run, tmp_path, models):
     write_photo(tmp_path / "a.png")
     source = models["student"].source
     status, _, err = run("a.png", "--output", "out", use="upscale", model=source)
     assert status == 1 and "holds a student; to enlarge, name one of super_resolver" in err
+
+
+def test_convert_writes_what_is_told_about_a_network(models, tmp_path, capsys):
+    target = tmp_path / "told.safetensors"
+    told = ["--about", "license=CC0", "--about", "scores=a=b"]
+    command.main(["convert", models["student"].source, str(target), *told])
+    assert read_native(target).about == {"license": "CC0", "scores": "a=b"}
+    command.main(["convert", str(target), str(target), "--about", "scores=", "--about", "seed=1"])
+    assert read_native(target).about == {"license": "CC0", "seed": "1"}
+    before = target.read_bytes()
+    with pytest.raises(SystemExit, match="cannot be called preset"):
+        command.main(["convert", str(target), str(target), "--about", "preset=x"])
+    with pytest.raises(SystemExit):
+        command.main(["convert", str(target), str(target), "--about", "license"])
+    assert "'license' is not NAME=TEXT" in capsys.readouterr().err
+    assert target.read_bytes() == before
 
 
 @pytest.mark.parametrize(
