@@ -57,6 +57,7 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.objective.perceptual = {"weight": 0.0}
     config.objective.mae = {"weight": 0.0}
     config.objective.log_mse = {"weight": 0.0}  # PSNR itself; not in the paper
+    config.objective.ms_ssim = {"weight": 0.0}  # not in the paper either
 
     config.discriminator = ml_collections.ConfigDict()
     config.discriminator.outputs = 1  # logits: 1 with a sigmoid (Fig. 4), 2 with a softmax

@@ -8,14 +8,12 @@ import jax.numpy as jnp
 
 from ppcn_jax import losses
 from ppcn_jax.losses.arguments import as_float, as_float_pair
-from ppcn_jax.losses.ssim import ssim_maps
+from ppcn_jax.losses.ms_ssim import WEIGHTS as MS_SSIM_WEIGHTS
+from ppcn_jax.losses.ms_ssim import scale_similarities
 
 # Y of ITU-R BT.601 in studio range: 16 is black and 235 is white, of 255.
 LUMA_WEIGHTS = (65.481 / 255, 128.553 / 255, 24.966 / 255)
 LUMA_BLACK = 16 / 255
-
-MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-MS_SSIM_WINDOW, MS_SSIM_SIGMA = 11, 1.5
 
 
 def psnr_of_mse(mse: jax.Array, *, data_range: float = 1.0) -> jax.Array:
@@ -125,21 +123,8 @@ def ms_ssim(prediction: jax.Array, target: jax.Array, *, data_range: float = 1.0
     Reference:
         Table 3; Wang et al., Multi-scale Structural Similarity, Asilomar 2003.
     """
-    x, y = as_float_pair(prediction, target)
-    product = jnp.ones(x.shape[0], x.dtype)
-    for scale, weight in enumerate(MS_SSIM_WEIGHTS):
-        window = min(MS_SSIM_WINDOW, *x.shape[1:3])
-        sigma = MS_SSIM_SIGMA * window / MS_SSIM_WINDOW
-        luminance, contrast = ssim_maps(x, y, data_range=data_range, window=window, sigma=sigma)
-        last = scale == len(MS_SSIM_WEIGHTS) - 1
-        mean = jnp.mean(luminance * contrast if last else contrast, axis=(1, 2, 3))
-        product *= jnp.maximum(mean, 0) ** weight
-        x, y = _halve(x), _halve(y)
+    similarities = scale_similarities(prediction, target, data_range=data_range)
+    product = jnp.ones(similarities[0].shape, similarities[0].dtype)
+    for similarity, weight in zip(similarities, MS_SSIM_WEIGHTS, strict=True):
+        product *= jnp.maximum(similarity, 0) ** weight
     return product
-
-
-def _halve(x: jax.Array) -> jax.Array:
-    # Reflection about the border's edge repeats the last row; only odd sides need it.
-    x = jnp.pad(x, [(0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)], mode="edge")
-    n, height, width, channels = x.shape
-    return x.reshape(n, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))

@@ -23,6 +23,7 @@ LOSSES: dict[str, tuple[Callable[..., jax.Array], Role]] = {
     "l1": (losses.l1, "images"),
     "log_mse": (losses.log_mse, "images"),
     "mae": (losses.mae, "images"),
+    "ms_ssim": (losses.ms_ssim, "images"),
     "perceptual": (losses.perceptual, "features"),
     "ssim": (losses.ssim, "images"),
     "texture": (losses.texture, "logits"),

@@ -32,6 +32,7 @@ FREE_ON_RESUME = (
 _BEFORE = {
     "data.validation": 0,
     "objective.log_mse": {"weight": 0.0},
+    "objective.ms_ssim": {"weight": 0.0},
     "precision": dict.fromkeys(("vgg", "discriminator", "generator"), "float32"),
     "train.optimizer": "adam",
 }

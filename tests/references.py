@@ -224,7 +224,7 @@ def halve(image):
 
 
 @per_image
-def ms_ssim(y, t, *, data_range=1.0):
+def ms_ssim(y, t, *, data_range=1.0, floor=0.0):
     product = 1.0
     weights = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333]
     for scale, weight in enumerate(weights):
@@ -232,7 +232,7 @@ def ms_ssim(y, t, *, data_range=1.0):
         whole, contrast = similarity(
             y, t, data_range=data_range, window=window, sigma=1.5 * window / 11
         )
-        product *= max(whole if scale == len(weights) - 1 else contrast, 0) ** weight
+        product *= max(whole if scale == len(weights) - 1 else contrast, floor) ** weight
         y, t = halve(y), halve(t)
     return product
 

@@ -10,6 +10,7 @@ from ppcn_jax.losses.adversarial import discrimination, real_logit, texture
 from ppcn_jax.losses.color import color, paper_blur, released_blur
 from ppcn_jax.losses.contextual import contextual
 from ppcn_jax.losses.distillation import attention
+from ppcn_jax.losses.ms_ssim import ms_ssim
 from ppcn_jax.losses.perceptual import perceptual
 from ppcn_jax.losses.pixel import l1, log_mse, mae
 from ppcn_jax.losses.ssim import ssim
@@ -23,6 +24,7 @@ __all__ = [
     "l1",
     "log_mse",
     "mae",
+    "ms_ssim",
     "paper_blur",
     "perceptual",
     "real_logit",

@@ -41,6 +41,7 @@ CASES = {
     "total_variation": Case(
         ignore_target(losses.total_variation), ignore_target(references.total_variation)
     ),
+    "ms_ssim": Case(losses.ms_ssim, lambda y, t: 1 - references.ms_ssim(y, t, floor=1e-3)),
     "ssim": Case(losses.ssim, references.ssim),
     "color-paper": Case(
         losses.color, functools.partial(references.color, kernel=references.blur_kernel("paper"))
