@@ -121,10 +121,12 @@ def _shrink(config: ml_collections.ConfigDict) -> None:
     for name in ("contextual", "texture", "color", "total_variation"):
         config.objective[name].weight = 0.0
     config.objective.log_mse.weight = 1.0
-    config.objective.ssim.weight = 2.5
+    config.objective.ssim.weight = 3.0
+    config.objective.ms_ssim.weight = 15.0
     config.train.batch_size = 8
     config.train.optimizer = "muon"
-    config.train.learning_rate = 0.03
-    config.train.decay = 0.4
-    config.train.steps = 4000
-    config.train.boundaries = (2000, 2800, 3400, 3800)
+    config.train.learning_rate = 0.02
+    config.train.decay = 0.3
+    config.train.steps = 1000
+    config.train.boundaries = (500, 700, 850, 950)
+    config.evaluate.every = 250
