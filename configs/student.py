@@ -33,7 +33,7 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config = teacher.get_config(_VARIANTS[variant])
     config.model = "student"
     if variant == "quick":
-        config.objective.attention.weight = 0.4
+        config.objective.attention.weight = 0.1
     elif "no_distillation" not in variant:
         config.objective.attention.weight = 75.0  # Eq. 13
     if variant.startswith("quick"):
