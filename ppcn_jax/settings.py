@@ -31,8 +31,6 @@ FREE_ON_RESUME = (
 # Fields that workdirs of older versions lack, and what was done without them.
 _BEFORE = {
     "data.validation": 0,
-    "objective.log_mse": {"weight": 0.0},
-    "objective.ms_ssim": {"weight": 0.0},
     "precision": dict.fromkeys(("vgg", "discriminator", "generator"), "float32"),
     "train.optimizer": "adam",
 }
@@ -198,7 +196,13 @@ def claim_workdir(workdir: pathlib.Path, config, versions: dict[str, str], *, wr
 def _differences(old: dict, new: dict, prefix: str = ""):
     for key in sorted({*old, *new}):
         field = f"{prefix}{key}"
-        there, now = old.get(key, _BEFORE.get(field)), new.get(key)
+        now = new.get(key)
+        if key in old:
+            there = old[key]
+        elif prefix == "objective.":  # a loss that came later
+            there = {**now, "weight": 0.0}
+        else:
+            there = _BEFORE.get(field)
         if field in FREE_ON_RESUME or there == now:
             continue
         if isinstance(there, dict) and isinstance(now, dict):

@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from ppcn_jax import command, serve
+from ppcn_jax.errors import InputError
 from ppcn_jax.native import write_native
 from ppcn_jax.networks import Model, make_network
 
@@ -245,13 +246,22 @@ def no_page(monkeypatch):
 
 @pytest.mark.usefixtures("no_page")
 def test_models_are_checked_before_there_is_a_page(models, tmp_path):
-    assert re.search("no --model is named: .* by ppcn-jax convert", run("--port", 0))
-    there_is_none = run("--port", 0, "--model", models["student"], "--model", "teacher")
-    assert there_is_none.startswith("ppcn-jax serve: there is no teacher in this package yet")
     absent = run("--port", 0, "--model", f"mine={tmp_path}/absent.safetensors")
     assert "absent.safetensors cannot be read" in absent
     twice = run("--port", 0, "--model", models["student"], "--model", models["student"])
     assert "two models would be called student (student.safetensors)" in twice
+
+
+def test_without_a_model_those_of_the_package_are_offered(monkeypatch):
+    offered = []
+
+    def make_page(choices, _):
+        offered.extend(choices)
+        raise InputError("enough")
+
+    monkeypatch.setattr(serve, "make_page", make_page)
+    assert run("--port", 0) == "ppcn-jax serve: enough"
+    assert offered == ["student", "teacher", "super resolver 4x"]
 
 
 @pytest.mark.usefixtures("no_page")

@@ -31,7 +31,12 @@ def add_export(subcommands: argparse._SubParsersAction) -> None:
         "compared with JAX before it takes its name: the differences are printed, and a file that "
         "differs too much is not kept (exit status 1).",
     )
-    parser.add_argument("weights", metavar="WEIGHTS", help="what ppcn-jax convert writes or reads")
+    parser.add_argument(
+        "weights",
+        metavar="WEIGHTS",
+        help="student, teacher or super_resolver, which come with the package, or what ppcn-jax "
+        "convert writes or reads",
+    )
     suffixes = ", ".join(f"*{suffix}" for suffix, _ in FORMATS.values())
     parser.add_argument("destination", metavar="DESTINATION", help=f"file to write: {suffixes}")
     parser.add_argument("--format", choices=FORMATS, help="by default what the suffix says")
