@@ -200,7 +200,7 @@ def _differences(old: dict, new: dict, prefix: str = ""):
         if key in old:
             there = old[key]
         elif prefix == "objective.":  # a loss that came later
-            there = {**now, "weight": 0.0}
+            there = {**new[key], "weight": 0.0}
         else:
             there = _BEFORE.get(field)
         if field in FREE_ON_RESUME or there == now:
