@@ -268,6 +268,7 @@ def test_a_flipped_bit_in_a_prepared_copy(tmp_path, workdir, monkeypatch):
         open_dped()
 
 
+@pytest.mark.long
 def test_a_run_survives_what_broke_while_it_was_away(launch, tmp_path, workdir):
     photos = write_pictures(tmp_path / "photos")
 
