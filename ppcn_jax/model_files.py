@@ -69,11 +69,12 @@ def _read_workdir(path: pathlib.Path) -> Model:
     try:
         module = make_network(config["model"], config.get("model_settings"))
         name, preset, template = config["model"], config["preset"], abstract_params(module)
-        about = {
-            "data": str(config["data"]["source"]),
-            "steps": str(step),
-            "seed": str(config["train"]["seed"]),
+        known = {
+            "data": config.get("data", {}).get("source"),
+            "steps": step,
+            "seed": config.get("train", {}).get("seed"),
         }
+        about = {field: str(value) for field, value in known.items() if value is not None}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{workdir / CONFIG} describes no known network: {error}") from error
     params = restore_params(workdir, step, "generator", template)

@@ -10,7 +10,7 @@ import pytest
 
 import data
 from configs import student, super_resolution, teacher
-from ppcn_jax import evaluate, train, weights
+from ppcn_jax import evaluate, model_files, train
 from ppcn_jax.checkpoints import steps_in
 from ppcn_jax.errors import InputError
 from ppcn_jax.parallel import to_host
@@ -228,7 +228,7 @@ def test_a_student_learns_from_the_teacher_and_does_not_save_it(finished, tmp_pa
     state = run(config, tmp_path)
     assert "attention" in rows(tmp_path)[0]
     assert state.players.keys() == {"generator"}
-    model = weights.load_model(tmp_path)
+    model = model_files.load_model(tmp_path)
     assert (model.name, model.parameters) == ("student", 2715)
     assert not list((tmp_path / "checkpoints").glob("*/teacher*"))
 
@@ -266,19 +266,19 @@ def test_evaluation_of_a_workdir(finished, tmp_path):
 
 def test_evaluation_of_one_checkpoint(finished, tmp_path):
     _, workdir, _ = finished
-    model = weights.load_model(workdir / "checkpoints" / "4")
+    model = model_files.load_model(workdir / "checkpoints" / "4")
     assert "step 4" in model.source
 
 
 @pytest.mark.parametrize("step", ["5", "latest"])
 def test_a_checkpoint_that_is_not_there(finished, step):
     with pytest.raises(InputError, match="no complete checkpoint"):
-        weights.load_model(finished[1] / "checkpoints" / step)
+        model_files.load_model(finished[1] / "checkpoints" / step)
 
 
 def test_a_folder_that_is_no_workdir(tmp_path):
     with pytest.raises(InputError, match="not a training workdir"):
-        weights.load_model(tmp_path)
+        model_files.load_model(tmp_path)
 
 
 def evaluate_config(path):

@@ -180,7 +180,7 @@ def cases(folder):
         "no teacher": (launch(new, distil, **student), "teacher is empty: name the workdir"),
         "absent teacher": (
             launch(new, {**distil, "teacher": folder / "absent"}, **student),
-            "absent does not exist. Name a weights file",
+            "absent does not exist. Name a network of the package",
         ),
         "student as teacher": (
             launch(new, {**distil, "teacher": folder / "student.safetensors"}, **student),
@@ -205,7 +205,7 @@ def cases(folder):
         "empty workdir": (flags_only("--config=configs/teacher.py", "--workdir="), "name a folder"),
         "unknown variant": (
             flags_only("--config=configs/teacher.py:fast", f"--workdir={new}"),
-            "has the variants paper and released, not 'fast' (",
+            "has the variants paper, released and quick, not 'fast' (",
         ),
         "needless variant": (
             flags_only("--config=configs/evaluate.py:fast", f"--workdir={new}"),

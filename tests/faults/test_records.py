@@ -23,6 +23,7 @@ FIELDS = {
     "input": "input",
     "target": "target",
     "holdout": TESTED,
+    "validation": 0,
     "crop": 16,
     "scale": 4,
 }
