@@ -52,9 +52,7 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.train.boundaries = (50_000, 100_000, 150_000, 200_000)  # steps; section 4.2
     config.train.decay = 0.2  # factor at each boundary; section 4.2
     config.train.clip = False  # clip the output to [0, 1] before the losses see it
-    config.train.optimizer = (
-        "adam"  # section 4.2; or "muon", of the generator (ppcn_jax/schedules.py)
-    )
+    config.train.optimizer = "adam"  # section 4.2; or "muon" for the generator
     # Adam's epsilon is added to the bias-corrected root (Kingma and Ba, Algorithm 1) or, when
     # False, to the root before its correction, as TensorFlow 1 does.
     config.train.epsilon_corrected = True

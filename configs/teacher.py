@@ -74,9 +74,7 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.train.learning_rate = 5e-4  # section 4.2
     config.train.boundaries = (10_000,)  # steps at which both learning rates decay; section 4.2
     config.train.decay = 0.1  # factor at each boundary; section 4.2
-    config.train.optimizer = (
-        "adam"  # section 4.2; or "muon", of the generator (ppcn_jax/schedules.py)
-    )
+    config.train.optimizer = "adam"  # section 4.2; or "muon" for the generator
     # Adam's epsilon is added to the bias-corrected root (Kingma and Ba, Algorithm 1) or, when
     # False, to the root before its correction, as TensorFlow 1 does.
     config.train.epsilon_corrected = True

@@ -154,8 +154,8 @@ def read_curve(workdirs: Sequence[str]) -> Curve:
         path = pathlib.Path(workdir).expanduser() / "metrics.jsonl"
         if path.is_file():
             rows = map(json.loads, path.read_text().splitlines())
+            tested = [row for row in rows if row["split"] == "test" and "psnr" in row]
             # A step that was made again after a break has two rows, of equal values.
-            values = {row["step"]: row["psnr"] for row in rows if row["split"] == "test"}
-            for step, value in values.items():
+            for step, value in {row["step"]: row["psnr"] for row in tested}.items():
                 found.setdefault(step, []).append(value)
     return sorted(found.items())

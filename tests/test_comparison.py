@@ -96,11 +96,12 @@ def test_refused(models, tmp_path, recipes, message):
 def test_curves_are_what_the_runs_logged(tmp_path):
     rows = [
         {"step": 5, "split": "train", "psnr": 1.0},
+        {"step": 3, "split": "test", "ms_ssim": 1.0},  # every PSNR was infinite
         {"step": 5, "split": "test", "psnr": 10.0},
         {"step": 9, "split": "test", "psnr": 12.0},
         {"step": 9, "split": "test", "psnr": 12.0},  # made again after a break
     ]
-    for name, chosen in (("a", rows), ("b", rows[:2])):
+    for name, chosen in (("a", rows), ("b", rows[:3])):
         (tmp_path / name).mkdir()
         lines = "".join(json.dumps(row) + "\n" for row in chosen)
         (tmp_path / name / "metrics.jsonl").write_text(lines)
