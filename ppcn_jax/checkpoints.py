@@ -9,6 +9,7 @@ import math
 import pathlib
 import shutil
 import textwrap
+import time
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -155,9 +156,19 @@ class Checkpoints:
             if kind is None:  # otherwise the error under way says why the run ends
                 raise
         finally:
-            if jax.process_index() == 0:  # after a failure, and maybe what fills the disk
-                for partial in self._root.glob("*.orbax-checkpoint-tmp"):
-                    shutil.rmtree(partial, ignore_errors=True)
+            if jax.process_index() == 0:
+                self._remove_partial()
+
+    def _remove_partial(self) -> None:
+        # What a failed save leaves, and maybe what fills the disk. Its threads write on for a
+        # moment, and make their folders anew.
+        for _ in range(10):
+            partial = list(self._root.glob("*.orbax-checkpoint-tmp"))
+            if not partial:
+                break
+            for folder in partial:
+                shutil.rmtree(folder, ignore_errors=True)
+            time.sleep(0.2)
 
 
 class _Best(checkpoint_managers.PreservationPolicy):
