@@ -114,8 +114,8 @@ def _follow_released_code(config: ml_collections.ConfigDict) -> None:
 
 
 def _shrink(config: ml_collections.ConfigDict) -> None:
-    # What Table 3 measures, by an optimizer that needs few steps: on two CPU cores a step with VGG
-    # and a discriminator takes as long as ten of these, and an hour of them is no training.
+    # What Table 3 measures, by an optimizer that needs few steps, without what takes most of a
+    # step's time on a CPU: VGG and the discriminator.
     for name in ("contextual", "texture", "color", "total_variation"):
         config.objective[name].weight = 0.0
     config.objective.log_mse.weight = 1.0
