@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from ppcn_jax.filters import filter_channels, gaussian_taps
+from ppcn_jax.filters import filter_planes, gaussian_taps
 from ppcn_jax.losses.arguments import as_float_pair
 
 
@@ -72,18 +72,23 @@ def ssim_maps(
         k2: stabilizes the contrast quotient.
 
     Returns:
-        Luminance and contrast-structure, each `[N, H-window+1, W-window+1, C]`.
+        Luminance and contrast-structure, each `[N, C, H-window+1, W-window+1]`.
 
     Reference:
         Eq. 5.
     """
     taps = gaussian_taps(window, sigma)
+    x, y = jnp.moveaxis(x, 3, 1), jnp.moveaxis(y, 3, 1)
     # Variances do not depend on a shift, but E[x^2] - E[x]^2 cancels less about the mean.
-    shift_x, shift_y = (jax.lax.stop_gradient(jnp.mean(z, (1, 2), keepdims=True)) for z in (x, y))
+    shift_x, shift_y = (jax.lax.stop_gradient(jnp.mean(z, (2, 3), keepdims=True)) for z in (x, y))
     x, y = x - shift_x, y - shift_y
-    moments = jnp.concatenate([x, y, x * x, y * y, x * y], axis=-1)
-    moments = filter_channels(moments, taps, same=False)
-    mean_x, mean_y, xx, yy, xy = jnp.split(moments, 5, axis=-1)
+
+    def moments(*planes: jax.Array) -> jax.Array:
+        return filter_planes(jnp.stack(planes), taps, same=False)
+
+    # Apart, so that no gradient is computed of the target's own moments.
+    mean_x, xx, xy = moments(x, x * x, x * y)
+    mean_y, yy = moments(y, y * y)
     variances = xx - mean_x**2 + yy - mean_y**2
     covariance = xy - mean_x * mean_y
     mean_x, mean_y = mean_x + shift_x, mean_y + shift_y

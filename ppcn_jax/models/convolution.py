@@ -46,11 +46,10 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int 
     Returns:
         `[N, ceil(H / stride), ceil(W / stride), F]`, up to rounding the same on every platform.
     """
-    block = _block(kernel.shape)
     symbolic = not all(isinstance(side, int) for side in x.shape)
-    if block == (1, 1) or symbolic or _portable.get():
+    if symbolic or _portable.get():
         return _plain(x, kernel, stride, dilation)
-    return _folded(x, kernel, stride, dilation, block)
+    return _convolve(x, kernel, stride, dilation)
 
 
 def _plain(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> jax.Array:
@@ -90,24 +89,52 @@ def _block(shape: tuple[int, ...]) -> tuple[int, int]:
     return (4, 2) if features < 8 else (1, 1)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
-def _folded(
-    x: jax.Array, kernel: jax.Array, stride: int, dilation: int, block: tuple[int, int]
-) -> jax.Array:
-    return lax.platform_dependent(
-        x,
-        kernel,
-        cpu=functools.partial(_by_blocks, stride=stride, dilation=dilation, block=block),
-        default=functools.partial(_plain, stride=stride, dilation=dilation),
-    )
-
-
-@_folded.defjvp
-def _derivative(stride, dilation, block, primals, tangents):
-    # Of the plain form, whose transposes are plain convolutions too.
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def _convolve(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> jax.Array:
     plain = functools.partial(_plain, stride=stride, dilation=dilation)
-    _, tangent = jax.jvp(plain, primals, tangents)
-    return _folded(*primals, stride, dilation, block), tangent
+    block = _block(kernel.shape)
+    if block == (1, 1):
+        return plain(x, kernel)
+    blocks = functools.partial(_by_blocks, stride=stride, dilation=dilation, block=block)
+    return lax.platform_dependent(x, kernel, cpu=blocks, default=plain)
+
+
+@_convolve.defjvp
+def _derivative(stride, dilation, primals, tangents):
+    x, kernel = primals
+    y = _convolve(x, kernel, stride, dilation)
+    if stride > 1 or not all(taps % 2 for taps in kernel.shape[:2]):
+        plain = functools.partial(_plain, stride=stride, dilation=dilation)
+        return y, jax.jvp(plain, primals, tangents)[1]
+
+    # Both gradients are convolutions for which there are faster forms than the compiler finds.
+    # The tangents are written as their transposes, which reverse mode transposes back to them.
+    def to_input(g: jax.Array) -> jax.Array:
+        return _convolve(g, _turned(kernel), 1, dilation)
+
+    def to_kernel(g: jax.Array) -> jax.Array:
+        return _kernel_gradient(x, g, kernel.shape[:2], dilation)
+
+    pairs = zip((to_input, to_kernel), tangents, strict=True)
+    first, second = (jax.linear_transpose(gradient, y)(tangent)[0] for gradient, tangent in pairs)
+    return y, first + second
+
+
+def _turned(kernel: jax.Array) -> jax.Array:
+    return kernel[::-1, ::-1].swapaxes(2, 3)
+
+
+def _kernel_gradient(x: jax.Array, g: jax.Array, taps: tuple[int, int], dilation: int) -> jax.Array:
+    """Gradient of the kernel that takes `x` to what has the gradient `g`."""
+
+    def gradient(x: jax.Array, g: jax.Array) -> jax.Array:
+        kernel = jax.ShapeDtypeStruct((*taps, x.shape[3], g.shape[3]), x.dtype)
+        return jax.linear_transpose(lambda k: _plain(x, k, 1, dilation), kernel)(g)[0]
+
+    if g.shape[3] >= x.shape[3]:
+        return gradient(x, g)
+    # XLA on a processor is up to four times as fast at the kernel that goes the other way.
+    return lax.platform_dependent(x, g, cpu=lambda x, g: _turned(gradient(g, x)), default=gradient)
 
 
 def _by_blocks(

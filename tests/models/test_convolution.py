@@ -72,6 +72,20 @@ def test_derivatives_equal_those_of_one_operation(kernel, dilation, channels, fe
     compare(lambda f: jax.jit(lambda *xs: jax.jvp(f, xs, xs))(x, weights)[1])
 
 
+@pytest.mark.parametrize(("kernel", "stride"), [((3, 3), 2), ((9, 9), 4), ((2, 4), 1)])
+def test_derivatives_of_strides_and_even_kernels(kernel, stride):
+    x, weights = drawn((17, 20), kernel, 3, 8)
+
+    def loss(x, k):
+        return jnp.mean(jnp.square(convolve(x, k, stride=stride)), axis=(1, 2, 3)).sum()
+
+    ours = jax.jit(jax.grad(loss, argnums=(0, 1)))(x, weights)
+    with portable():
+        expected = jax.grad(loss, argnums=(0, 1))(x, weights)
+    for a, b in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
+
+
 def operations(function, shape, platform):
     """How many convolutions and transposes a program has before it is compiled."""
     exported = export.export(jax.jit(function), platforms=[platform])
