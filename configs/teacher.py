@@ -75,6 +75,7 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.train.boundaries = (10_000,)  # steps at which both learning rates decay; section 4.2
     config.train.decay = 0.1  # factor at each boundary; section 4.2
     config.train.optimizer = "adam"  # section 4.2; or "muon" for the generator
+    config.train.weight_decay = 0.0  # muon: share of the kernels taken off, times the rate
     # Adam's epsilon is added to the bias-corrected root (Kingma and Ba, Algorithm 1) or, when
     # False, to the root before its correction, as TensorFlow 1 does.
     config.train.epsilon_corrected = True

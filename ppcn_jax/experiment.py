@@ -68,7 +68,7 @@ def make_optimizer(config, schedule: optax.Schedule) -> optax.GradientTransforma
         An optax transformation.
     """
     if config.train.optimizer == "muon":
-        return muon(schedule)
+        return muon(schedule, weight_decay=config.train.weight_decay)
     return adam(schedule, epsilon_corrected=config.train.epsilon_corrected)
 
 

@@ -112,6 +112,7 @@ _TRAINING: Rules = {
         "boundaries": steps,
         "decay": real(most=1),
         "optimizer": choice("adam", "muon"),
+        "weight_decay": real(zero=True),
         "epsilon_corrected": flag,
         "guard": {"total_limit": real(zero=True), "stop_after": whole()},
         "unreadable": real(zero=True, most=1),

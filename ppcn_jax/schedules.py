@@ -59,7 +59,7 @@ def adam(
     return optax.chain(scale, optax.scale_by_learning_rate(schedule))
 
 
-def muon(schedule: optax.Schedule) -> optax.GradientTransformation:
+def muon(schedule: optax.Schedule, *, weight_decay: float = 0.0) -> optax.GradientTransformation:
     """Muon for kernels, Adam with Nesterov's momentum for everything else.
 
     The momentum of a kernel, as a matrix of inputs by outputs, is replaced by about the nearest
@@ -67,6 +67,8 @@ def muon(schedule: optax.Schedule) -> optax.GradientTransformation:
 
     Args:
         schedule: learning rate by step, of both.
+        weight_decay: a kernel loses this share of itself times the rate in each step, apart from
+            its gradient (Loshchilov and Hutter, ICLR 2019); other parameters lose nothing.
 
     Returns:
         An optax transformation.
@@ -80,7 +82,9 @@ def muon(schedule: optax.Schedule) -> optax.GradientTransformation:
         return optax.contrib.MuonDimensionNumbers(tuple(inputs), (output,)) if inputs else None
 
     return optax.contrib.muon(
-        schedule, muon_weight_dimension_numbers=lambda params: jax.tree.map(axes, params)
+        schedule,
+        weight_decay=weight_decay,
+        muon_weight_dimension_numbers=lambda params: jax.tree.map(axes, params),
     )
 
 

@@ -33,6 +33,7 @@ _BEFORE = {
     "data.validation": 0,
     "precision": dict.fromkeys(("vgg", "discriminator", "generator"), "float32"),
     "train.optimizer": "adam",
+    "train.weight_decay": 0.0,
 }
 # Fields, or groups of them, that must fit to others.
 _FITTED = (
@@ -43,6 +44,8 @@ _FITTED = (
     "objective",
     "teacher",
     "train.batch_size",
+    "train.optimizer",
+    "train.weight_decay",
     "vgg",
 )
 
@@ -85,6 +88,8 @@ def _training_problems(config: Mapping[str, Any], devices: int) -> Iterator[str]
             f"train.batch_size is {batch}, which {devices} devices cannot share evenly: "
             f"use {lower + devices}" + (f" or {lower}" if lower else "")
         )
+    if config["train"]["weight_decay"] and config["train"]["optimizer"] != "muon":
+        yield "train.weight_decay is for train.optimizer=muon; set it to 0"
     outputs = config.get("discriminator", {}).get("outputs", 1)
     wrong = list(term_problems(config["objective"], side=crop, outputs=outputs))
     yield from wrong

@@ -111,15 +111,17 @@ def test_without_the_center_devices_meet_once(light, images):
     assert len(instructions(text, "all-reduce")) == 1
 
 
-def test_the_program_transposes_images_and_no_features(lowered):
-    # As written, before XLA: flips and turns, and the filters of SSIM (five moments of three
-    # channels) and color, which multiply rows and columns by a band matrix.
+def test_the_program_transposes_images_and_kernels_and_no_features(experiment, lowered):
+    # As written, before XLA: flips and turns, the planes that SSIM and color filter, and the
+    # student's kernels in the gradients of its convolutions.
+    params = experiment.state.players["generator"].params
+    kernels = [sorted(leaf.shape) for leaf in jax.tree.leaves(params) if leaf.ndim == 4]
     program = lowered.as_text()
     turned = re.findall(r"stablehlo\.transpose .*-> tensor<((?:\d+x)+)", program)
     sizes = [list(map(int, size.rstrip("x").split("x"))) for size in turned]
     maps = [size for size in sizes if len(size) == 4]
     assert maps
-    assert all(3 in size or 15 in size for size in maps), maps
+    assert all(3 in size or sorted(size) in kernels for size in maps), maps
 
 
 def test_the_compiled_program_transposes_no_features_of_vgg(experiment, compiled):

@@ -110,3 +110,12 @@ def test_muon_makes_updates_of_kernels_about_orthogonal():
         bias = updates["bias"] / rate  # of Adam, whatever the gradients' sizes
         np.testing.assert_allclose(bias, bias[0] * np.array([1, -1, 1]), rtol=1e-3)
         assert -2 < bias[0] < -0.5
+
+
+def test_muon_takes_a_share_off_kernels_alone():
+    params = {"kernel": jnp.full((2, 3), 5.0), "bias": jnp.full(3, 5.0)}
+    still = jax.tree.map(jnp.zeros_like, params)
+    optimizer = muon(optax.constant_schedule(0.1), weight_decay=0.2)
+    updates, _ = optimizer.update(still, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["kernel"], -0.1 * 0.2 * 5.0, rtol=1e-6)
+    np.testing.assert_allclose(updates["bias"], 0.0, atol=1e-7)

@@ -9,7 +9,7 @@ products with zero cost less than what the wider matrix product gains.
 import contextlib
 import contextvars
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +17,9 @@ import numpy as np
 from jax import lax
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-# What the columns of a folded convolution's matrix product add up to, as measured, and below how
-# many rows of it they are the more.
-_COLUMNS, _MORE_COLUMNS, _FEW_ROWS = 32, 64, 32
+# What the columns of a folded convolution's matrix product add up to, as measured, below how many
+# rows of it they are the more, and from how many on a square kernel is not worth folding.
+_COLUMNS, _MORE_COLUMNS, _FEW_ROWS, _MANY_ROWS = 32, 64, 32, 512
 
 _portable = contextvars.ContextVar("portable", default=False)
 
@@ -86,7 +86,7 @@ def _block(shape: tuple[int, ...]) -> tuple[int, int]:
         return count, 1
     if height == 1 or rows < _FEW_ROWS:
         return 1, count
-    return (4, 2) if features < 8 else (1, 1)
+    return (4, 2) if features < 8 and rows < _MANY_ROWS else (1, 1)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
@@ -103,38 +103,47 @@ def _convolve(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> ja
 def _derivative(stride, dilation, primals, tangents):
     x, kernel = primals
     y = _convolve(x, kernel, stride, dilation)
-    if stride > 1 or not all(taps % 2 for taps in kernel.shape[:2]):
-        plain = functools.partial(_plain, stride=stride, dilation=dilation)
-        return y, jax.jvp(plain, primals, tangents)[1]
+    plain = functools.partial(_plain, stride=stride, dilation=dilation)
 
-    # Both gradients are convolutions for which there are faster forms than the compiler finds.
-    # The tangents are written as their transposes, which reverse mode transposes back to them.
-    def to_input(g: jax.Array) -> jax.Array:
-        return _convolve(g, _turned(kernel), 1, dilation)
+    def by_input(tangent: jax.Array) -> jax.Array:
+        if not centered or _block(_turned(kernel).shape) == (1, 1):
+            return plain(tangent, kernel)
+        return _transposed(lambda g: _convolve(g, _turned(kernel), 1, dilation), y, tangent)
 
-    def to_kernel(g: jax.Array) -> jax.Array:
-        return _kernel_gradient(x, g, kernel.shape[:2], dilation)
+    def by_kernel(tangent: jax.Array) -> jax.Array:
+        if not centered or kernel.shape[3] >= kernel.shape[2]:
+            return plain(x, tangent)
+        return _transposed(lambda g: _kernel_gradient(x, g, kernel.shape, dilation), y, tangent)
 
-    pairs = zip((to_input, to_kernel), tangents, strict=True)
-    first, second = (jax.linear_transpose(gradient, y)(tangent)[0] for gradient, tangent in pairs)
-    return y, first + second
+    # Of these the gradient is a convolution by the turned kernel, with the same border.
+    centered = stride == 1 and all(taps % 2 for taps in kernel.shape[:2])
+    return y, by_input(tangents[0]) + by_kernel(tangents[1])
+
+
+def _transposed(gradient: Callable, y: jax.Array, tangent: jax.Array) -> jax.Array:
+    # A tangent written as the transpose of its gradient, which reverse mode transposes back: so a
+    # gradient can have a form that the compiler does not find. Forward mode is slower for it.
+    return jax.linear_transpose(gradient, y)(tangent)[0]
 
 
 def _turned(kernel: jax.Array) -> jax.Array:
     return kernel[::-1, ::-1].swapaxes(2, 3)
 
 
-def _kernel_gradient(x: jax.Array, g: jax.Array, taps: tuple[int, int], dilation: int) -> jax.Array:
-    """Gradient of the kernel that takes `x` to what has the gradient `g`."""
+def _kernel_gradient(
+    x: jax.Array, g: jax.Array, shape: tuple[int, ...], dilation: int
+) -> jax.Array:
+    """Gradient of a kernel of this shape that takes `x` to what has the gradient `g`."""
 
-    def gradient(x: jax.Array, g: jax.Array) -> jax.Array:
-        kernel = jax.ShapeDtypeStruct((*taps, x.shape[3], g.shape[3]), x.dtype)
+    def gradient(x: jax.Array, g: jax.Array, shape: tuple[int, ...] = shape) -> jax.Array:
+        kernel = jax.ShapeDtypeStruct(shape, x.dtype)
         return jax.linear_transpose(lambda k: _plain(x, k, 1, dilation), kernel)(g)[0]
 
-    if g.shape[3] >= x.shape[3]:
-        return gradient(x, g)
-    # XLA on a processor is up to four times as fast at the kernel that goes the other way.
-    return lax.platform_dependent(x, g, cpu=lambda x, g: _turned(gradient(g, x)), default=gradient)
+    def turned(x: jax.Array, g: jax.Array) -> jax.Array:
+        # Of the kernel that goes the other way, from fewer channels: up to four times as fast.
+        return _turned(gradient(g, x, (*shape[:2], shape[3], shape[2])))
+
+    return lax.platform_dependent(x, g, cpu=turned, default=gradient)
 
 
 def _by_blocks(

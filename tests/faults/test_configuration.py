@@ -19,7 +19,16 @@ WRONG = {
     tuple: ("x", None, 3, (0,), (-5, 1), (5, 3), (3, 3), (1.5,), ("a",)),
 }
 # The numbers that may be 0; a weight of 0 switches a loss off.
-MAY_BE_ZERO = ("holdout", "validation", "seed", "weight", "total_limit", "unreadable", "end_after")
+MAY_BE_ZERO = (
+    "holdout",
+    "validation",
+    "seed",
+    "weight",
+    "total_limit",
+    "unreadable",
+    "end_after",
+    "weight_decay",
+)
 
 
 def load(name):
@@ -169,6 +178,7 @@ def cases(folder):
         "wrong type": (launch(new, {"train.steps": "many"}), "--config.train.steps=many"),
         "not a number": (launch(new, {"train.learning_rate": "nan"}), "learning_rate is nan"),
         "boundaries": (launch(new, {"train.boundaries": "(9,5)"}), "boundaries is (9, 5)"),
+        "no muon": (launch(new, {"train.weight_decay": 0.1}), "is for train.optimizer=muon"),
         "devices": (
             launch(new, {"train.batch_size": 6}),
             "train.batch_size is 6, which 4 devices cannot share evenly: use 8 or 4",
