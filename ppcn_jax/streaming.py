@@ -96,8 +96,10 @@ def stream(
 def _windows(module: nn.Module, height: int, band: int) -> Iterator[tuple[int, int, int, int]]:
     """Rows (first, last) of each band, and rows (top, bottom) that it is computed from.
 
-    All windows are of one height, so that they share a compiled function.
+    All windows are of one height, so that they share a compiled function; bands are as even as can
+    be, so that the last window repeats few rows of the one before.
     """
+    band = -(-height // -(-height // band))
     multiple = getattr(module, "scale", 1)  # strided networks are aligned to multiples of it
     reach = -(-module.reach // multiple) * multiple  # type: ignore[attr-defined]
     band = -(-band // multiple) * multiple
