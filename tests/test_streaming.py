@@ -98,3 +98,10 @@ def test_a_band_has_a_row():
     module = make_network("student")
     with pytest.raises(ValueError, match="band must be at least 1"):
         next(stream(module, {}, picture(20), band=0))
+
+
+def test_bands_are_even():
+    student = make_network("student")
+    windows = list(streaming._windows(student, 1500, 623))
+    assert [last - first for first, last, _, _ in windows] == [500, 500, 500]
+    assert {bottom - top for _, _, top, bottom in windows} == {500 + 2 * student.reach}
