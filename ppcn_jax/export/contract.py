@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ppcn_jax.inference import scale_of
-from ppcn_jax.models.convolution import portable
+from ppcn_jax.models.exporting import portable
 from ppcn_jax.models.layers import SMALLEST_SIDE
 from ppcn_jax.networks import ENHANCERS, SUPER_RESOLVERS, Model, settings_of
 

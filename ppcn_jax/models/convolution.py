@@ -6,32 +6,20 @@ were channels of one position, with zeros in the kernel where an output does not
 products with zero cost less than what the wider matrix product gains.
 """
 
-import contextlib
-import contextvars
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ppcn_jax.models.exporting import exporting
+
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # What the columns of a folded convolution's matrix product add up to, as measured, below how many
 # rows of it they are the more, and from how many on a square kernel is not worth folding.
 _COLUMNS, _MORE_COLUMNS, _FEW_ROWS, _MANY_ROWS = 32, 64, 32, 512
-
-_portable = contextvars.ContextVar("portable", default=False)
-
-
-@contextlib.contextmanager
-def portable() -> Iterator[None]:
-    """Let convolutions traced inside be single operations everywhere, for programs that leave JAX."""
-    token = _portable.set(True)
-    try:
-        yield
-    finally:
-        _portable.reset(token)
 
 
 def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int = 1) -> jax.Array:
@@ -47,7 +35,7 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int 
         `[N, ceil(H / stride), ceil(W / stride), F]`, up to rounding the same on every platform.
     """
     symbolic = not all(isinstance(side, int) for side in x.shape)
-    if symbolic or _portable.get():
+    if symbolic or exporting():
         return _plain(x, kernel, stride, dilation)
     return _convolve(x, kernel, stride, dilation)
 
@@ -75,12 +63,12 @@ def _border(side: int, taps: int, stride: int, dilation: int) -> tuple[int, int]
     return total // 2, total - total // 2
 
 
-def _block(shape: tuple[int, ...]) -> tuple[int, int]:
+def _block(shape: tuple[int, ...], dilation: int) -> tuple[int, int]:
     """Height and width of the block of outputs that are computed together, as measured."""
     height, width, channels, features = shape
     rows = height * width * channels
     count = max((_MORE_COLUMNS if rows < _FEW_ROWS else _COLUMNS) // features, 1)
-    if height == width == 1 or count == 1:
+    if height == width == 1 or count == 1 or width > 1 < dilation:
         return 1, 1
     if width == 1:
         return count, 1
@@ -92,7 +80,7 @@ def _block(shape: tuple[int, ...]) -> tuple[int, int]:
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
 def _convolve(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> jax.Array:
     plain = functools.partial(_plain, stride=stride, dilation=dilation)
-    block = _block(kernel.shape)
+    block = _block(kernel.shape, dilation)
     if block == (1, 1):
         return plain(x, kernel)
     blocks = functools.partial(_by_blocks, stride=stride, dilation=dilation, block=block)
@@ -106,7 +94,7 @@ def _derivative(stride, dilation, primals, tangents):
     plain = functools.partial(_plain, stride=stride, dilation=dilation)
 
     def by_input(tangent: jax.Array) -> jax.Array:
-        if not centered or _block(_turned(kernel).shape) == (1, 1):
+        if not centered or _block(_turned(kernel).shape, dilation) == (1, 1):
             return plain(tangent, kernel)
         return _transposed(lambda g: _convolve(g, _turned(kernel), 1, dilation), y, tangent)
 

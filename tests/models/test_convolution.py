@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from jax import export, lax
 
-from ppcn_jax.models.convolution import convolve, portable
+from ppcn_jax.models.convolution import convolve
+from ppcn_jax.models.exporting import portable
 
 # Kernel, dilation, input and output channels: all of the enhancers, and 3x3 to two channels.
 LAYERS = [

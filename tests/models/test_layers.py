@@ -4,7 +4,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ppcn_jax.models.layers import Conv, InstanceNorm, check_images, spatial_mean
+from ppcn_jax.models.layers import (
+    Conv,
+    InstanceNorm,
+    check_images,
+    spatial_mean,
+    spatial_moments,
+)
 from tests import references
 
 
@@ -83,6 +89,40 @@ def test_mean_of_a_large_image_keeps_its_digits():
     x = 0.2 + 0.6 * np.random.default_rng(0).random((1, 720, 1280, 1), np.float32)
     expected = x.astype(np.float64).mean()
     np.testing.assert_allclose(jax.jit(spatial_mean)(x)[0, 0, 0, 0], expected, rtol=2e-6)
+
+
+# Means of 0, of up to 7 and of 1000 deviations; of a difference of squares, the last leaves nothing.
+@pytest.mark.parametrize("means", [(0, 0), (7, -3), (0, 1000)])
+def test_variance_keeps_its_digits(means):
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((2, 120, 160, 2)) + means).astype(np.float32)
+    mean, variance = jax.jit(spatial_moments)(x)
+    exact = x.astype(np.float64)
+    np.testing.assert_allclose(mean[:, 0, 0], exact.mean(axis=(1, 2)), rtol=2e-6, atol=1e-8)
+    np.testing.assert_allclose(variance[:, 0, 0], exact.var(axis=(1, 2)), rtol=5e-6)
+
+
+def test_variance_of_one_value_is_zero():
+    x = jnp.full((1, 32, 48, 1), 0.3)
+    np.testing.assert_allclose(jax.jit(spatial_moments)(x)[1], 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("mean", [1, 1000])
+def test_derivatives_of_moments(mean):
+    x = mean + np.random.default_rng(0).standard_normal((2, 17, 20, 3)).astype(np.float32)
+    weights = np.random.default_rng(1).standard_normal((2, 2, 1, 1, 3)).astype(np.float32)
+
+    def loss(moments):
+        return lambda x: jnp.sum(weights * jnp.stack(moments(x)))
+
+    def plain(x):
+        return x.mean(axis=(1, 2), keepdims=True), x.var(axis=(1, 2), keepdims=True)
+
+    gradient = jax.jit(jax.grad(loss(spatial_moments)))(x)
+    np.testing.assert_allclose(gradient, jax.grad(loss(plain))(x), rtol=1e-4, atol=1e-6)
+    along = (x - mean,)
+    tangent = jax.jvp(loss(spatial_moments), (x,), along)[1]
+    np.testing.assert_allclose(tangent, jax.jvp(loss(plain), (x,), along)[1], rtol=1e-4)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
