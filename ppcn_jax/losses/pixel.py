@@ -48,7 +48,9 @@ def mae(prediction: jax.Array, target: jax.Array) -> jax.Array:
     return jnp.mean(_absolute(prediction - target), axis=(1, 2, 3))
 
 
-def log_mse(prediction: jax.Array, target: jax.Array, *, floor: float = 1e-4) -> jax.Array:
+def log_mse(
+    prediction: jax.Array, target: jax.Array, *, floor: float = 1e-4, clipped: bool = False
+) -> jax.Array:
     """Mean squared error on a logarithmic scale: log(1 + mean (y - t)^2 / floor).
 
     Far above the floor it is a constant less PSNR in dB times log(10) / 10, so that the mean over
@@ -59,6 +61,9 @@ def log_mse(prediction: jax.Array, target: jax.Array, *, floor: float = 1e-4) ->
         target: t, the same shape and range.
         floor: squared error from which on the scale is logarithmic; 1e-4 is 40 dB of images in
             [0, 1].
+        clipped: what a prediction in [0, 1] has beyond counts as the limit, as it is shown and
+            scored: where the target is white, all beyond white is right. Where it is not, the
+            gradient leads back.
 
     Returns:
         float32 `[N]`, >= 0; 0 means identical.
@@ -71,6 +76,8 @@ def log_mse(prediction: jax.Array, target: jax.Array, *, floor: float = 1e-4) ->
         Not in the paper: it trains for what Table 3 measures.
     """
     prediction, target = as_float_pair(prediction, target)
+    if clipped:
+        prediction -= jax.lax.stop_gradient(prediction - jnp.clip(prediction, 0, 1))
     mse = jnp.mean(jnp.square(prediction - target), axis=(1, 2, 3))
     return jnp.log1p(mse / floor)
 

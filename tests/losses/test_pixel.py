@@ -1,3 +1,5 @@
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ppcn_jax.losses import l1, log_mse, mae, perceptual
@@ -19,3 +21,20 @@ def test_log_mse_is_psnr():
     prediction, target = rng.random((2, 5, 6, 7, 3), np.float32)
     decibels = -10 / np.log(10) * (log_mse(prediction, target) + np.log(1e-4))
     np.testing.assert_allclose(decibels, psnr(prediction, target), atol=0.01)
+
+
+def test_clipped_log_mse_is_that_of_the_clipped_image():
+    rng = np.random.default_rng(0)
+    prediction = rng.uniform(-0.5, 1.5, (2, 5, 6, 3)).astype(np.float32)
+    target = rng.random((2, 5, 6, 3), np.float32)
+    expected = log_mse(np.clip(prediction, 0, 1), target)
+    np.testing.assert_allclose(log_mse(prediction, target, clipped=True), expected, rtol=1e-6)
+
+
+def test_beyond_the_limits_the_gradient_leads_back_unless_the_target_is_there():
+    prediction = jnp.asarray([1.25, 1.25, -0.25, -0.25, 0.75]).reshape(1, 1, 5, 1)
+    target = jnp.asarray([1.0, 0.5, 0.0, 0.25, 0.5]).reshape(1, 1, 5, 1)
+    gradient = jax.grad(lambda y: log_mse(y, target, floor=1.0, clipped=True).sum())(prediction)
+    errors = np.array([0, 0.5, 0, -0.25, 0.25])
+    expected = 2 * errors / 5 / (1 + np.mean(errors**2))
+    np.testing.assert_allclose(gradient.ravel(), expected, atol=1e-7)
