@@ -21,7 +21,8 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.task = "train"
     config.preset = "released" if variant == "released" else "paper"
     config.model = "teacher"
-    config.teacher = ""  # workdir of a trained teacher; for a student only
+    config.teacher = ""  # workdirs of trained teachers, with commas between: their mean guides
+    config.imitation = 0.0  # share of their images in what losses of images compare with
 
     config.data = ml_collections.ConfigDict()
     config.data.source = "dped"  # dped, pairs, photos or synthetic; for super-resolution others
@@ -56,7 +57,7 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.objective.l1 = {"weight": 0.0}  # l1 and perceptual: the challenge entry, section 4.3
     config.objective.perceptual = {"weight": 0.0}
     config.objective.mae = {"weight": 0.0}
-    config.objective.log_mse = {"weight": 0.0}  # PSNR itself; not in the paper
+    config.objective.log_mse = {"weight": 0.0, "clipped": False}  # PSNR itself; not in the paper
     config.objective.ms_ssim = {"weight": 0.0}  # not in the paper either
 
     config.discriminator = ml_collections.ConfigDict()

@@ -59,6 +59,7 @@ def make_experiment(config) -> Experiment:
             clip=config.discriminator.clip,
         ),
         seed=config.train.seed,
+        imitation=config.imitation,
         total_limit=config.train.guard.total_limit or math.inf,
     )
     params = _initial_params(networks, list(optimizers), config.train.seed, config.data.crop)
@@ -81,9 +82,9 @@ def _networks(config, objective: Objective) -> tuple[Networks, dict[str, Params]
     if objective.needs("features"):
         depth, frozen["vgg"] = load_vgg(config.vgg.weights)
         vgg = Vgg(depth, dtype=config.precision.vgg)
-    if objective.needs("taps"):
-        guide = load_teacher(config)
-        teacher, frozen["teacher"] = guide.module, guide.params
+    if config.teacher:
+        guides = load_teachers(config)
+        teacher, frozen["teachers"] = guides[0].module, [guide.params for guide in guides]
     discriminator = Discriminator(
         config.discriminator.outputs,
         config.discriminator.first_norm,
@@ -93,28 +94,32 @@ def _networks(config, objective: Objective) -> tuple[Networks, dict[str, Params]
     return Networks(generator, discriminator, vgg, teacher), frozen
 
 
-def load_teacher(config) -> Model:
-    """Read the guide of a student.
+def load_teachers(config) -> list[Model]:
+    """Read the guides of an enhancer.
 
     Args:
-        config: of configs/student.py.
+        config: of configs/teacher.py or configs/student.py.
 
     Returns:
-        The teacher.
+        The teachers.
 
     Raises:
-        InputError: nothing there, or it is no teacher of the student's preset; says what to change.
+        InputError: nothing there, or it is no teacher of the configured preset; says what to change.
     """
-    guide = load_model(config.teacher)
-    if guide.name != "teacher":
-        raise InputError(f"config.teacher={config.teacher} holds a {guide.name}, not a teacher")
-    if guide.preset != config.preset:
-        raise InputError(
-            f"config.teacher={config.teacher} was trained with preset {guide.preset!r}, the student "
-            f"is configured for {config.preset!r}: train the teacher with "
-            f"configs/teacher.py:{config.preset}, or use configs/student.py:{guide.preset}"
-        )
-    return guide
+    guides = []
+    for path in config.teacher.split(","):
+        guide = load_model(path.strip())
+        if guide.name != "teacher":
+            raise InputError(f"config.teacher={path.strip()} holds a {guide.name}, not a teacher")
+        if guide.preset != config.preset:
+            raise InputError(
+                f"config.teacher={path.strip()} was trained with preset {guide.preset!r}, the "
+                f"{config.model} is configured for {config.preset!r}: train the teacher with "
+                f"configs/teacher.py:{config.preset}, or use configs/{config.model}.py:"
+                f"{guide.preset}"
+            )
+        guides.append(guide)
+    return guides
 
 
 def _initial_params(

@@ -127,6 +127,7 @@ ENHANCER: Rules = {
     **_TRAINING,
     "model": choice("student", "teacher"),
     "teacher": text,
+    "imitation": real(zero=True, most=1),
     "vgg": {"weights": text},
     "precision": dict.fromkeys(("vgg", "discriminator", "generator"), _PRECISION),
     "discriminator": {

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from ppcn_jax import losses
-from ppcn_jax.fields import real, whole
+from ppcn_jax.fields import flag, real, whole
 
 Role = Literal["images", "features", "logits", "taps"]
 
@@ -175,6 +175,6 @@ def term_problems(terms: Mapping[str, Any], *, side: int, outputs: int) -> Itera
 def _odd_numbers(name: str, knobs: Mapping[str, Any]) -> Iterator[str]:
     # No loss has a number among its knobs that may be 0 or negative, and none looks.
     for parameter in inspect.signature(LOSSES[name][0]).parameters.values():
-        rule = {int: whole(), float: real()}.get(type(parameter.default))
+        rule = {int: whole(), float: real(), bool: flag}.get(type(parameter.default))
         if rule and parameter.name in knobs and (problem := rule(knobs[parameter.name])):
             yield f"objective.{name}.{parameter.name} is {knobs[parameter.name]!r}; {problem}"

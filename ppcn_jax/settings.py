@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ppcn_jax import fields
-from ppcn_jax.enhancement import load_teacher
+from ppcn_jax.enhancement import load_teachers
 from ppcn_jax.errors import InputError
 from ppcn_jax.files import write_json
 from ppcn_jax.model_files import CONFIG, read_config
@@ -32,6 +32,8 @@ FREE_ON_RESUME = (
 _BEFORE = {
     "data.validation": 0,
     "precision": dict.fromkeys(("vgg", "discriminator", "generator"), "float32"),
+    "imitation": 0.0,
+    "objective.log_mse.clipped": False,
     "train.optimizer": "adam",
     "train.weight_decay": 0.0,
 }
@@ -40,6 +42,7 @@ _FITTED = (
     "data.crop",
     "data.scale",
     "discriminator",
+    "imitation",
     "model",
     "objective",
     "teacher",
@@ -125,13 +128,20 @@ def _enhancer(config: Mapping[str, Any], weights: Mapping[str, float]) -> Iterat
         )
     if attention and config["model"] != "student":
         yield "objective.attention.weight is for a student; set it to 0"
-    if attention and not config["teacher"]:
+    guided = attention or config["imitation"]
+    if guided and not config["teacher"]:
         yield (
             "teacher is empty: name the workdir of a trained teacher with --config.teacher=, "
             "or train without one: configs/student.py:no_distillation"
         )
-    if config["teacher"] and not attention:
-        yield "teacher is given, but objective.attention.weight is 0: drop one of the two"
+    if config["teacher"] and not guided:
+        yield (
+            "teacher is given, but objective.attention.weight and imitation are 0: drop it, or set "
+            "one of them"
+        )
+    of_images = (name for name in weights if LOSSES[name][1] == "images")
+    if config["imitation"] and not any(weights[name] for name in of_images):
+        yield "imitation is for losses of images, of which none has a weight; set it to 0"
 
 
 def check_files(config) -> None:
@@ -146,8 +156,8 @@ def check_files(config) -> None:
     weights = {name: term.weight for name, term in config.objective.items()}
     if any(weight and LOSSES[name][1] == "features" for name, weight in weights.items()):
         find_vgg(config.vgg.weights)
-    if weights.get("attention"):
-        load_teacher(config)
+    if config.get("teacher"):
+        load_teachers(config)
 
 
 def check_workdir(workdir: pathlib.Path, config) -> None:

@@ -28,7 +28,8 @@ class Networks:
         generator: the enhancer being trained.
         discriminator: its opponent; used when the objective has a texture term.
         vgg: feature extractor; used when a term compares features.
-        teacher: guide of a student; used when a term compares attention taps.
+        teacher: guide of another enhancer; used when a term compares attention taps, or when its
+            images are imitated.
     """
 
     generator: nn.Module
@@ -44,6 +45,7 @@ def make_train_step(
     *,
     discriminator_loss: Callable[[jax.Array, jax.Array], jax.Array],
     seed: int,
+    imitation: float = 0.0,
     total_limit: float = math.inf,
 ) -> TrainStep:
     """Build the enhancer's train step.
@@ -57,13 +59,16 @@ def make_train_step(
         optimizers: "generator" and, with a texture term, "discriminator".
         discriminator_loss: `(logits, is_real) -> [N]`.
         seed: with the state's step it fixes augmentation and the discriminator's coin flips.
+        imitation: share of the teachers' images in what losses of images compare with; the rest
+            is the target.
         total_limit: updates of a batch with a larger total are left out, as those that are not
             finite are; see `update`.
 
     Returns:
         `step(state, batch, frozen, *, axis_name=None) -> (state, metrics)`, pure. `batch` is
-        `{"input", "target"}`, uint8 `[N, S, S, 3]`; `frozen` holds the parameters of "vgg" and
-        "teacher" as far as they are used; `axis_name` is the mapped axis, None under plain jit.
+        `{"input", "target"}`, uint8 `[N, S, S, 3]`; `frozen` holds the parameters of "vgg" and, as
+        a list, of one or several "teachers", as far as they are used; several guide by the mean of
+        their images and maps. `axis_name` is the mapped axis, None under plain jit.
         Metrics are float32 scalars of the global batch: the objective's terms, "total", "psnr",
         and "discriminator_loss" and "discriminator_accuracy"; and what `guarded_update` adds.
     """
@@ -73,7 +78,7 @@ def make_train_step(
         generator, opponent = state.players["generator"], state.players.get("discriminator")
         keys = image_keys(seed, state.step, batch["input"].shape[0], axis_name)
         inputs, targets = prepare(keys, batch)
-        reference = _reference(networks, objective, frozen, inputs, targets)
+        reference = _reference(networks, objective, imitation, frozen, inputs, targets)
 
         def generator_loss(params):
             prediction = _predict(networks, objective, params, opponent, frozen, inputs)
@@ -108,13 +113,18 @@ def make_train_step(
     return train_step
 
 
-def _reference(networks, objective, frozen, inputs, targets) -> dict[str, Any]:
+def _reference(networks, objective, imitation, frozen, inputs, targets) -> dict[str, Any]:
     reference = {"images": targets}
     if objective.needs("features"):
         reference["features"] = networks.vgg.apply({"params": frozen["vgg"]}, targets)
-    if objective.needs("taps"):
-        teacher = {"params": frozen["teacher"]}
-        _, reference["taps"] = networks.teacher.apply(teacher, inputs, taps=True)
+    if imitation or objective.needs("taps"):
+        guides = [
+            networks.teacher.apply({"params": params}, inputs, taps=True)
+            for params in frozen["teachers"]
+        ]
+        images, reference["taps"] = jax.tree.map(lambda *each: sum(each) / len(each), *guides)
+        if imitation:
+            reference["images"] = (1 - imitation) * targets + imitation * images
     return reference
 
 

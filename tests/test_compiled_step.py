@@ -74,7 +74,7 @@ def test_the_convolutions_are_those_that_the_losses_need(experiment, compiled):
     players, frozen = experiment.state.players, experiment.frozen
     generator = convolutions(players["generator"].params)
     opponent = convolutions(players["discriminator"].params)
-    vgg, teacher = convolutions(frozen["vgg"]), convolutions(frozen["teacher"])
+    vgg, teacher = convolutions(frozen["vgg"]), convolutions(frozen["teachers"])
     expected = {
         # Result, kernel's and input's gradient; nobody asks for the gradient of the photo.
         "student": 3 * generator - 1,

@@ -33,7 +33,7 @@ def complete(config):
     if config.model == "super_resolver":
         return config
     config.vgg.weights = config.vgg.weights or "vgg.npz"
-    config.teacher = "workdir" if config.objective.attention.weight else ""
+    config.teacher = "workdir" if config.objective.attention.weight or config.imitation else ""
     return config
 
 
@@ -144,6 +144,7 @@ def change(config, field, value):
         ("vgg.weights", "", r"vgg.weights is empty"),
         ("teacher", "", r"teacher is empty: .*no_distillation"),
         ("objective.attention.weight", 0.0, r"teacher is given, but objective.attention"),
+        ("imitation", 1.5, r"imitation is 1.5; it must be"),
         ("model", "pupil", r"model is 'pupil'; there are"),
         ("preset", "papers", r"preset is 'papers'"),
     ],

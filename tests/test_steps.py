@@ -9,6 +9,8 @@ import optax
 import pytest
 
 from ppcn_jax import losses
+from ppcn_jax.augment import image_keys, prepare
+from ppcn_jax.metrics import psnr_of_mse
 from ppcn_jax.models import Discriminator, Student, Teacher, Vgg
 from ppcn_jax.objective import make_objective
 from ppcn_jax.parallel import parallelize, replicate, to_host
@@ -46,14 +48,14 @@ def make():
     # Weights of a larger scale than the initial ones, so that every term has a gradient.
     frozen = {
         "vgg": jax.tree.map(lambda x: 3 * x, init(networks.vgg, 1)),
-        "teacher": jax.tree.map(lambda x: 10 * x, init(networks.teacher, 2)),
+        "teachers": [jax.tree.map(lambda x: 10 * x, init(networks.teacher, 2))],
     }
     params = {
         "generator": jax.tree.map(lambda x: 10 * x, init(networks.generator, 3)),
         "discriminator": init(networks.discriminator, 4, channels=1),
     }
 
-    def build(terms=TERMS, seed=0):
+    def build(terms=TERMS, seed=0, imitation=0.0):
         objective = make_objective(terms)
         names = list(params) if objective.needs("logits") else ["generator"]
         optimizers = {name: OPTIMIZERS[name] for name in names}
@@ -63,6 +65,7 @@ def make():
             optimizers,
             discriminator_loss=losses.discrimination,
             seed=seed,
+            imitation=imitation,
         )
         state = init_state({name: params[name] for name in names}, optimizers)
         return step, jax.device_get(state), jax.device_get(frozen)
@@ -148,6 +151,41 @@ def test_without_texture_nobody_plays_against_the_generator(make):
     state, metrics = jax.jit(step)(state, batch(0), frozen)
     assert state.players.keys() == {"generator"}
     assert without_guard(metrics).keys() == {"ssim", "total", "psnr"}
+
+
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_imitation_compares_with_the_mean_of_the_teachers_images(make, share):
+    step, state, frozen = make({"mae": {"weight": 1.0}}, imitation=share)
+    frozen["teachers"] *= 2
+    frozen["teachers"][1] = jax.tree.map(lambda x: -x, frozen["teachers"][0])
+    images = batch(0)
+    _, metrics = jax.jit(step)(state, images, frozen)
+    inputs, targets = prepare(image_keys(0, state.step, 8), images)
+    guides = [Teacher().apply({"params": params}, inputs) for params in frozen["teachers"]]
+    reference = (1 - share) * targets + share * (guides[0] + guides[1]) / 2
+    y = Student().apply({"params": state.players["generator"].params}, inputs)
+    np.testing.assert_allclose(metrics["mae"], jnp.abs(y - reference).mean(), rtol=1e-5)
+    np.testing.assert_allclose(
+        metrics["psnr"], psnr_of_mse(jnp.mean((y - targets) ** 2)), rtol=1e-5
+    )
+
+
+def test_several_teachers_guide_by_their_mean_maps(make):
+    step, state, frozen = make({"attention": {"weight": 1.0}})
+    _, alone = jax.jit(step)(state, batch(0), frozen)
+    other = jax.tree.map(lambda x: -x, frozen["teachers"][0])
+    _, together = jax.jit(step)(state, batch(0), {"teachers": [*frozen["teachers"], other]})
+    inputs, _ = prepare(image_keys(0, state.step, 8), batch(0))
+    _, taps = Student().apply({"params": state.players["generator"].params}, inputs, taps=True)
+    maps = [
+        Teacher().apply({"params": params}, inputs, taps=True)[1]
+        for params in (frozen["teachers"][0], other)
+    ]
+    mean = [(first + second) / 2 for first, second in zip(*maps, strict=True)]
+    np.testing.assert_allclose(
+        together["attention"], losses.attention(taps, mean).mean(), rtol=1e-4
+    )
+    assert abs(together["attention"] - alone["attention"]) > 1e-3
 
 
 def test_the_loss_falls(make):

@@ -233,6 +233,20 @@ def test_a_student_learns_from_the_teacher_and_does_not_save_it(finished, tmp_pa
     assert not list((tmp_path / "checkpoints").glob("*/teacher*"))
 
 
+def test_a_student_imitates_several_teachers(finished, tmp_path):
+    config = small(student.get_config("no_distillation"))
+    config.imitation = 0.5
+    config.teacher = f"{finished[1]}, {finished[1]}"
+    run(config, tmp_path / "two")
+    config.teacher = str(finished[1])
+    run(config, tmp_path / "one")
+    first, second = (rows(tmp_path / name)[0] for name in ("two", "one"))
+    np.testing.assert_allclose(first["total"], second["total"], rtol=1e-5)
+    config.teacher, config.imitation = "", 0.0
+    run(config, tmp_path / "none")
+    assert abs(rows(tmp_path / "none")[0]["total"] / first["total"] - 1) > 1e-4
+
+
 def test_a_student_refuses_a_student_as_teacher(finished, tmp_path):
     config = small(student.get_config("no_distillation"))
     run(config, tmp_path / "student")

@@ -46,7 +46,7 @@ def make_torch_step(
     load = torch_networks.load_params
     players, frozen = experiment.state.players, experiment.frozen
     generator = load(torch_networks.make_student(), players["generator"].params)
-    teacher = load(torch_networks.make_teacher(), frozen["teacher"]).requires_grad_(False)
+    teacher = load(torch_networks.make_teacher(), frozen["teachers"][0]).requires_grad_(False)
     vgg = load(torch_networks.make_vgg(19), frozen["vgg"])
     head = config.discriminator
     discriminator = load(

@@ -194,7 +194,7 @@ def _work(config, experiment: Experiment, batch: Batch) -> Work:
     players, frozen = experiment.state.players, experiment.frozen
     judge = Discriminator(config.discriminator.outputs, config.discriminator.first_norm)
     student = _layers(experiment.module, players["generator"].params, batch)
-    teacher = _forward(make_network("teacher"), frozen["teacher"], batch)
+    teacher = _forward(make_network("teacher"), frozen["teachers"][0], batch)
     opponent = _layers(judge, players["discriminator"].params, batch, channels=1)
     features = _forward(Vgg(_depth(experiment)), frozen["vgg"], batch)
     # Forward, gradients of kernels and gradients of inputs cost the same each. A trained network

@@ -23,6 +23,7 @@ MAY_BE_ZERO = (
     "holdout",
     "validation",
     "seed",
+    "imitation",
     "weight",
     "total_limit",
     "unreadable",
