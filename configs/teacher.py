@@ -120,13 +120,14 @@ def _shrink(config: ml_collections.ConfigDict) -> None:
     # step's time on a CPU: VGG and the discriminator.
     for name in ("contextual", "texture", "color", "total_variation"):
         config.objective[name].weight = 0.0
-    config.objective.log_mse.weight = 1.0
+    config.objective.log_mse = {"weight": 1.0, "clipped": True}
     config.objective.ssim.weight = 3.0
     config.objective.ms_ssim.weight = 15.0
     config.train.batch_size = 8
     config.train.optimizer = "muon"
     config.train.learning_rate = 0.02
+    config.train.weight_decay = 0.1
     config.train.decay = 0.3
-    config.train.steps = 1000
-    config.train.boundaries = (500, 700, 850, 950)
+    config.train.steps = 2000
+    config.train.boundaries = (1000, 1400, 1700, 1900)
     config.evaluate.every = 250
