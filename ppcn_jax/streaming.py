@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ppcn_jax.models.layers import Statistics
+from ppcn_jax.models.layers import Statistics, row_moments
 from ppcn_jax.state import Params
 
 # Of the free memory, a quarter is used for a band, and this many bytes at most.
@@ -81,13 +81,11 @@ def stream(
     windows = list(_windows(module, len(image), band))
     known: Known = {}
     for name in _statistics(module, params, image.shape):
-        moments = _Moments()
+        rows = []
         for first, last, top, bottom in windows:
-            rows = last - first
-            window = _as_float(image[top:bottom])
-            part = _gather(module, params, known, window, first - top, last - top)
-            moments.add(rows * image.shape[1], *map(np.asarray, part))
-        known[name] = moments.result()
+            moments = _gather(module, params, known, _as_float(image[top:bottom]))
+            rows.append(np.asarray(moments)[:, first - top : last - top])
+        known[name] = _of_all(*np.concatenate(rows, axis=1).astype(np.float64))
     for first, last, top, bottom in windows:
         output = _output(module, params, known, _as_float(image[top:bottom]))
         yield first, np.asarray(output)[first - top : last - top]
@@ -109,26 +107,11 @@ def _windows(module: nn.Module, height: int, band: int) -> Iterator[tuple[int, i
         yield first, min(first + band, height), top, top + window
 
 
-class _Moments:
-    """Mean and variance of parts, put together in float64 (Chan et al., 1979)."""
-
-    def __init__(self):
-        self.count = 0
-        self.mean = self.squares = np.float64(0)
-
-    def add(self, count: int, mean: np.ndarray, squares: np.ndarray) -> None:
-        """Add a part: values per channel, their mean, and their squared distances from it."""
-        mean, squares = mean.astype(np.float64), squares.astype(np.float64)
-        total = self.count + count
-        delta = mean - self.mean
-        self.squares = self.squares + squares + delta**2 * (self.count * count / total)
-        self.mean = self.mean + delta * (count / total)
-        self.count = total
-
-    def result(self) -> tuple[jax.Array, jax.Array]:
-        """Mean and biased variance, float32 `[1, 1, 1, C]`."""
-        variance = self.squares / self.count
-        return jnp.asarray(self.mean, jnp.float32), jnp.asarray(variance, jnp.float32)
+def _of_all(means: np.ndarray, variances: np.ndarray) -> tuple[jax.Array, jax.Array]:
+    """Mean and biased variance of all rows, `[1, 1, 1, C]`, from those of each, `[H, 1, C]`."""
+    moments = means.mean(axis=0), variances.mean(axis=0) + means.var(axis=0)
+    mean, variance = (jnp.asarray(moment[None, None], jnp.float32) for moment in moments)
+    return mean, variance
 
 
 def _statistics(module: nn.Module, params: Params, shape: tuple[int, ...]) -> list[str]:
@@ -156,26 +139,15 @@ def _supply(known: Known, asked: list[tuple[str, jax.Array]]) -> Callable:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _gather(
-    module: nn.Module, params: Params, known: Known, window: jax.Array, first: int, last: int
-) -> tuple[jax.Array, jax.Array]:
-    """Mean, and sum of squared distances from it, of the first unknown statistic's input.
+def _gather(module: nn.Module, params: Params, known: Known, window: jax.Array) -> jax.Array:
+    """Means and variances, `[2, rows, 1, C]`, of the rows of the first unknown statistic's input.
 
-    Only rows `first` to `last` of the window count. What comes after that input is not computed:
-    nothing asks for it.
+    What comes after that input is not computed: nothing asks for it.
     """
     asked: list[tuple[str, jax.Array]] = []
     with nn.intercept_methods(_supply(known, asked)):
         module.apply({"params": params}, window[None])
-    x = asked[0][1].astype(jnp.float32)
-    rows = jnp.arange(x.shape[1])
-    counts = ((rows >= first) & (rows < last))[None, :, None, None]
-    size = (last - first) * x.shape[2]
-    # In two stages, like the whole image's: long float32 sums lose digits.
-    mean = jnp.where(counts, x, 0).mean(axis=2, keepdims=True)
-    mean = mean.sum(axis=1, keepdims=True) * (x.shape[2] / size)
-    squares = jnp.where(counts, jnp.square(x - mean), 0).sum(axis=2, keepdims=True)
-    return mean, squares.sum(axis=1, keepdims=True)
+    return jnp.concatenate(row_moments(asked[0][1]))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -66,19 +66,15 @@ def spatial_mean(x: jax.Array) -> jax.Array:
 def spatial_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Mean and biased variance over height and width in float32, each kept as `[N, 1, 1, C]`.
 
-    On processors the variance is taken from squares of `x`, which saves the deviations from the
-    mean in memory, unless some squared mean is so many times its variance that digits are lost.
-
     Args:
         x: `[N, H, W, C]`.
 
     Returns:
         float32 `[N, 1, 1, C]`, twice.
     """
-    mean = spatial_mean(x)
-    if exporting():
-        return mean, _variance(x, mean)
-    return mean, lax.platform_dependent(x, mean, cpu=_variance_of_squares, default=_variance)
+    means, variances = row_moments(x)
+    mean = means.mean(axis=1, keepdims=True)
+    return mean, (variances + jnp.square(means - mean)).mean(axis=1, keepdims=True)
 
 
 @spatial_moments.defjvp
@@ -89,19 +85,36 @@ def _moments_derivative(primals, tangents):
     return (mean, variance), (spatial_mean(tangent), spatial_mean(2 * centered * tangent))
 
 
-def _variance(x: jax.Array, mean: jax.Array) -> jax.Array:
-    return spatial_mean(jnp.square(x.astype(jnp.float32) - mean))
+def row_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Mean and biased variance over the width in float32, each kept as `[N, H, 1, C]`.
+
+    On processors the variance is E[x^2] - E[x]^2, which saves the deviations from the mean in
+    memory, unless some squared mean is so many times its variance that digits are lost.
+
+    Args:
+        x: `[N, H, W, C]`.
+
+    Returns:
+        float32 `[N, H, 1, C]`, twice.
+    """
+    mean = x.astype(jnp.float32).mean(axis=2, keepdims=True)
+    if exporting():
+        return mean, _deviation(x, mean)
+    return mean, lax.platform_dependent(x, mean, cpu=_difference_of_squares, default=_deviation)
 
 
-def _variance_of_squares(x: jax.Array, mean: jax.Array) -> jax.Array:
-    values = x.astype(jnp.float32)
-    rows = values.mean(axis=2, keepdims=True)
-    squares = jnp.square(values).mean(axis=2, keepdims=True)
-    # (x - mean)^2 of each row: the large terms cancel before rows are added and rounded again.
-    deviations = squares - mean * rows - mean * (rows - mean)
-    variance = deviations.mean(axis=1, keepdims=True)
-    exact = (jnp.square(mean) <= _CANCELLATION * variance).all()
-    return lax.cond(exact, lambda: variance, lambda: _variance(x, mean))
+def _deviation(x: jax.Array, mean: jax.Array) -> jax.Array:
+    return jnp.square(x.astype(jnp.float32) - mean).mean(axis=2, keepdims=True)
+
+
+def _difference_of_squares(x: jax.Array, mean: jax.Array) -> jax.Array:
+    squares = jnp.square(x.astype(jnp.float32)).mean(axis=2, keepdims=True)
+    variance = squares - jnp.square(mean)
+    # Of all rows together: a row of one color has no variance, and little weight.
+    over_rows = functools.partial(jnp.mean, axis=1)
+    total = over_rows(variance) + jnp.var(mean, axis=1)
+    exact = (over_rows(jnp.square(mean)) <= _CANCELLATION * total).all()
+    return lax.cond(exact, lambda: variance, lambda: _deviation(x, mean))
 
 
 def enhancer_output(x: jax.Array) -> jax.Array:
