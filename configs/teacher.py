@@ -128,6 +128,7 @@ def _shrink(config: ml_collections.ConfigDict) -> None:
     config.train.learning_rate = 0.02
     config.train.weight_decay = 0.1
     config.train.decay = 0.3
-    config.train.steps = 2000
-    config.train.boundaries = (1000, 1400, 1700, 1900)
+    # 2000 steps give 0.3 dB more, and suns that turn gray in whole photos.
+    config.train.steps = 1000
+    config.train.boundaries = (500, 700, 850, 950)
     config.evaluate.every = 250
