@@ -107,13 +107,13 @@ def load_teachers(config) -> list[Model]:
         InputError: nothing there, or it is no teacher of the configured preset; says what to change.
     """
     guides = []
-    for path in config.teacher.split(","):
-        guide = load_model(path.strip())
+    for path in filter(None, map(str.strip, config.teacher.split(","))):
+        guide = load_model(path)
         if guide.name != "teacher":
-            raise InputError(f"config.teacher={path.strip()} holds a {guide.name}, not a teacher")
+            raise InputError(f"config.teacher={path} holds a {guide.name}, not a teacher")
         if guide.preset != config.preset:
             raise InputError(
-                f"config.teacher={path.strip()} was trained with preset {guide.preset!r}, the "
+                f"config.teacher={path} was trained with preset {guide.preset!r}, the "
                 f"{config.model} is configured for {config.preset!r}: train the teacher with "
                 f"configs/teacher.py:{config.preset}, or use configs/{config.model}.py:"
                 f"{guide.preset}"
