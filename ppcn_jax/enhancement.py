@@ -119,6 +119,8 @@ def load_teachers(config) -> list[Model]:
                 f"{guide.preset}"
             )
         guides.append(guide)
+    if not guides:
+        raise InputError(f"config.teacher={config.teacher!r} names no teacher")
     return guides
 
 

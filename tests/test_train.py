@@ -256,6 +256,13 @@ def test_a_student_refuses_a_student_as_teacher(finished, tmp_path):
         run(config, tmp_path / "second")
 
 
+def test_commas_alone_name_no_teacher(tmp_path):
+    config = small(student.get_config())
+    config.teacher = " , "
+    with pytest.raises(InputError, match="names no teacher"):
+        run(config, tmp_path)
+
+
 def test_a_student_refuses_a_teacher_of_another_preset(finished, tmp_path):
     config = small(student.get_config("released"))
     config.teacher = str(finished[1])
