@@ -230,7 +230,7 @@ def test_images_and_attention_before_training(setup, enhance):
     golden = setup.golden
     images, taps = enhance(setup.state.players["generator"].params)
     guide = jax.jit(functools.partial(Teacher().apply, taps=True))
-    variables = {"params": setup.experiment.frozen["teacher"]}
+    variables = {"params": setup.experiment.frozen["teachers"][0]}
     guide_images, guide_taps = guide(variables, setup.inputs)
     for name, actual in (("enhanced", images), ("enhanced_teacher", guide_images)):
         expected = golden[f"{name}/step1/sub4"]
@@ -254,7 +254,7 @@ def test_gradient_of_each_term(setup, golden_vgg, golden_discriminator, name):
         images, taps = experiment.module.apply({"params": params}, setup.inputs, taps=True)
         prediction, target = {"images": images, "taps": taps}, {"images": setup.targets}
         if objective.needs("taps"):
-            variables = {"params": frozen["teacher"]}
+            variables = {"params": frozen["teachers"][0]}
             _, target["taps"] = Teacher().apply(variables, setup.inputs, taps=True)
         if objective.needs("features"):
             vgg = functools.partial(Vgg(19).apply, {"params": frozen["vgg"]})

@@ -62,7 +62,6 @@ def spatial_mean(x: jax.Array) -> jax.Array:
     return x.astype(jnp.float32).mean(axis=2, keepdims=True).mean(axis=1, keepdims=True)
 
 
-@jax.custom_jvp
 def spatial_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Mean and biased variance over height and width in float32, each kept as `[N, 1, 1, C]`.
 
@@ -72,34 +71,41 @@ def spatial_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     Returns:
         float32 `[N, 1, 1, C]`, twice.
     """
+    # Of several images none may decide how the others, maybe on other devices, are computed.
+    if not exporting() and x.shape[0] == 1:
+        return _moments_of_one(x)
+    mean = spatial_mean(x)
+    return mean, spatial_mean(jnp.square(x.astype(jnp.float32) - mean))
+
+
+@jax.custom_jvp
+def _moments_of_one(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     means, variances = row_moments(x)
     mean = means.mean(axis=1, keepdims=True)
     return mean, (variances + jnp.square(means - mean)).mean(axis=1, keepdims=True)
 
 
-@spatial_moments.defjvp
+@_moments_of_one.defjvp
 def _moments_derivative(primals, tangents):
     (x,), (tangent,) = primals, tangents
-    mean, variance = spatial_moments(x)
+    mean, variance = _moments_of_one(x)
     centered, tangent = x.astype(jnp.float32) - mean, tangent.astype(jnp.float32)
     return (mean, variance), (spatial_mean(tangent), spatial_mean(2 * centered * tangent))
 
 
 def row_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Mean and biased variance over the width in float32, each kept as `[N, H, 1, C]`.
+    """Mean and biased variance over the width of one image in float32, each kept as `[1, H, 1, C]`.
 
     On processors the variance is E[x^2] - E[x]^2, which saves the deviations from the mean in
     memory, unless some squared mean is so many times its variance that digits are lost.
 
     Args:
-        x: `[N, H, W, C]`.
+        x: `[1, H, W, C]`.
 
     Returns:
-        float32 `[N, H, 1, C]`, twice.
+        float32 `[1, H, 1, C]`, twice.
     """
     mean = x.astype(jnp.float32).mean(axis=2, keepdims=True)
-    if exporting():
-        return mean, _deviation(x, mean)
     return mean, lax.platform_dependent(x, mean, cpu=_difference_of_squares, default=_deviation)
 
 
