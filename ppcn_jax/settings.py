@@ -132,7 +132,8 @@ def _enhancer(config: Mapping[str, Any], weights: Mapping[str, float]) -> Iterat
     if guided and not config["teacher"]:
         yield (
             "teacher is empty: name the workdir of a trained teacher with --config.teacher=, "
-            "or train without one: configs/student.py:no_distillation"
+            "or set imitation and objective.attention.weight to 0, as "
+            "configs/student.py:no_distillation does"
         )
     if config["teacher"] and not guided:
         yield (

@@ -68,7 +68,8 @@ def _block(shape: tuple[int, ...], dilation: int) -> tuple[int, int]:
     height, width, channels, features = shape
     rows = height * width * channels
     count = max((_MORE_COLUMNS if rows < _FEW_ROWS else _COLUMNS) // features, 1)
-    if height == width == 1 or count == 1 or width > 1 < dilation:
+    skips_columns = width > 1 and dilation > 1
+    if height == width == 1 or count == 1 or skips_columns:
         return 1, 1
     if width == 1:
         return count, 1
