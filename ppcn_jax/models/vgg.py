@@ -70,12 +70,31 @@ class Vgg(nn.Module):
             if name != "conv1_1":
                 x = nn.relu(x)
                 if name.endswith("_1"):
-                    x = _halve(x)
+                    x = halve(x)
             x = Conv(shape[-1], shape[:2], dtype=self.dtype, name=name)(x)
         return x.astype(jnp.float32)
 
 
-def _halve(x: jax.Array) -> jax.Array:
-    # One row and column of padding rounds odd sides up; the windows of even sides never reach it,
-    # so the padding need not know the side, which may be symbolic in an export.
-    return nn.max_pool(x, (2, 2), strides=(2, 2), padding=((0, 1), (0, 1)))
+def halve(x: jax.Array) -> jax.Array:
+    """Maxima of blocks of 2x2.
+
+    By comparing neighbors, whose gradient is one more pass over the map: on processors that of a
+    pooling operation is a scatter, as slow as a convolution.
+
+    Args:
+        x: `[N, H, W, C]`; odd sides count as one longer.
+
+    Returns:
+        `[N, ceil(H/2), ceil(W/2), C]`. Of equal maxima the first has the gradient.
+    """
+    odd = [(0, side % 2) for side in x.shape[1:3]]
+    x = jnp.pad(x, ((0, 0), *odd, (0, 0)), constant_values=-jnp.inf)
+    n, height, width, channels = x.shape
+    x = x.reshape(n, height // 2, 2, width // 2, 2, channels)
+    upper, lower = (_larger(x[:, :, row, :, 0], x[:, :, row, :, 1]) for row in range(2))
+    return _larger(upper, lower)
+
+
+def _larger(a: jax.Array, b: jax.Array) -> jax.Array:
+    # Selected, because `maximum` halves the gradient between equals, and passing on NaN as it does.
+    return jnp.where((a >= b) | jnp.isnan(a), a, b)

@@ -1,11 +1,12 @@
 """VGG's features against the original code's numbers and a NumPy float64 version."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ppcn_jax.models.vgg import Vgg, kernel_shapes
+from ppcn_jax.models.vgg import Vgg, halve, kernel_shapes
 
 
 def make_params(depth, seed=0):
@@ -72,6 +73,27 @@ def test_matches_original_code(goldens, recipes):
         mean, std = golden[f"{name}/channel_mean"], golden[f"{name}/channel_std"]
         np.testing.assert_allclose(layer.mean(axis=(1, 2)), mean, rtol=0, atol=5e-5 * std.max())
         np.testing.assert_allclose(layer.std(axis=(1, 2)), std, rtol=5e-5)
+
+
+@pytest.mark.parametrize("size", [(6, 8), (5, 8), (6, 7), (5, 7)])
+def test_halving_and_its_gradient_equal_those_of_a_pooling_operation(size):
+    # Few different values, so that many blocks have several maxima.
+    rng = np.random.default_rng(0)
+    x = rng.integers(-2, 3, (2, *size, 3)).astype(np.float32)
+    y, pull_back = jax.vjp(halve, x)
+    expected, pull_expected_back = jax.vjp(
+        lambda x: nn.max_pool(x, (2, 2), (2, 2), padding=((0, 1), (0, 1))), x
+    )
+    np.testing.assert_array_equal(y, expected)
+    g = rng.standard_normal(y.shape).astype(np.float32)
+    np.testing.assert_array_equal(pull_back(g)[0], pull_expected_back(g)[0])
+
+
+@pytest.mark.parametrize("position", range(4))
+def test_halving_keeps_what_is_not_a_number(position):
+    x = np.arange(4, dtype=np.float32)
+    x[position] = np.nan
+    assert np.isnan(halve(jnp.asarray(x.reshape(1, 2, 2, 1)))).all()
 
 
 def test_rows_of_a_batch_are_independent():
