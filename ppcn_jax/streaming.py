@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ppcn_jax.models.layers import Statistics, row_moments
+from ppcn_jax.models.layers import Statistics
+from ppcn_jax.models.moments import row_moments
 from ppcn_jax.state import Params
 
 # Of the free memory, a quarter is used for a band, and this many bytes at most.
@@ -116,14 +117,14 @@ def _of_all(means: np.ndarray, variances: np.ndarray) -> tuple[jax.Array, jax.Ar
 
 def _statistics(module: nn.Module, params: Params, shape: tuple[int, ...]) -> list[str]:
     """Names of the statistics that a network asks for, in order."""
-    asked: list[tuple[str, jax.Array]] = []
+    asked: list[tuple[str, tuple]] = []
     with nn.intercept_methods(_supply({}, asked)):
         image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
         jax.eval_shape(lambda p, x: module.apply({"params": p}, x), params, image)
     return [name for name, _ in asked]
 
 
-def _supply(known: Known, asked: list[tuple[str, jax.Array]]) -> Callable:
+def _supply(known: Known, asked: list[tuple[str, tuple]]) -> Callable:
     """Interceptor that gives known statistics and notes what the others are asked of."""
 
     def intercept(call, args, kwargs, context):
@@ -132,7 +133,7 @@ def _supply(known: Known, asked: list[tuple[str, jax.Array]]) -> Callable:
         name = "/".join(context.module.path)
         if name in known:
             return known[name]
-        asked.append((name, args[0]))
+        asked.append((name, args))
         return call(*args, **kwargs)
 
     return intercept
@@ -144,10 +145,11 @@ def _gather(module: nn.Module, params: Params, known: Known, window: jax.Array) 
 
     What comes after that input is not computed: nothing asks for it.
     """
-    asked: list[tuple[str, jax.Array]] = []
+    asked: list[tuple[str, tuple]] = []
     with nn.intercept_methods(_supply(known, asked)):
         module.apply({"params": params}, window[None])
-    return jnp.concatenate(row_moments(asked[0][1]))
+    x, *known_rows = asked[0][1]
+    return jnp.concatenate(*known_rows or [row_moments(x)])
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -125,7 +125,7 @@ class DpedResnet(nn.Module):
             y = x
             for index in (first, first + 1):
                 y = conv(self.features, (3, 3), before_norm=True, name=f"conv{index}")(y)
-                y = nn.relu(InstanceNorm(name=f"norm{index}")(y))
+                y = nn.relu(InstanceNorm(name=f"norm{index}")(*y))
             x = x + y
         for index in (last + 1, last + 2):
             x = nn.relu(conv(self.features, (3, 3), name=f"conv{index}")(x))

@@ -78,9 +78,9 @@ class Student(nn.Module):
         x = lrelu(conv(8, (1, 7), name="conv0")(x))
         c1 = lrelu(conv(8, (7, 1), name="conv1")(x))
         x = conv(16, (1, 7), dilation=2, before_norm=True, name="conv2")(c1)
-        x = lrelu(InstanceNorm(name="norm2")(x))
+        x = lrelu(InstanceNorm(name="norm2")(*x))
         x = conv(8, (7, 1), dilation=2, before_norm=True, name="conv3")(x)
-        c3 = lrelu(InstanceNorm(name="norm3")(x)) + c1
+        c3 = lrelu(InstanceNorm(name="norm3")(*x)) + c1
         x = conv(3, (3, 3), name="conv4")(c3)
         return _output(x, (c1, c3), taps)
 
@@ -116,13 +116,13 @@ class Teacher(nn.Module):
         x = lrelu(conv(16, (1, 7), name="conv0")(x))
         c1 = lrelu(conv(16, (7, 1), name="conv1")(x))
         x = conv(32, (3, 3), before_norm=True, name="conv2")(c1)
-        x = lrelu(InstanceNorm(name="norm2")(x))
+        x = lrelu(InstanceNorm(name="norm2")(*x))
         x = conv(16, (3, 3), before_norm=True, name="conv3")(x)
-        c3 = InstanceNorm(name="norm3")(x) + c1
+        c3 = InstanceNorm(name="norm3")(*x) + c1
         x = conv(32, (3, 3), dilation=2, before_norm=True, name="conv4")(c3)
-        x = lrelu(InstanceNorm(name="norm4")(x))
+        x = lrelu(InstanceNorm(name="norm4")(*x))
         x = conv(16, (3, 3), dilation=2, before_norm=True, name="conv5")(x)
-        c5 = InstanceNorm(name="norm5")(x) + c3
+        c5 = InstanceNorm(name="norm5")(*x) + c3
         c6 = lrelu(conv(16, (1, 1), name="conv6")(c3, c5))
         x = conv(3, (3, 3), name="conv7")(c6)
         return _output(x, (c1, c6), taps)

@@ -14,13 +14,10 @@ from jax import lax
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
-from ppcn_jax.models.convolution import convolve
-from ppcn_jax.models.exporting import exporting
+from ppcn_jax.models.convolution import convolve, convolve_with_moments
+from ppcn_jax.models.moments import Moments, spatial_moments
 
 SMALLEST_SIDE = 16
-# Squared mean over variance up to which a difference of squares is used: times 6e-8, the rounding
-# of float32, it is the error.
-_CANCELLATION = 64
 
 _KERNEL_INIT = nn.initializers.truncated_normal(0.01)
 _BIAS_INIT = nn.initializers.constant(0.01)
@@ -47,82 +44,6 @@ def check_images(images: jax.Array, channels: int = 3) -> None:
         )
 
 
-def spatial_mean(x: jax.Array) -> jax.Array:
-    """Mean over height and width in float32, kept as `[N, 1, 1, C]`.
-
-    Two stages, because a single float32 sum over a large image loses digits in other runtimes
-    that run an exported network.
-
-    Args:
-        x: `[N, H, W, C]`.
-
-    Returns:
-        float32 `[N, 1, 1, C]`.
-    """
-    return x.astype(jnp.float32).mean(axis=2, keepdims=True).mean(axis=1, keepdims=True)
-
-
-def spatial_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Mean and biased variance over height and width in float32, each kept as `[N, 1, 1, C]`.
-
-    Args:
-        x: `[N, H, W, C]`.
-
-    Returns:
-        float32 `[N, 1, 1, C]`, twice.
-    """
-    # Of several images none may decide how the others, maybe on other devices, are computed.
-    if not exporting() and x.shape[0] == 1:
-        return _moments_of_one(x)
-    mean = spatial_mean(x)
-    return mean, spatial_mean(jnp.square(x.astype(jnp.float32) - mean))
-
-
-@jax.custom_jvp
-def _moments_of_one(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    means, variances = row_moments(x)
-    mean = means.mean(axis=1, keepdims=True)
-    return mean, (variances + jnp.square(means - mean)).mean(axis=1, keepdims=True)
-
-
-@_moments_of_one.defjvp
-def _moments_derivative(primals, tangents):
-    (x,), (tangent,) = primals, tangents
-    mean, variance = _moments_of_one(x)
-    centered, tangent = x.astype(jnp.float32) - mean, tangent.astype(jnp.float32)
-    return (mean, variance), (spatial_mean(tangent), spatial_mean(2 * centered * tangent))
-
-
-def row_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Mean and biased variance over the width of one image in float32, each kept as `[1, H, 1, C]`.
-
-    On processors the variance is E[x^2] - E[x]^2, which saves the deviations from the mean in
-    memory, unless some squared mean is so many times its variance that digits are lost.
-
-    Args:
-        x: `[1, H, W, C]`.
-
-    Returns:
-        float32 `[1, H, 1, C]`, twice.
-    """
-    mean = x.astype(jnp.float32).mean(axis=2, keepdims=True)
-    return mean, lax.platform_dependent(x, mean, cpu=_difference_of_squares, default=_deviation)
-
-
-def _deviation(x: jax.Array, mean: jax.Array) -> jax.Array:
-    return jnp.square(x.astype(jnp.float32) - mean).mean(axis=2, keepdims=True)
-
-
-def _difference_of_squares(x: jax.Array, mean: jax.Array) -> jax.Array:
-    squares = jnp.square(x.astype(jnp.float32)).mean(axis=2, keepdims=True)
-    variance = squares - jnp.square(mean)
-    # Of all rows together: a row of one color has no variance, and little weight.
-    over_rows = functools.partial(jnp.mean, axis=1)
-    total = over_rows(variance) + jnp.var(mean, axis=1)
-    exact = (over_rows(jnp.square(mean)) <= _CANCELLATION * total).all()
-    return lax.cond(exact, lambda: variance, lambda: _deviation(x, mean))
-
-
 def enhancer_output(x: jax.Array) -> jax.Array:
     """Output map of the enhancers: 0.58 tanh(x) + 0.5, a little more than [0, 1].
 
@@ -139,7 +60,8 @@ class Conv(nn.Module):
     """Convolution with a zero border that keeps the size (divided by the stride, rounded up).
 
     Call with `[N, H, W, C]`; or with several, whose channels count as one after another's, for
-    less than it costs to concatenate them.
+    less than it costs to concatenate them. Returns the result; before a norm, what it is called
+    with: what `convolve_with_moments` returns.
 
     Attributes:
         features: output channels.
@@ -147,7 +69,7 @@ class Conv(nn.Module):
         stride: of both directions.
         dilation: of both directions.
         before_norm: the output goes straight into an instance norm, which would take the bias out
-            again: it is not added. Its gradient is then exactly 0 instead of rounding noise, which
+            again: it is not added, and no stride is taken. Its gradient is then exactly 0 instead of rounding noise, which
             Adam would scale up to full steps that differ from machine to machine.
         kernel_init: initial kernel; by default a truncated normal of deviation 0.01.
         bias_init: initial bias; by default 0.01.
@@ -164,20 +86,21 @@ class Conv(nn.Module):
     dtype: DTypeLike | None = None
 
     @nn.compact
-    def __call__(self, *parts: jax.Array) -> jax.Array:
+    def __call__(self, *parts: jax.Array):
         channels = [x.shape[-1] for x in parts]
         shape = (*self.kernel, sum(channels), self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", self.bias_init, (self.features,))
         kernel, *inputs = nn.dtypes.promote_dtype(kernel, *parts, dtype=self.dtype)
+        if self.before_norm:
+            (x,) = inputs
+            return convolve_with_moments(x, kernel, dilation=self.dilation)
         kernels = jnp.split(kernel, np.cumsum(channels)[:-1], axis=2)
         results = (
             convolve(x, k, stride=self.stride, dilation=self.dilation)
             for x, k in zip(inputs, kernels, strict=True)
         )
         y = functools.reduce(jnp.add, results)
-        if self.before_norm:
-            return y
         # In the parameter's type, so that its gradient is summed in it too.
         return (y.astype(bias.dtype) + bias[None, None, None]).astype(y.dtype)
 
@@ -185,30 +108,31 @@ class Conv(nn.Module):
 class Statistics(nn.Module):
     """Mean and biased variance over height and width, per image and channel.
 
-    Call with `[N, H, W, C]`; returns both as float32 `[N, 1, 1, C]`. All that a network takes from
+    Call with `[N, H, W, C]`, and the moments of its rows if they are known; returns both as float32
+    `[N, 1, 1, C]`. All that a network takes from
     a whole image goes through this module, which has no parameters: who runs a network on a part
     of an image can supply the statistics of the whole in its place.
     """
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return spatial_moments(x)
+    def __call__(self, x: jax.Array, rows: Moments | None = None) -> tuple[jax.Array, jax.Array]:
+        return spatial_moments(x, rows)
 
 
 class InstanceNorm(nn.Module):
     """Normalization over height and width per image and channel: scale * x_hat + shift.
 
-    Statistics are float32 whatever the input's type; biased variance, 1e-3 inside the root.
+    Call with `[N, H, W, C]`, and the moments of its rows if they are known. Statistics are float32 whatever the input's type; biased variance, 1e-3 inside the root.
     """
 
     epsilon: float = 1e-3
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, rows: Moments | None = None) -> jax.Array:
         channels = x.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (channels,))[None, None, None]
         shift = self.param("shift", nn.initializers.zeros, (channels,))[None, None, None]
-        mean, variance = Statistics(name="statistics")(x)
+        mean, variance = Statistics(name="statistics")(x, rows)
         centered = x.astype(jnp.float32) - mean
         y = centered * (scale * lax.rsqrt(variance + self.epsilon)) + shift
         return y.astype(x.dtype)

@@ -11,7 +11,7 @@ from ppcn_jax.filters import filter_channels
 from ppcn_jax.metrics import ms_ssim, psnr_of_mse
 from ppcn_jax.models.discriminator import Discriminator, grayscale
 from ppcn_jax.models.enhancer import stretch_contrast
-from ppcn_jax.models.layers import spatial_mean
+from ppcn_jax.models.moments import spatial_mean
 from ppcn_jax.models.vgg import Vgg
 from ppcn_jax.objective import make_objective
 from tests.references import assert_gradients_close

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from jax import export, lax
 
-from ppcn_jax.models.convolution import convolve
+from ppcn_jax.models.convolution import convolve, convolve_with_moments
 from ppcn_jax.models.exporting import portable
+from ppcn_jax.models.moments import spatial_moments
 
 # Kernel, dilation, input and output channels: all of the enhancers, and 3x3 to two channels.
 LAYERS = [
@@ -23,6 +24,8 @@ LAYERS = [
     ((1, 1), 1, 32, 16),
     ((3, 3), 1, 16, 3),
     ((9, 9), 1, 8, 2),
+    ((3, 3), 1, 32, 64),
+    ((3, 3), 1, 3, 32),
 ]
 SIZES = [(16, 16), (17, 19), (24, 30), (21, 16)]
 
@@ -71,6 +74,35 @@ def test_derivatives_equal_those_of_one_operation(kernel, dilation, channels, fe
 
     compare(lambda f: jax.jit(jax.grad(f, argnums=(0, 1)))(x, weights))
     compare(lambda f: jax.jit(lambda *xs: jax.jvp(f, xs, xs))(x, weights)[1])
+
+
+@pytest.mark.parametrize("offset", [0, 100])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("kernel", "dilation", "channels", "features"), LAYERS)
+def test_moments_of_rows_are_those_of_the_result(
+    kernel, dilation, channels, features, size, offset
+):
+    x, weights = drawn(size, kernel, channels, features)
+    # With an offset, results are far from 0 and alike: squares of theirs have no digits left.
+    x, weights = x[:1] + offset, abs(weights) if offset else weights
+    y, moments = jax.jit(lambda x, k: convolve_with_moments(x, k, dilation=dilation))(x, weights)
+    np.testing.assert_allclose(y, reference(x, weights, dilation), rtol=1e-5, atol=1e-5)
+    exact = np.asarray(y, np.float64)
+    mean, variance = exact.mean(axis=2, keepdims=True), exact.var(axis=2, keepdims=True)
+    np.testing.assert_allclose(moments.mean, mean, rtol=1e-5, atol=1e-5)
+    # Squared means are up to 64 times the variance of the whole: so many roundings of 6e-8, of
+    # each of a dozen partial sums. A row that varies little among others is of little weight.
+    whole = exact.var(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(moments.variance, variance, rtol=1e-5, atol=5e-5 * whole.max())
+    total = spatial_moments(y, moments)
+    np.testing.assert_allclose(total.variance, whole, rtol=2e-5)
+
+
+def test_no_moments_of_several_images_or_for_an_export():
+    x, kernel = drawn((16, 16), (7, 1), 8, 8)
+    assert convolve_with_moments(x, kernel)[1] is None
+    with portable():
+        assert convolve_with_moments(x[:1], kernel)[1] is None
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [((3, 3), 2), ((9, 9), 4), ((2, 4), 1)])

@@ -4,13 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ppcn_jax.models.layers import (
-    Conv,
-    InstanceNorm,
-    check_images,
-    spatial_mean,
-    spatial_moments,
-)
+from ppcn_jax.models.layers import Conv, InstanceNorm, check_images
+from ppcn_jax.models.moments import spatial_mean, spatial_moments
 from tests import references
 
 
