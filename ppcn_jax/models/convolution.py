@@ -220,8 +220,10 @@ class _Folded(NamedTuple):
 
 
 def _fold(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> _Folded:
-    if 1 in kernel.shape[:2] and stride == 1 < dilation:
-        return _fold_apart(x, kernel, dilation)
+    if stride == 1 < dilation and kernel.shape[1] == 1:
+        return _fold_rows_apart(x, kernel, dilation)
+    if stride == 1 < dilation and kernel.shape[0] == 1:
+        return _fold_columns_apart(x, kernel, dilation)
     block = _block(kernel.shape)
     outputs, padding = [], []
     for side, taps, size in zip(x.shape[1:3], kernel.shape[:2], block, strict=True):
@@ -241,30 +243,32 @@ def _fold(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> _Folde
     return _Folded(y, unfold, (outputs[0], outputs[1]))
 
 
-def _fold_apart(x: jax.Array, kernel: jax.Array, dilation: int) -> _Folded:
-    """By a kernel of one row or column: what it skips is taken apart, and no dilation is left."""
+def _fold_rows_apart(x: jax.Array, kernel: jax.Array, dilation: int) -> _Folded:
+    """Rows that a kernel of one column skips, side by side: the same memory, no dilation."""
     n, height, width, channels = x.shape
-    if kernel.shape[1] == 1:  # Rows side by side: the same memory.
-        x = jnp.pad(x, ((0, 0), (0, -height % dilation), (0, 0), (0, 0)))
-        apart = x.reshape(n, -1, dilation * width, channels)
-    else:  # Columns in rows of their own.
-        x = jnp.pad(x, ((0, 0), (0, 0), (0, -width % dilation), (0, 0)))
-        apart = x.reshape(n, height, -1, dilation, channels).swapaxes(2, 3)
-        apart = apart.reshape(n, height * dilation, -1, channels)
-    folded = _fold(apart, kernel, 1, 1)
+    x = jnp.pad(x, ((0, 0), (0, -height % dilation), (0, 0), (0, 0)))
+    folded = _fold(x.reshape(n, -1, dilation * width, channels), kernel, 1, 1)
 
-    def unfold_rows(y: jax.Array) -> jax.Array:
+    def unfold(y: jax.Array) -> jax.Array:
         y = folded.unfold(y)
         return y.reshape(n, -1, y.shape[2] // dilation, y.shape[3])
 
-    def unfold_columns(y: jax.Array) -> jax.Array:
+    return _Folded(folded.values, unfold, (height, width), beside=dilation)
+
+
+def _fold_columns_apart(x: jax.Array, kernel: jax.Array, dilation: int) -> _Folded:
+    """Columns that a kernel of one row skips, in rows of their own: no dilation."""
+    n, height, width, channels = x.shape
+    x = jnp.pad(x, ((0, 0), (0, 0), (0, -width % dilation), (0, 0)))
+    x = x.reshape(n, height, -1, dilation, channels).swapaxes(2, 3)
+    folded = _fold(x.reshape(n, height * dilation, -1, channels), kernel, 1, 1)
+
+    def unfold(y: jax.Array) -> jax.Array:
         y = folded.unfold(y)
         y = y.reshape(n, height, dilation, -1, y.shape[3]).swapaxes(2, 3)
         return y.reshape(n, height, -1, y.shape[4])
 
-    if kernel.shape[1] == 1:
-        return _Folded(folded.values, unfold_rows, (height, width), dilation)
-    return _Folded(folded.values, unfold_columns, (height, width))
+    return _Folded(folded.values, unfold, (height, width))
 
 
 def _one_operation(

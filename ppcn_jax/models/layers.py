@@ -60,8 +60,8 @@ class Conv(nn.Module):
     """Convolution with a zero border that keeps the size (divided by the stride, rounded up).
 
     Call with `[N, H, W, C]`; or with several, whose channels count as one after another's, for
-    less than it costs to concatenate them. Returns the result; before a norm, what it is called
-    with: what `convolve_with_moments` returns.
+    less than it costs to concatenate them. Returns the result; `before_norm`, what the norm is to
+    be called with: the result and the moments of its rows, as `convolve_with_moments`.
 
     Attributes:
         features: output channels.
@@ -69,11 +69,15 @@ class Conv(nn.Module):
         stride: of both directions.
         dilation: of both directions.
         before_norm: the output goes straight into an instance norm, which would take the bias out
-            again: it is not added, and no stride is taken. Its gradient is then exactly 0 instead of rounding noise, which
-            Adam would scale up to full steps that differ from machine to machine.
+            again: it is not added. Its gradient is then exactly 0 instead of rounding noise, which
+            Adam would scale up to full steps that differ from machine to machine. Of one input,
+            without stride.
         kernel_init: initial kernel; by default a truncated normal of deviation 0.01.
         bias_init: initial bias; by default 0.01.
         dtype: compute type of the products.
+
+    Raises:
+        ValueError: several inputs or a stride before a norm.
     """
 
     features: int
@@ -93,8 +97,9 @@ class Conv(nn.Module):
         bias = self.param("bias", self.bias_init, (self.features,))
         kernel, *inputs = nn.dtypes.promote_dtype(kernel, *parts, dtype=self.dtype)
         if self.before_norm:
-            (x,) = inputs
-            return convolve_with_moments(x, kernel, dilation=self.dilation)
+            if len(inputs) > 1 or self.stride > 1:
+                raise ValueError("a convolution before a norm has one input and no stride")
+            return convolve_with_moments(inputs[0], kernel, dilation=self.dilation)
         kernels = jnp.split(kernel, np.cumsum(channels)[:-1], axis=2)
         results = (
             convolve(x, k, stride=self.stride, dilation=self.dilation)
@@ -109,9 +114,9 @@ class Statistics(nn.Module):
     """Mean and biased variance over height and width, per image and channel.
 
     Call with `[N, H, W, C]`, and the moments of its rows if they are known; returns both as float32
-    `[N, 1, 1, C]`. All that a network takes from
-    a whole image goes through this module, which has no parameters: who runs a network on a part
-    of an image can supply the statistics of the whole in its place.
+    `[N, 1, 1, C]`. All that a network takes from a whole image goes through this module, which has
+    no parameters: who runs a network on a part of an image can supply the statistics of the whole
+    in its place.
     """
 
     @nn.compact
@@ -122,7 +127,8 @@ class Statistics(nn.Module):
 class InstanceNorm(nn.Module):
     """Normalization over height and width per image and channel: scale * x_hat + shift.
 
-    Call with `[N, H, W, C]`, and the moments of its rows if they are known. Statistics are float32 whatever the input's type; biased variance, 1e-3 inside the root.
+    Call with `[N, H, W, C]`, and the moments of its rows if they are known. Statistics are float32
+    whatever the input's type; biased variance, 1e-3 inside the root.
     """
 
     epsilon: float = 1e-3

@@ -152,3 +152,14 @@ def test_strides(stride, size):
     every = reference(padded, kernel, 1)[:, 1:-1, 1:-1]
     y = jax.jit(lambda x, k: convolve(x, k, stride=stride))(x, kernel)
     np.testing.assert_allclose(y, every[:, ::stride, ::stride], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "channels", "features"), [((1, 7), 3, 8), ((3, 3), 32, 64), ((3, 3), 128, 64)]
+)
+def test_yields_to_the_faster_library(kernel, channels, features):
+    # What XLA gives to YNNPACK is a fusion of that name in the compiled program.
+    x, weights = drawn((32, 32), kernel, channels, features)
+    program = jax.jit(convolve).lower(x, weights).compile().as_text()
+    assert "convolution(" in program
+    assert "ynn" not in program

@@ -37,6 +37,13 @@ def test_conv(random_params, size, kernel, stride, dilation):
     np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("stride", "parts"), [(2, 1), (1, 2)])
+def test_conv_before_a_norm_has_one_input_and_no_stride(stride, parts):
+    module = Conv(4, (3, 3), stride, before_norm=True)
+    with pytest.raises(ValueError, match="one input and no stride"):
+        module.init(jax.random.key(0), *[random_images((1, 16, 16, 3))] * parts)
+
+
 def test_initialization():
     params = Conv(64, (9, 9)).init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
     np.testing.assert_array_equal(params["bias"], np.float32(0.01))
