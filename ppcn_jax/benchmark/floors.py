@@ -122,7 +122,8 @@ def layer_operations(module: nn.Module, params: Params, images: Any) -> dict[str
     operations = {}
     for name, layer in params.items():
         if isinstance(layer, dict) and "kernel" in layer:
-            (result,) = shapes[name]["__call__"]
+            # Before a norm, the result comes with its moments.
+            result, *_ = jax.tree.leaves(shapes[name]["__call__"])
             kernel = layer["kernel"]
             operations[name] = 2 * result.size * kernel.size // kernel.shape[-1]
     return operations
