@@ -42,6 +42,11 @@ def convolve_with_moments(
     They cost less here than from the result: they do not need its blocks in order. To derivatives
     they are constants, as `spatial_moments` takes them.
 
+    Args:
+        x: `[N, H, W, C]`.
+        kernel: `[kh, kw, C, F]`, of the same type.
+        dilation: of both directions.
+
     Returns:
         The result, and `row_moments` of it; None for several images, or where `convolve` is one
         operation on all platforms.

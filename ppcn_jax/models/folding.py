@@ -32,16 +32,29 @@ def pays(shape: tuple[int, ...], stride: int, dilation: int) -> bool:
     """Whether a convolution is faster folded than as one plain operation, as measured.
 
     Args:
-        shape: of the kernel.
+        shape: of the kernel, `(kh, kw, C, F)`.
         stride: of both directions.
         dilation: of both directions.
+
+    Returns:
+        Whether `fold` is for it.
     """
     eigen = stride == dilation == 1 and _is_for_eigen(shape)
     return _block(shape) != (1, 1) or eigen
 
 
 def border(side: int, taps: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Zeros before and after a side of an image."""
+    """Zeros that keep a side of an image (divided by the stride, rounded up), as TensorFlow's SAME.
+
+    Args:
+        side: of the image, px; may be symbolic without stride.
+        taps: of the kernel in this direction.
+        stride: in this direction.
+        dilation: in this direction.
+
+    Returns:
+        How many before and how many after.
+    """
     if stride == 1:  # does not depend on the side, which may be symbolic
         total = dilation * (taps - 1)
     else:
@@ -113,6 +126,9 @@ def fold(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> Folded:
         kernel: `[kh, kw, C, F]`.
         stride: of both directions.
         dilation: of both directions.
+
+    Returns:
+        What has the image, `[n, ceil(H / stride), ceil(W / stride), F]`.
     """
     if stride == 1 < dilation and kernel.shape[1] == 1:
         return _fold_rows_apart(x, kernel, dilation)
