@@ -18,7 +18,7 @@ from ppcn_jax.pictures import to_uint8
 from ppcn_jax.resize import enlarge
 from ppcn_jax.row_sharding import apply_sharded
 from ppcn_jax.state import Params
-from ppcn_jax.streaming import default_band, stream
+from ppcn_jax.streaming import can_keep, default_band, stream
 
 # Larger photos are shared by several devices, or run in bands of rows: 2 megapixels.
 WHOLE_PIXELS = 2**21
@@ -195,9 +195,10 @@ def _run(
     if jax.local_device_count() > 1:
         devices = jax.local_devices()
         return finish(apply_sharded(model.module, model.params, _to_float(image), devices))
-    band = default_band(model.module, model.params, image.shape[1])
+    network = model.module, model.params
+    band, keep = default_band(*network, image.shape[1]), can_keep(*network, *image.shape[:2])
     output = np.empty(image.shape, dtype)
-    for first, rows in stream(model.module, model.params, image, band=band):
+    for first, rows in stream(*network, image, band=band, keep=keep):
         output[first : first + len(rows)] = finish(rows)
     return output
 

@@ -179,9 +179,9 @@ def test_a_large_photo_is_shared_or_run_in_bands(model, monkeypatch, dtype):
     assert expected.dtype == dtype and expected.shape == photo.shape
     bands = []
 
-    def stream(module, params, image, *, band):
+    def stream(module, params, image, *, band, keep):
         bands.append(band)
-        return streaming.stream(module, params, image, band=7)
+        return streaming.stream(module, params, image, band=7, keep=keep)
 
     monkeypatch.setattr(inference, "stream", stream)
     monkeypatch.setattr(inference, "WHOLE_PIXELS", 0)

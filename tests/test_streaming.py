@@ -1,5 +1,7 @@
 """Bands give what the whole image gives."""
 
+from types import SimpleNamespace
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,7 @@ import pytest
 
 from ppcn_jax import streaming
 from ppcn_jax.networks import make_network
-from ppcn_jax.streaming import default_band, stream
+from ppcn_jax.streaming import can_keep, default_band, stream
 
 NETWORKS = {
     "student": {},
@@ -37,9 +39,9 @@ def whole(module, params, image):
     return np.asarray(jax.jit(module.apply)({"params": params}, image[None])[0])
 
 
-def streamed(module, params, image, band):
+def streamed(module, params, image, band, keep=False):
     output = np.full_like(image, np.nan)
-    for first, rows in stream(module, params, image, band=band):
+    for first, rows in stream(module, params, image, band=band, keep=keep):
         assert np.isnan(output[first : first + len(rows)]).all()
         output[first : first + len(rows)] = rows
     return output
@@ -50,8 +52,48 @@ def test_bands_equal_the_whole(network, band):
     module, params = network
     image = picture(180 if hasattr(module, "scale") else 101)
     expected = whole(module, params, image)
-    output = streamed(module, params, image, band)
-    np.testing.assert_allclose(output, expected, rtol=0, atol=1e-5 * max(1, np.ptp(expected)))
+    for keep in (False, True):
+        output = streamed(module, params, image, band, keep)
+        np.testing.assert_allclose(output, expected, rtol=0, atol=1e-5 * max(1, np.ptp(expected)))
+
+
+def test_what_is_kept_is_not_computed_again(random_params, monkeypatch):
+    module = make_network("student")
+    params = random_params(module, jnp.zeros((1, 16, 16, 3)))
+    passes = []
+
+    def compiled_too(function):
+        def call(*arguments):
+            text = function.lower(*arguments).compile().as_text()
+            passes.append((len(arguments[-2]), text.count(" convolution(")))
+            return function(*arguments)
+
+        return call
+
+    for name in ("_gather", "_output"):
+        monkeypatch.setattr(streaming, name, compiled_too(getattr(streaming, name)))
+    for _ in stream(module, params, picture(100), band=100, keep=True):
+        pass
+    assert [convolutions for _, convolutions in passes] == [0, 3, 2, 1]
+    passes.clear()
+    for _ in stream(module, params, picture(300), band=100, keep=True):
+        pass
+    reaches = [(rows - 100) // 2 for rows, _ in passes[::3]]
+    assert reaches == [10, 10, module.kept["conv1"], module.kept["conv3"]]
+
+
+def test_results_are_kept_where_there_is_memory(random_params, monkeypatch):
+    module = make_network("student")
+    params = random_params(module, jnp.zeros((1, 16, 16, 3)))
+    needed = 4 * 3000 * 4000 * (8 + 8)
+
+    def available(size):
+        monkeypatch.setattr(streaming, "virtual_memory", lambda: SimpleNamespace(available=size))
+
+    available(4 * needed)
+    assert can_keep(module, params, 3000, 4000)
+    available(4 * needed - 4)
+    assert not can_keep(module, params, 3000, 4000)
 
 
 def test_integers_are_levels(network):
@@ -87,8 +129,9 @@ def test_an_output_row_depends_on_no_row_beyond_reach(network):
 
 def test_default_band_follows_the_free_memory(network, monkeypatch):
     module, params = network
+    monkeypatch.setattr(streaming, "_MOST_BYTES", 2**28)
     plenty = default_band(module, params, 2000)
-    monkeypatch.setattr(streaming, "_MOST_BYTES", streaming._MOST_BYTES // 4)
+    monkeypatch.setattr(streaming, "_MOST_BYTES", 2**26)
     assert 16 <= default_band(module, params, 2000) < plenty / 3
     monkeypatch.setattr(streaming, "_MOST_BYTES", 0)
     assert default_band(module, params, 2000) == 16

@@ -5,6 +5,8 @@ stretched contrast -> convolutions with two instance-normalized stages -> 0.58 t
 """
 
 import functools
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 import flax.linen as nn
@@ -57,6 +59,8 @@ class Student(nn.Module):
     Attributes:
         dtype: compute type of the convolutions; statistics and output stay float32.
         reach: rows above and below that a row of the output depends on, statistics apart.
+        kept: convolutions whose results are worth keeping between passes over a large photo, and
+            the reach from these results.
 
     Raises:
         TypeError: images are not floating.
@@ -68,6 +72,7 @@ class Student(nn.Module):
 
     dtype: DTypeLike | None = None
     reach: ClassVar[int] = 10
+    kept: ClassVar[Mapping[str, int]] = MappingProxyType({"conv1": 7, "conv3": 1})
 
     @nn.compact
     def __call__(self, images: jax.Array, *, taps: bool = False):
@@ -95,6 +100,8 @@ class Teacher(nn.Module):
     Attributes:
         dtype: compute type of the convolutions; statistics and output stay float32.
         reach: rows above and below that a row of the output depends on, statistics apart.
+        kept: convolutions whose results are worth keeping between passes over a large photo, and
+            the reach from these results.
 
     Raises:
         TypeError: images are not floating.
@@ -106,6 +113,7 @@ class Teacher(nn.Module):
 
     dtype: DTypeLike | None = None
     reach: ClassVar[int] = 10
+    kept: ClassVar[Mapping[str, int]] = MappingProxyType({"conv1": 7})
 
     @nn.compact
     def __call__(self, images: jax.Array, *, taps: bool = False):
