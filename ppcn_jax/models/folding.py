@@ -39,8 +39,9 @@ def pays(shape: tuple[int, ...], stride: int, dilation: int) -> bool:
     Returns:
         Whether `fold` is for it.
     """
-    eigen = stride == dilation == 1 and _is_for_eigen(shape)
-    return _block(shape) != (1, 1) or eigen
+    if stride > 1:
+        return dilation == 1 and shape[3] <= _FEATURES
+    return _block(shape) != (1, 1) or (dilation == 1 and _is_for_eigen(shape))
 
 
 def border(side: int, taps: int, stride: int, dilation: int) -> tuple[int, int]:
@@ -130,27 +131,60 @@ def fold(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> Folded:
     Returns:
         What has the image, `[n, ceil(H / stride), ceil(W / stride), F]`.
     """
-    if stride == 1 < dilation and kernel.shape[1] == 1:
+    if stride > 1:
+        return _fold_columns_together(x, kernel, stride)
+    if dilation > 1 and kernel.shape[1] == 1:
         return _fold_rows_apart(x, kernel, dilation)
-    if stride == 1 < dilation and kernel.shape[0] == 1:
+    if dilation > 1 and kernel.shape[0] == 1:
         return _fold_columns_apart(x, kernel, dilation)
     block = _block(kernel.shape)
-    outputs, padding = [], []
+    padding = []
     for side, taps, size in zip(x.shape[1:3], kernel.shape[:2], block, strict=True):
-        before, _ = border(side, taps, stride, dilation)
-        count = -(-side // stride)
-        last = (count + -count % size - 1) * stride + dilation * (taps - 1)
-        outputs.append(count)
-        padding.append((before, last + 1 - side - before))
-    strides = (stride * block[0], stride * block[1])
-    y = _one_operation(x, _block_kernel(kernel, stride, dilation, block), strides, padding)
+        before, after = border(side, taps, 1, dilation)
+        padding.append((before, after + -side % size))
+    y = _one_operation(x, _block_kernel(kernel, 1, dilation, block), block, padding)
+    return Folded(y, _by_blocks(block, kernel.shape[3]), (x.shape[1], x.shape[2]))
+
+
+def _by_blocks(block: tuple[int, int], features: int) -> Callable[[jax.Array], jax.Array]:
+    """What takes blocks of outputs apart."""
 
     def unfold(y: jax.Array) -> jax.Array:
         n, rows, columns, _ = y.shape
-        y = y.reshape(n, rows, columns, *block, kernel.shape[3]).transpose(0, 1, 3, 2, 4, 5)
-        return y.reshape(n, rows * block[0], columns * block[1], kernel.shape[3])
+        y = y.reshape(n, rows, columns, *block, features).transpose(0, 1, 3, 2, 4, 5)
+        return y.reshape(n, rows * block[0], columns * block[1], features)
 
-    return Folded(y, unfold, (outputs[0], outputs[1]))
+    return unfold
+
+
+def _fold_columns_together(x: jax.Array, kernel: jax.Array, stride: int) -> Folded:
+    """Columns that a stride skips as channels, also of what is computed: the same memory."""
+    n, height, width, channels = x.shape
+    block = (1, max(_FEATURES // kernel.shape[3], 1))
+    group = stride * block[1]
+    (above, below), (before, _) = (
+        border(side, taps, stride, 1)
+        for side, taps in zip((height, width), kernel.shape[:2], strict=True)
+    )
+    groups_before = -(-before // group)
+    kernel_of_block = _block_kernel(kernel, stride, 1, block)
+    taps = groups_before * group - before + kernel_of_block.shape[1]
+    kernel_of_block = jnp.pad(
+        kernel_of_block,
+        ((0, 0), (groups_before * group - before, -taps % group), (0, 0), (0, 0)),
+    )
+    groups = kernel_of_block.shape[1] // group
+    x = jnp.pad(x, ((0, 0), (0, 0), (0, -width % group), (0, 0)))
+    y = lax.conv_general_dilated(
+        x.reshape(n, height, -1, group * channels),
+        kernel_of_block.reshape(kernel.shape[0], groups, group * channels, -1),
+        window_strides=(stride, 1),
+        # A column more than there was before: Eigen gets it.
+        padding=[(above, below), (groups_before, groups - groups_before)],
+        dimension_numbers=DIMENSIONS,
+    )
+    size = (-(-height // stride), -(-width // stride))
+    return Folded(y, _by_blocks(block, kernel.shape[3]), size)
 
 
 def _fold_rows_apart(x: jax.Array, kernel: jax.Array, dilation: int) -> Folded:

@@ -155,11 +155,19 @@ def test_strides(stride, size):
 
 
 @pytest.mark.parametrize(
-    ("kernel", "channels", "features"), [((1, 7), 3, 8), ((3, 3), 32, 64), ((3, 3), 128, 64)]
+    ("kernel", "stride", "channels", "features"),
+    [
+        ((1, 7), 1, 3, 8),
+        ((3, 3), 1, 32, 64),
+        ((3, 3), 1, 128, 64),
+        ((3, 3), 2, 3, 32),
+        ((3, 3), 2, 32, 64),
+    ],
 )
-def test_yields_to_the_faster_library(kernel, channels, features):
+def test_yields_to_the_faster_library(kernel, stride, channels, features):
     # What XLA gives to YNNPACK is a fusion of that name in the compiled program.
     x, weights = drawn((32, 32), kernel, channels, features)
-    program = jax.jit(convolve).lower(x, weights).compile().as_text()
+    compiled = jax.jit(lambda x, k: convolve(x, k, stride=stride)).lower(x, weights).compile()
+    program = compiled.as_text()
     assert "convolution(" in program
     assert "ynn" not in program
