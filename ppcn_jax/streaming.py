@@ -25,8 +25,8 @@ from ppcn_jax.models.layers import SMALLEST_SIDE, Conv, Statistics
 from ppcn_jax.models.moments import Moments, row_moments
 from ppcn_jax.state import Params
 
-# Of the free memory, a quarter is used for a band, and this many bytes at most: the process stays
-# below 1.5 GB with a photo of 12 megapixels.
+# Of the available memory, a quarter is used for a band, and this many bytes at most: a process
+# stays below 1.5 GB with its first photo of 12 megapixels.
 _MOST_BYTES = 96 * 2**20
 _PROBE_ROWS = 64
 
@@ -59,7 +59,7 @@ class Window(NamedTuple):
 
 
 def default_band(module: nn.Module, params: Params, width: int) -> int:
-    """How many rows of an image can be computed at a time in the memory that is free.
+    """How many rows of an image can be computed at a time in the memory that is available.
 
     Args:
         module: of `ppcn_jax.networks.NETWORKS`.
@@ -90,7 +90,7 @@ def can_keep(module: nn.Module, params: Params, height: int, width: int) -> bool
         width: of the image, px.
 
     Returns:
-        Whether it takes a quarter of what is free, at most.
+        Whether it takes a quarter of the available memory, at most.
     """
     channels = sum(params[name]["kernel"].shape[-1] for name in _kept(module))
     return 4 * height * width * channels <= virtual_memory().available // 4

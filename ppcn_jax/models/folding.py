@@ -166,18 +166,17 @@ def _fold_columns_together(x: jax.Array, kernel: jax.Array, stride: int) -> Fold
         border(side, taps, stride, 1)
         for side, taps in zip((height, width), kernel.shape[:2], strict=True)
     )
+    # The kernel is widened to whole groups, of which the first `groups_before` are border.
     groups_before = -(-before // group)
-    kernel_of_block = _block_kernel(kernel, stride, 1, block)
-    taps = groups_before * group - before + kernel_of_block.shape[1]
-    kernel_of_block = jnp.pad(
-        kernel_of_block,
-        ((0, 0), (groups_before * group - before, -taps % group), (0, 0), (0, 0)),
-    )
-    groups = kernel_of_block.shape[1] // group
+    lead = groups_before * group - before
+    wide = _block_kernel(kernel, stride, 1, block)
+    groups = -(-(lead + wide.shape[1]) // group)
+    trail = groups * group - lead - wide.shape[1]
+    wide = jnp.pad(wide, ((0, 0), (lead, trail), (0, 0), (0, 0)))
     x = jnp.pad(x, ((0, 0), (0, 0), (0, -width % group), (0, 0)))
     y = lax.conv_general_dilated(
         x.reshape(n, height, -1, group * channels),
-        kernel_of_block.reshape(kernel.shape[0], groups, group * channels, -1),
+        wide.reshape(kernel.shape[0], groups, group * channels, -1),
         window_strides=(stride, 1),
         # A column more than there was before: Eigen gets it.
         padding=[(above, below), (groups_before, groups - groups_before)],
