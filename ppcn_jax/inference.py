@@ -15,6 +15,7 @@ from ppcn_jax.models.layers import SMALLEST_SIDE
 from ppcn_jax.networks import ENHANCERS, SUPER_RESOLVERS, Model
 from ppcn_jax.photo_encoding import to_8_bits
 from ppcn_jax.pictures import to_uint8
+from ppcn_jax.process_programs import ProcessProgram
 from ppcn_jax.resize import enlarge
 from ppcn_jax.row_sharding import apply_sharded
 from ppcn_jax.state import Params
@@ -24,7 +25,7 @@ from ppcn_jax.streaming import can_keep, default_band, stream
 WHOLE_PIXELS = 2**21
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(ProcessProgram, static=(0,))
 def apply_network(module: nn.Module, params: Params, image: jax.Array) -> jax.Array:
     """A network's output for one image, compiled once for each network and image size.
 

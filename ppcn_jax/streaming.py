@@ -13,7 +13,7 @@ the first pass that has all they depend on, and what leads to them is not comput
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -23,6 +23,7 @@ from psutil import virtual_memory
 
 from ppcn_jax.models.layers import SMALLEST_SIDE, Conv, Statistics
 from ppcn_jax.models.moments import Moments, row_moments
+from ppcn_jax.process_programs import ProcessProgram
 from ppcn_jax.state import Params
 
 # Of the available memory, a quarter is used for a band, and this many bytes at most: a process
@@ -70,8 +71,7 @@ def default_band(module: nn.Module, params: Params, width: int) -> int:
         Rows, at least 16.
     """
     window = jax.ShapeDtypeStruct((_PROBE_ROWS, width, 3), jnp.float32)
-    compiled: Any = _output.lower(module, params, {}, window, {}).compile()
-    memory = compiled.memory_analysis()
+    memory = _output.compiled(module, params, {}, window, {}).memory_analysis()
     # What goes in and comes out also exists on the host, before and after.
     total = memory.temp_size_in_bytes + 2 * (
         memory.argument_size_in_bytes + memory.output_size_in_bytes
@@ -247,7 +247,7 @@ def _supply(
     return intercept
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(ProcessProgram, static=(0, 1))
 def _gather(
     module: nn.Module,
     kept: tuple[str, ...],
@@ -272,7 +272,7 @@ def _gather(
     }
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(ProcessProgram, static=(0,))
 def _output(
     module: nn.Module, params: Params, known: Known, window: jax.Array, given: Results
 ) -> jax.Array:

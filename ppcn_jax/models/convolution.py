@@ -1,7 +1,7 @@
 """Convolutions with a zero border, in the form that the platform is fast at.
 
 On accelerators a convolution is one operation; on processors it is folded where that pays, and so
-is its gradient.
+is its gradient. In programs that ask for oneDNN it is one operation again, and oneDNN's.
 """
 
 import functools
@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ppcn_jax.models import onednn
 from ppcn_jax.models.exporting import exporting
 from ppcn_jax.models.folding import DIMENSIONS, border, fold, pays
 from ppcn_jax.models.moments import Moments, by_deviations, row_moments
@@ -30,6 +31,8 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int 
     """
     if _is_portable(x):
         return _plain(x, kernel, stride, dilation)
+    if onednn.is_asked(x.dtype):
+        return _by_onednn(x, kernel, stride, dilation)
     y, _ = _convolve(x, kernel, stride, dilation, False)
     return y
 
@@ -53,6 +56,9 @@ def convolve_with_moments(
     """
     if _is_portable(x):
         return _plain(x, kernel, 1, dilation), None
+    if onednn.is_asked(x.dtype):
+        y = _by_onednn(x, kernel, 1, dilation)
+        return y, row_moments(y) if x.shape[0] == 1 else None
     return _convolve(x, kernel, 1, dilation, x.shape[0] == 1)
 
 
@@ -61,16 +67,23 @@ def _is_portable(x: jax.Array) -> bool:
     return symbolic or exporting()
 
 
-def _plain(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> jax.Array:
-    padding = [
+def _by_onednn(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> jax.Array:
+    return onednn.convolution(x, kernel, _padding(x, kernel, stride, dilation), stride, dilation)
+
+
+def _padding(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> list[tuple[int, int]]:
+    return [
         border(side, taps, stride, dilation)
         for side, taps in zip(x.shape[1:3], kernel.shape[:2], strict=True)
     ]
+
+
+def _plain(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> jax.Array:
     return lax.conv_general_dilated(
         x,
         kernel,
         window_strides=(stride, stride),
-        padding=padding,
+        padding=_padding(x, kernel, stride, dilation),
         rhs_dilation=(dilation, dilation),
         dimension_numbers=DIMENSIONS,
     )

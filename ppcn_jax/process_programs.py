@@ -1,0 +1,78 @@
+"""Programs for this process alone: with the fastest convolutions, and never written to disk."""
+
+import contextlib
+import functools
+import math
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+
+from ppcn_jax.models import onednn
+
+# JAX writes those programs to its persistent cache that took longer than this to compile.
+_SECONDS = "jax_persistent_cache_min_compile_time_secs"
+_lock = threading.Lock()
+_inside = 0
+_seconds = 0.0
+
+
+class ProcessProgram:
+    """A function compiled for each of its shapes, as by `jax.jit`.
+
+    Where oneDNN is usable its convolutions are, and what is compiled is kept by this process alone:
+    jaxlib 0.10 takes such a program for another when it writes it to the persistent cache. Inside
+    of a transformation, whose program is somebody else's, it is like `jax.jit`.
+
+    Args:
+        function: pure.
+        static: positions of arguments that are no arrays.
+    """
+
+    def __init__(self, function: Callable, static: tuple[int, ...]):
+        @functools.wraps(function)
+        def by_onednn(*args):
+            with onednn.asked():
+                return function(*args)
+
+        self._plain = jax.jit(function, static_argnums=static)
+        self._by_onednn = jax.jit(by_onednn, static_argnums=static)
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args):
+        """The function of these arguments."""
+        with self._chosen(args) as program:
+            return program(*args)
+
+    def compiled(self, *args) -> Any:
+        """What runs for arguments of these shapes, as of `jax.jit(function).lower().compile()`."""
+        with self._chosen(args) as program:
+            return program.lower(*args).compile()
+
+    @contextlib.contextmanager
+    def _chosen(self, args: tuple) -> Iterator[Any]:
+        leaves = jax.tree.leaves(args)
+        if not onednn.is_usable() or any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+            yield self._plain
+        else:
+            with _unsaved():
+                yield self._by_onednn
+
+
+@contextlib.contextmanager
+def _unsaved() -> Iterator[None]:
+    """Let nothing that is compiled inside, nor meanwhile by other threads, be written to disk."""
+    global _inside, _seconds
+    with _lock:
+        if not _inside:
+            _seconds = getattr(jax.config, _SECONDS)
+            jax.config.update(_SECONDS, math.inf)
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                jax.config.update(_SECONDS, _seconds)

@@ -1,0 +1,141 @@
+import math
+import os
+import subprocess
+import sys
+import textwrap
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ppcn_jax.models import onednn
+from ppcn_jax.models.convolution import convolve, convolve_with_moments
+from ppcn_jax.process_programs import ProcessProgram
+
+needs_onednn = pytest.mark.skipif(
+    not onednn.is_usable(), reason="oneDNN is not usable with this processor or jaxlib"
+)
+CALL = "__onednn$convolution"
+SECONDS = "jax_persistent_cache_min_compile_time_secs"
+# Kernel, channels, features, stride, dilation.
+LAYERS = [
+    ((1, 7), 3, 8, 1, 1),
+    ((7, 1), 16, 8, 1, 2),
+    ((1, 7), 8, 16, 1, 2),
+    ((3, 3), 16, 32, 1, 2),
+    ((3, 3), 8, 3, 1, 1),
+    ((1, 1), 32, 16, 1, 1),
+    ((9, 9), 1, 64, 4, 1),
+    ((5, 5), 64, 128, 2, 1),
+    ((4, 4), 5, 7, 3, 1),
+]
+
+
+def _layer(count, size, channels, features):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(count, 23, 30, channels)).astype(np.float32)
+    kernel = rng.normal(size=(*size, channels, features)) / math.sqrt(math.prod(size) * channels)
+    return x, kernel.astype(np.float32)
+
+
+@needs_onednn
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(("size", "channels", "features", "stride", "dilation"), LAYERS)
+def test_onednn_computes_the_same_convolutions(size, channels, features, stride, dilation, count):
+    x, kernel = _layer(count, size, channels, features)
+
+    def layer(x, kernel):
+        return convolve(x, kernel, stride=stride, dilation=dilation)
+
+    program = ProcessProgram(layer, static=())
+    assert CALL in program.compiled(x, kernel).as_text()
+    np.testing.assert_allclose(program(x, kernel), jax.jit(layer)(x, kernel), atol=1e-5)
+
+
+@needs_onednn
+def test_moments_of_rows_are_the_same():
+    x, kernel = _layer(1, (3, 3), 8, 16)
+    _, actual = ProcessProgram(convolve_with_moments, static=())(x, kernel)
+    _, expected = jax.jit(convolve_with_moments)(x, kernel)
+    for ours, theirs in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@needs_onednn
+def test_same_bits_every_time():
+    x, kernel = _layer(1, (3, 3), 16, 16)
+    program = ProcessProgram(convolve, static=())
+    first = np.asarray(program(x, kernel))
+    assert all(np.array_equal(first, program(x, kernel)) for _ in range(10))
+
+
+@needs_onednn
+def test_half_precision_is_left_to_xla():
+    x, kernel = (jnp.asarray(a, jnp.bfloat16) for a in _layer(1, (3, 3), 8, 8))
+    assert CALL not in ProcessProgram(convolve, static=()).compiled(x, kernel).as_text()
+
+
+def test_a_program_around_it_is_left_to_xla_and_can_be_differentiated():
+    x, kernel = _layer(1, (3, 3), 8, 8)
+    program = ProcessProgram(convolve, static=())
+    around = jax.jit(jax.grad(lambda k: program(x, k).sum()))
+    assert CALL not in around.lower(kernel).compile().as_text()
+    expected = jax.grad(lambda k: convolve(x, k).sum())(kernel)
+    np.testing.assert_allclose(around(kernel), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_without_onednn_it_is_like_jit(monkeypatch):
+    monkeypatch.setattr(onednn, "is_usable", lambda: False)
+    x, kernel = _layer(1, (3, 3), 8, 8)
+    program = ProcessProgram(convolve, static=())
+    assert CALL not in program.compiled(x, kernel).as_text()
+    np.testing.assert_array_equal(program(x, kernel), jax.jit(convolve)(x, kernel))
+
+
+@needs_onednn
+def test_nothing_is_saved_while_it_is_traced_and_settings_come_back():
+    before, seen = getattr(jax.config, SECONDS), []
+
+    def nested(x):
+        seen.append(getattr(jax.config, SECONDS))
+        return x + 1
+
+    def outer(x):
+        ProcessProgram(nested, static=())(np.float32(1))
+        seen.append(getattr(jax.config, SECONDS))
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        ProcessProgram(outer, static=())(np.float32(1))
+    assert seen == [math.inf, math.inf]
+    assert getattr(jax.config, SECONDS) == before
+
+
+@needs_onednn
+def test_such_programs_are_not_written_to_the_persistent_cache(tmp_path):
+    program = """
+        import jax, numpy as np
+        from ppcn_jax.models.convolution import convolve
+        from ppcn_jax.process_programs import ProcessProgram
+
+        def fast(x, k):
+            return convolve(x, k)
+
+        def slow(x, k):
+            return convolve(x, k)
+
+        x, k = np.ones((1, 16, 16, 4), np.float32), np.ones((3, 3, 4, 4), np.float32)
+        ProcessProgram(fast, static=())(x, k)
+        jax.jit(slow)(x, k)
+    """
+    environment = os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path),
+        SECONDS.upper(): "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(program)]
+    subprocess.run(command, env=environment, check=True)
+    names = {path.name.split("-")[0] for path in tmp_path.iterdir()}
+    assert "jit_slow" in names
+    assert "jit_fast" not in names
