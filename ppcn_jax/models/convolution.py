@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ppcn_jax.models import onednn
 from ppcn_jax.models.exporting import exporting
 from ppcn_jax.models.folding import DIMENSIONS, border, fold, pays
 from ppcn_jax.models.moments import Moments, by_deviations, row_moments
+from ppcn_jax.models.onednn import convolution as onednn_convolution
+from ppcn_jax.models.onednn import is_asked
 
 
 def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int = 1) -> jax.Array:
@@ -31,7 +32,7 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int 
     """
     if _is_portable(x):
         return _plain(x, kernel, stride, dilation)
-    if onednn.is_asked(x.dtype):
+    if is_asked(x.dtype):
         return _by_onednn(x, kernel, stride, dilation)
     y, _ = _convolve(x, kernel, stride, dilation, False)
     return y
@@ -56,7 +57,7 @@ def convolve_with_moments(
     """
     if _is_portable(x):
         return _plain(x, kernel, 1, dilation), None
-    if onednn.is_asked(x.dtype):
+    if is_asked(x.dtype):
         y = _by_onednn(x, kernel, 1, dilation)
         return y, row_moments(y) if x.shape[0] == 1 else None
     return _convolve(x, kernel, 1, dilation, x.shape[0] == 1)
@@ -68,7 +69,7 @@ def _is_portable(x: jax.Array) -> bool:
 
 
 def _by_onednn(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> jax.Array:
-    return onednn.convolution(x, kernel, _padding(x, kernel, stride, dilation), stride, dilation)
+    return onednn_convolution(x, kernel, _padding(x, kernel, stride, dilation), stride, dilation)
 
 
 def _padding(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> list[tuple[int, int]]:
