@@ -25,7 +25,7 @@ from ppcn_jax.streaming import can_keep, default_band, stream
 WHOLE_PIXELS = 2**21
 
 
-@functools.partial(ProcessProgram, static=(0,))
+@functools.partial(ProcessProgram, transform=functools.partial(jax.jit, static_argnums=0))
 def apply_network(module: nn.Module, params: Params, image: jax.Array) -> jax.Array:
     """A network's output for one image, compiled once for each network and image size.
 

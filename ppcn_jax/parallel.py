@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jax import lax
 
+from ppcn_jax.process_programs import ProcessProgram
 from ppcn_jax.state import TrainState, TrainStep
 
 AXIS = "devices"
@@ -20,18 +21,22 @@ Batch = dict[str, np.ndarray]
 Metrics = dict[str, jax.Array]
 
 
-def parallelize(step: TrainStep) -> TrainStep:
+def parallelize(step: TrainStep, *, onednn: bool = False) -> TrainStep:
     """Map a pure step over all devices of all processes.
 
     Args:
         step: `step(state, batch, frozen, *, axis_name)`.
+        onednn: its convolutions are oneDNN's where that is usable, and it is compiled at every
+            start (see `ProcessProgram`).
 
     Returns:
         The same for a replicated state and frozen parameters (see `replicate`) and a batch
         `[local_devices, per_device_batch, ...]`; metrics come back stacked by local device, all
         equal. The state is donated: use the returned one.
     """
-    return jax.pmap(functools.partial(step, axis_name=AXIS), AXIS, donate_argnums=0)
+    mapped = functools.partial(jax.pmap, axis_name=AXIS, donate_argnums=0)
+    program = functools.partial(step, axis_name=AXIS)
+    return ProcessProgram(program, mapped) if onednn else mapped(program)
 
 
 class Calls:
@@ -47,14 +52,20 @@ class Calls:
             over one, so that the bits do not depend on their number); otherwise one by one. On
             CPUs it does not pay: XLA brings only those convolutions into a fast form that stand
             outside of loops, and dispatching costs nothing beside a step.
+        onednn: as of `parallelize`, where steps are dispatched one by one.
         finished: given the metrics of finished steps, in order: stacked by local device, and with
             `scan` those of a call together, `[local_devices, steps]`.
     """
 
     def __init__(
-        self, step: TrainStep, *, scan: bool, finished: Callable[[Metrics], None] = lambda _: None
+        self,
+        step: TrainStep,
+        *,
+        scan: bool,
+        onednn: bool = False,
+        finished: Callable[[Metrics], None] = lambda _: None,
     ):
-        self._single = parallelize(step)
+        self._single = parallelize(step, onednn=onednn)
         self._looped = jax.pmap(functools.partial(_loop, step), AXIS, donate_argnums=0)
         self._scan, self._finished = scan, finished
         self._unfinished: collections.deque[Metrics] = collections.deque()

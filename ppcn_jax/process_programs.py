@@ -19,25 +19,24 @@ _seconds = 0.0
 
 
 class ProcessProgram:
-    """A function compiled for each of its shapes, as by `jax.jit`.
+    """A function compiled for each of its shapes, as by `jax.jit` or `jax.pmap`.
 
     Where oneDNN is usable its convolutions are, and what is compiled is kept by this process alone:
     jaxlib 0.10 takes such a program for another when it writes it to the persistent cache. Inside
-    of a transformation, whose program is somebody else's, it is like `jax.jit`.
+    of a transformation, whose program is somebody else's, it is an ordinary one.
 
     Args:
         function: pure.
-        static: positions of arguments that are no arrays.
+        transform: what compiles it, given the function.
     """
 
-    def __init__(self, function: Callable, static: tuple[int, ...]):
+    def __init__(self, function: Callable, transform: Callable[[Callable], Any] = jax.jit):
         @functools.wraps(function)
         def by_onednn(*args):
             with onednn.asked():
                 return function(*args)
 
-        self._plain = jax.jit(function, static_argnums=static)
-        self._by_onednn = jax.jit(by_onednn, static_argnums=static)
+        self._plain, self._by_onednn = transform(function), transform(by_onednn)
         functools.update_wrapper(self, function)
 
     def __call__(self, *args):
@@ -46,7 +45,7 @@ class ProcessProgram:
             return program(*args)
 
     def compiled(self, *args) -> Any:
-        """What runs for arguments of these shapes, as of `jax.jit(function).lower().compile()`."""
+        """What runs for arguments of these shapes, as of `lower().compile()`."""
         with self._chosen(args) as program:
             return program.lower(*args).compile()
 

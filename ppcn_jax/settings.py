@@ -34,6 +34,7 @@ _BEFORE = {
     "precision": dict.fromkeys(("vgg", "discriminator", "generator"), "float32"),
     "imitation": 0.0,
     "objective.log_mse.clipped": False,
+    "train.onednn": False,
     "train.optimizer": "adam",
     "train.weight_decay": 0.0,
 }

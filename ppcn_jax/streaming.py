@@ -247,7 +247,7 @@ def _supply(
     return intercept
 
 
-@functools.partial(ProcessProgram, static=(0, 1))
+@functools.partial(ProcessProgram, transform=functools.partial(jax.jit, static_argnums=(0, 1)))
 def _gather(
     module: nn.Module,
     kept: tuple[str, ...],
@@ -272,7 +272,7 @@ def _gather(
     }
 
 
-@functools.partial(ProcessProgram, static=(0,))
+@functools.partial(ProcessProgram, transform=functools.partial(jax.jit, static_argnums=0))
 def _output(
     module: nn.Module, params: Params, known: Known, window: jax.Array, given: Results
 ) -> jax.Array:

@@ -22,6 +22,7 @@ from ppcn_jax.experiment import Experiment
 from ppcn_jax.guard import Guard, told
 from ppcn_jax.interruption import Interruption
 from ppcn_jax.logs import Progress, Recorder
+from ppcn_jax.models import onednn
 from ppcn_jax.parallel import IN_FLIGHT, Calls, replicate, to_host
 from ppcn_jax.productive_time import ProductiveTime
 from ppcn_jax.settings import check, claim_workdir
@@ -85,6 +86,8 @@ def run(
                 stack.callback(recorder.close)
             progress = stack.enter_context(Progress(config.train.steps, start, console))
             progress.say(_greeting(config, start, len(pairs)))
+            if config.train.onednn and not onednn.is_usable():
+                progress.say(f"train.onednn changes nothing here: {onednn.NEEDS}")
             tools = SimpleNamespace(
                 checkpoints=checkpoints,
                 recorder=recorder,
@@ -103,7 +106,7 @@ def _loop(config, experiment: Experiment, state: TrainState, batches: Batches, t
     start, total = int(state.step), config.train.steps
     guard = _guard(config, start, tools)
     scan = jax.default_backend() != "cpu"
-    call = Calls(experiment.step, scan=scan, finished=guard.look)
+    call = Calls(experiment.step, scan=scan, onednn=config.train.onednn, finished=guard.look)
     replicas, frozen = replicate(state), replicate(experiment.frozen)
     check_agreement(replicas, start)
     step, stopping, compiled = start, False, set[int]()

@@ -25,6 +25,7 @@ from ppcn_jax.benchmark.rows import FIELDS
 from ppcn_jax.benchmark.training import complete
 from ppcn_jax.errors import InputError
 from ppcn_jax.files import write_json
+from ppcn_jax.models.onednn import is_usable
 from ppcn_jax.native import write_native
 from ppcn_jax.timing import WARM_UP, take_turns
 
@@ -71,12 +72,13 @@ def test_rows(results):
     rows = results[0]["rows"]
     named = [(row["task"], row["name"]) for row in rows]
     networks = ("student", "teacher", "super-resolver")
+    ours = ("JAX", "JAX, oneDNN") if is_usable() else ("JAX",)
+    steps = [*ours, *(f"{name}, bfloat16" for name in ours)]
+    parts = [f"{name}, VGG alone" for name in ours]
     assert named == [
         *((f"{network}, 48x32", name) for network in networks for name in ("JAX", "ONNX Runtime")),
         ("student, large photos; ratio: for a pixel", "48x32"),
-        ("student's training step, 4 of 16x16", "JAX"),
-        ("student's training step, 4 of 16x16", "JAX, bfloat16"),
-        ("student's training step, 4 of 16x16", "JAX, VGG alone"),
+        *(("student's training step, 4 of 16x16", name) for name in (*steps, *parts)),
         ("input: batches of 3 pairs of 20x20", "pairs"),
         ("contextual loss and gradient, 5x5x8", contextual.WHOLE),
         ("contextual loss and gradient, 5x5x8", contextual.BLOCKS),
@@ -84,14 +86,14 @@ def test_rows(results):
     for row in rows:
         assert tuple(row) == FIELDS and row["problem"] is None
         assert row["over_floor"] == pytest.approx(row["milliseconds"] / row["floor_milliseconds"])
-        most = 0.05 if row["name"] == "JAX, bfloat16" else 1e-4
+        most = 0.05 if row["name"].endswith("bfloat16") else 1e-4
         assert row["difference"] is None or row["difference"] <= most
     firsts = [next(group) for _, group in itertools.groupby(rows, key=lambda row: row["task"])]
     assert all(row["ratio"] in (1, None) for row in firsts)
     photo = next(row for row in rows if "large photos" in row["task"])
     assert photo["megabytes"] > 50  # Python and JAX alone
-    outside = next(row["note"] for row in rows if row["name"] == "JAX, VGG alone")
-    assert outside.endswith("% of JAX's step is outside of VGG")
+    outside = [row["note"] for row in rows if row["name"] in parts]
+    assert all(note.endswith("% of that step is outside of VGG") for note in outside)
 
 
 def test_files(results):
@@ -212,18 +214,24 @@ def test_a_floor_is_the_longer_of_work_and_traffic():
 
 
 def test_cold_and_cached_starts_share_a_cache_that_no_other_pair_has(tmp_path, monkeypatch):
-    caches, answers = [], iter([8, 2, 10, 4])
+    monkeypatch.setattr(compilation, "is_usable", lambda: True)
+    caches, answers = [], iter([8, 2, 5, 10, 4, 7])
 
     def run_child(task, file, *, environment):
         assert task == "first_step"
-        assert json.loads(pathlib.Path(file).read_text())["model"] == "student"
-        caches.append(environment["JAX_COMPILATION_CACHE_DIR"])
+        values = json.loads(pathlib.Path(file).read_text())
+        assert values["model"] == "student"
+        caches.append((environment["JAX_COMPILATION_CACHE_DIR"], values["train"]["onednn"]))
         return next(answers)
 
     monkeypatch.setattr(compilation, "run_child", run_child)
     rows = list(compilation.measure_compilation(request().training, tmp_path, rounds=2))
-    assert [(row["name"], row["milliseconds"]) for row in rows] == [("cold", 9e3), ("cached", 3e3)]
-    assert caches[0] == caches[1] != caches[2] == caches[3]
+    times = {row["name"]: row["milliseconds"] for row in rows}
+    assert times == {"cold": 9e3, "cached": 3e3, "oneDNN": 6e3}
+    folders, by_onednn = zip(*caches, strict=True)
+    assert folders[:3] == 3 * folders[:1] and folders[3:] == 3 * folders[3:4]
+    assert folders[0] != folders[3]
+    assert by_onednn == (False, False, True) * 2
 
 
 def test_the_first_step_of_a_written_configuration(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from configs import student
 from ppcn_jax.benchmark.training import complete, synthetic_batch
 from ppcn_jax.enhancement import make_experiment
-from ppcn_jax.models import Vgg
+from ppcn_jax.models import Vgg, onednn
 from ppcn_jax.models.vgg import kernel_shapes
 from ppcn_jax.parallel import parallelize, replicate
 
@@ -70,7 +70,8 @@ def convolutions(params):
     return sum(kernel.ndim == 4 for kernel in jax.tree.leaves(params))
 
 
-def test_the_convolutions_are_those_that_the_losses_need(experiment, compiled):
+@pytest.mark.parametrize("by_onednn", [False, True])
+def test_the_convolutions_are_those_that_the_losses_need(experiment, compiled, images, by_onednn):
     players, frozen = experiment.state.players, experiment.frozen
     generator = convolutions(players["generator"].params)
     opponent = convolutions(players["discriminator"].params)
@@ -86,7 +87,19 @@ def test_the_convolutions_are_those_that_the_losses_need(experiment, compiled):
         # Judging: result and input's gradient. Learning: all three, but that of the photo.
         "discriminator": 2 * opponent + 3 * opponent - 1,
     }
-    assert len(instructions(compiled, "convolution")) == sum(expected.values())
+    if not by_onednn:
+        assert len(instructions(compiled, "convolution")) == sum(expected.values())
+        return
+    if not onednn.is_usable():
+        pytest.skip(onednn.NEEDS)
+    step = parallelize(experiment.step, onednn=True)
+    text = step.compiled(replicate(experiment.state), images, replicate(frozen)).as_text()
+    theirs = len(re.findall(r'custom_call_target="__onednn\$convolution"', text))
+    # XLA's are the gradients of kernels, and those of the inputs of strided convolutions, of which
+    # the discriminator has three; to oneDNN the teacher's two matrix products are convolutions.
+    strided = 3 * 2 - 1
+    assert len(instructions(text, "convolution")) == generator + opponent + strided
+    assert theirs == sum(expected.values()) + 2 - generator - opponent - strided
 
 
 def test_devices_meet_once_for_the_center_and_once_for_the_rest(experiment, compiled):

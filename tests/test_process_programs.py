@@ -1,5 +1,7 @@
+import functools
 import math
 import os
+import pathlib
 import subprocess
 import sys
 import textwrap
@@ -8,14 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
-from ppcn_jax.models import onednn
+from ppcn_jax.models import Student, onednn
 from ppcn_jax.models.convolution import convolve, convolve_with_moments
+from ppcn_jax.models.moments import spatial_moments
+from ppcn_jax.parallel import parallelize, replicate, to_host
 from ppcn_jax.process_programs import ProcessProgram
 
-needs_onednn = pytest.mark.skipif(
-    not onednn.is_usable(), reason="oneDNN is not usable with this processor or jaxlib"
-)
+needs_onednn = pytest.mark.skipif(not onednn.is_usable(), reason=onednn.NEEDS)
 CALL = "__onednn$convolution"
 SECONDS = "jax_persistent_cache_min_compile_time_secs"
 # Kernel, channels, features, stride, dilation.
@@ -39,16 +42,18 @@ def _layer(count, size, channels, features):
     return x, kernel.astype(np.float32)
 
 
+def _convolved(x, kernel, stride, dilation):
+    return convolve(x, kernel, stride=stride, dilation=dilation)
+
+
 @needs_onednn
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize(("size", "channels", "features", "stride", "dilation"), LAYERS)
 def test_onednn_computes_the_same_convolutions(size, channels, features, stride, dilation, count):
     x, kernel = _layer(count, size, channels, features)
 
-    def layer(x, kernel):
-        return convolve(x, kernel, stride=stride, dilation=dilation)
-
-    program = ProcessProgram(layer, static=())
+    layer = functools.partial(_convolved, stride=stride, dilation=dilation)
+    program = ProcessProgram(layer)
     assert CALL in program.compiled(x, kernel).as_text()
     np.testing.assert_allclose(program(x, kernel), jax.jit(layer)(x, kernel), atol=1e-5)
 
@@ -56,7 +61,7 @@ def test_onednn_computes_the_same_convolutions(size, channels, features, stride,
 @needs_onednn
 def test_moments_of_rows_are_the_same():
     x, kernel = _layer(1, (3, 3), 8, 16)
-    _, actual = ProcessProgram(convolve_with_moments, static=())(x, kernel)
+    _, actual = ProcessProgram(convolve_with_moments)(x, kernel)
     _, expected = jax.jit(convolve_with_moments)(x, kernel)
     for ours, theirs in zip(actual, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
@@ -65,20 +70,89 @@ def test_moments_of_rows_are_the_same():
 @needs_onednn
 def test_same_bits_every_time():
     x, kernel = _layer(1, (3, 3), 16, 16)
-    program = ProcessProgram(convolve, static=())
+    program = ProcessProgram(convolve)
     first = np.asarray(program(x, kernel))
     assert all(np.array_equal(first, program(x, kernel)) for _ in range(10))
 
 
 @needs_onednn
-def test_half_precision_is_left_to_xla():
-    x, kernel = (jnp.asarray(a, jnp.bfloat16) for a in _layer(1, (3, 3), 8, 8))
-    assert CALL not in ProcessProgram(convolve, static=()).compiled(x, kernel).as_text()
+@pytest.mark.parametrize(("size", "channels", "features", "stride", "dilation"), LAYERS)
+def test_gradients_are_the_same(size, channels, features, stride, dilation):
+    x, kernel = _layer(2, size, channels, features)
+    weights = np.random.default_rng(1).normal(size=_convolved(x, kernel, stride, dilation).shape)
+
+    def gradient(x, kernel):
+        def loss(x, kernel):
+            return (weights * _convolved(x, kernel, stride, dilation)).mean()
+
+        value, gradients = jax.value_and_grad(loss, (0, 1))(x, kernel)
+        return value, *gradients
+
+    program = ProcessProgram(gradient)
+    assert CALL in program.compiled(x, kernel).as_text()
+    for ours, expected in zip(program(x, kernel), jax.jit(gradient)(x, kernel), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@needs_onednn
+def test_the_gradient_of_a_norm_after_it_is_the_same():
+    x, kernel = _layer(1, (3, 3), 8, 16)
+    weights = np.random.default_rng(1).normal(size=(*x.shape[:3], 16)).astype(np.float32)
+
+    def gradient(x, kernel):
+        def loss(x, kernel):
+            y, rows = convolve_with_moments(x, kernel)
+            mean, variance = spatial_moments(y, rows)
+            return (weights * (y - mean) * lax.rsqrt(variance)).mean()
+
+        return jax.grad(loss, (0, 1))(x, kernel)
+
+    program = ProcessProgram(gradient)
+    assert CALL in program.compiled(x, kernel).as_text()
+    for ours, expected in zip(program(x, kernel), jax.jit(gradient)(x, kernel), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@needs_onednn
+def test_bfloat16_is_rounded_once():
+    x, kernel = (jnp.asarray(a, jnp.bfloat16) for a in _layer(2, (3, 3), 32, 8))
+    program = ProcessProgram(convolve)
+    # Elsewhere XLA's convolution is.
+    has_units = "avx512_bf16" in pathlib.Path("/proc/cpuinfo").read_text()
+    assert (CALL in program.compiled(x, kernel).as_text()) == has_units
+    exact = convolve(x.astype(jnp.float32), kernel.astype(jnp.float32))
+    result = program(x, kernel)
+    assert result.dtype == jnp.bfloat16
+    np.testing.assert_allclose(result.astype(jnp.float32), exact, rtol=2**-8, atol=1e-5)
+
+
+@needs_onednn
+def test_a_step_on_several_devices_is_the_same():
+    network = Student()
+    images = np.random.default_rng(0).random((4, 1, 24, 24, 3), np.float32)
+    params = network.init(jax.random.key(0), images[0])["params"]
+
+    def step(params, images, frozen, *, axis_name):
+        def loss(params):
+            return jnp.square(network.apply({"params": params}, images) - frozen).mean()
+
+        value, gradient = lax.pmean(jax.value_and_grad(loss)(params), axis_name)
+        return jax.tree.map(lambda p, g: p - 0.1 * g, params, gradient), {"loss": value}
+
+    def trained(onednn):
+        mapped, replicas = parallelize(step, onednn=onednn), replicate(params)
+        for _ in range(3):
+            replicas, metrics = mapped(replicas, images, replicate(np.float32(0.7)))
+        return to_host((replicas, metrics))
+
+    ours, again, expected = trained(True), trained(True), trained(False)
+    jax.tree.map(np.testing.assert_array_equal, ours, again)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), ours, expected)
 
 
 def test_a_program_around_it_is_left_to_xla_and_can_be_differentiated():
     x, kernel = _layer(1, (3, 3), 8, 8)
-    program = ProcessProgram(convolve, static=())
+    program = ProcessProgram(convolve)
     around = jax.jit(jax.grad(lambda k: program(x, k).sum()))
     assert CALL not in around.lower(kernel).compile().as_text()
     expected = jax.grad(lambda k: convolve(x, k).sum())(kernel)
@@ -88,7 +162,7 @@ def test_a_program_around_it_is_left_to_xla_and_can_be_differentiated():
 def test_without_onednn_it_is_like_jit(monkeypatch):
     monkeypatch.setattr(onednn, "is_usable", lambda: False)
     x, kernel = _layer(1, (3, 3), 8, 8)
-    program = ProcessProgram(convolve, static=())
+    program = ProcessProgram(convolve)
     assert CALL not in program.compiled(x, kernel).as_text()
     np.testing.assert_array_equal(program(x, kernel), jax.jit(convolve)(x, kernel))
 
@@ -102,12 +176,12 @@ def test_nothing_is_saved_while_it_is_traced_and_settings_come_back():
         return x + 1
 
     def outer(x):
-        ProcessProgram(nested, static=())(np.float32(1))
+        ProcessProgram(nested)(np.float32(1))
         seen.append(getattr(jax.config, SECONDS))
         raise ArithmeticError
 
     with pytest.raises(ArithmeticError):
-        ProcessProgram(outer, static=())(np.float32(1))
+        ProcessProgram(outer)(np.float32(1))
     assert seen == [math.inf, math.inf]
     assert getattr(jax.config, SECONDS) == before
 
@@ -126,7 +200,7 @@ def test_such_programs_are_not_written_to_the_persistent_cache(tmp_path):
             return convolve(x, k)
 
         x, k = np.ones((1, 16, 16, 4), np.float32), np.ones((3, 3, 4, 4), np.float32)
-        ProcessProgram(fast, static=())(x, k)
+        ProcessProgram(fast)(x, k)
         jax.jit(slow)(x, k)
     """
     environment = os.environ | {

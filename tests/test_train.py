@@ -13,6 +13,7 @@ from configs import student, super_resolution, teacher
 from ppcn_jax import evaluate, model_files, train
 from ppcn_jax.checkpoints import steps_in
 from ppcn_jax.errors import InputError
+from ppcn_jax.models import onednn
 from ppcn_jax.parallel import to_host
 from ppcn_jax.state import TrainState
 
@@ -138,6 +139,33 @@ def test_a_super_resolver_has_the_same_bits_with_every_number_of_steps_per_call(
     for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
         np.testing.assert_array_equal(a, b)
     assert rows(tmp_path) == rows(workdir)
+
+
+@pytest.mark.skipif(not onednn.is_usable(), reason=onednn.NEEDS)
+def test_a_run_by_onednn_has_the_same_losses_and_bits_of_its_own(super_resolved, tmp_path):
+    config, workdir, _ = super_resolved
+    config = config.copy_and_resolve_references()
+    config.train.onednn = True
+    unbroken = run(config, tmp_path / "unbroken")
+    assert run(config, tmp_path / "broken", interrupt_at=2).step == 3
+    resumed = run(config, tmp_path / "broken")
+    for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(unbroken), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for ours, others in zip(rows(tmp_path / "unbroken"), rows(workdir), strict=True):
+        assert ours.pop("split") == others.pop("split")
+        assert ours == pytest.approx(others, rel=1e-4)
+
+
+def test_where_onednn_is_not_usable_a_run_says_so_and_is_an_ordinary_one(
+    super_resolved, tmp_path, monkeypatch, capsys
+):
+    config, workdir, _ = super_resolved
+    config = config.copy_and_resolve_references()
+    config.train.onednn = True
+    monkeypatch.setattr(onednn, "is_usable", lambda: False)
+    run(config, tmp_path)
+    assert onednn.NEEDS in " ".join(capsys.readouterr().out.split())
+    assert rows(tmp_path, "train") == rows(workdir, "train")
 
 
 def test_a_call_never_goes_beyond_what_is_due(finished):

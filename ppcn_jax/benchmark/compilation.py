@@ -7,6 +7,7 @@ import statistics
 from ppcn_jax.benchmark.child import run_child
 from ppcn_jax.benchmark.rows import Rows, timed_rows
 from ppcn_jax.files import write_json
+from ppcn_jax.models.onednn import is_usable
 
 
 def measure_compilation(config, folder: pathlib.Path, *, rounds: int) -> Rows:
@@ -18,18 +19,26 @@ def measure_compilation(config, folder: pathlib.Path, *, rounds: int) -> Rows:
         rounds: how many times each is measured, cold and cached in turns.
 
     Yields:
-        A row for the cold start and one for the start with all programs in the cache.
+        A row for the cold start, one for the start with all programs in the cache, and where oneDNN
+        is usable one for a start with that, whose step is in no cache.
     """
-    file = folder / "first_step.json"
-    write_json(file, json.loads(config.to_json()))
-    times: dict[str, list[float]] = {"cold": [], "cached": []}
+    files = {"cold": folder / "first_step.json"}  # the first of these fills the cache
+    files["cached"] = files["cold"]
+    write_json(files["cold"], json.loads(config.to_json()))
+    if is_usable():
+        files["oneDNN"] = folder / "first_step_by_onednn.json"
+        values = json.loads(config.to_json())
+        values["train"]["onednn"] = True
+        write_json(files["oneDNN"], values)
+    times: dict[str, list[float]] = {name: [] for name in files}
     for index in range(rounds):
         environment = {
             "JAX_COMPILATION_CACHE_DIR": str(folder / f"compiled{index}"),
             "JAX_ENABLE_COMPILATION_CACHE": "true",
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
-        for values in times.values():  # the first of them fills the cache
-            values.append(run_child("first_step", str(file), environment=environment))
+        for name, file in files.items():
+            seconds = run_child("first_step", str(file), environment=environment)
+            times[name].append(seconds)
     medians = {name: statistics.median(values) for name, values in times.items()}
     yield from timed_rows("student's first training step, with compilation", medians)

@@ -21,16 +21,17 @@ from ppcn_jax.experiment import Experiment
 from ppcn_jax.export.photos import synthetic_photo
 from ppcn_jax.model_files import load_model
 from ppcn_jax.models import Discriminator, Vgg
+from ppcn_jax.models.onednn import is_usable
 from ppcn_jax.native import write_native
 from ppcn_jax.networks import make_network
 from ppcn_jax.objective import LOSSES
 from ppcn_jax.parallel import parallelize, replicate, to_host
+from ppcn_jax.process_programs import ProcessProgram
 from ppcn_jax.state import Params
 from ppcn_jax.timing import take_turns
 from ppcn_jax.vgg_weights import load_vgg
 
-HALVED = "JAX, bfloat16"
-VGG_ALONE = "JAX, VGG alone"
+ONEDNN = "JAX, oneDNN"
 # Largest difference of a loss from JAX's, relative to it.
 MOST = 1e-4
 
@@ -80,20 +81,21 @@ def synthetic_batch(count: int, side: int) -> Batch:
     return {"input": patches, "target": np.rint(255 * (patches / 255) ** 0.8).astype(np.uint8)}
 
 
-def make_jax_step(experiment: Experiment, batch: Batch) -> Step:
+def make_jax_step(experiment: Experiment, batch: Batch, *, onednn: bool = False) -> Step:
     """The step as `train` runs it, always on one batch.
 
     Args:
         experiment: its first state is where the step starts.
         batch: on the host.
+        onednn: as of `parallelize`.
 
     Returns:
         `step() -> losses`.
     """
     devices = jax.local_device_count()
     images = {name: x.reshape(devices, -1, *x.shape[1:]) for name, x in batch.items()}
-    mapped, frozen = parallelize(experiment.step), replicate(experiment.frozen)
-    replicas = replicate(experiment.state)
+    mapped = parallelize(experiment.step, onednn=onednn)
+    replicas, frozen = replicate(experiment.state), replicate(experiment.frozen)
 
     def step() -> dict[str, float]:
         nonlocal replicas
@@ -112,50 +114,62 @@ def measure_training(config, competitors: Sequence[str], *, rounds: int) -> Rows
         rounds: measured of each.
 
     Yields:
-        A row for JAX, for each competitor, for JAX with VGG and discriminator in bfloat16, and for
-        VGG's part of JAX's step alone. `difference` is the largest of the first step's losses,
-        relative to JAX's; a competitor that differs by more than 1e-4 is not timed.
+        A row for JAX, for each competitor, for JAX by oneDNN where that is usable, for both with
+        VGG and discriminator in bfloat16, and for VGG's part of a step alone. `difference` is the largest of the first
+        step's losses, relative to JAX's; a competitor that differs by more than 1e-4 is not timed.
     """
     count, side = config.train.batch_size, config.data.crop
     task = f"student's training step, {count} of {side}x{side}"
     experiment, batch = make_experiment(config), synthetic_batch(count, side)
-    runners = {JAX: make_jax_step(experiment, batch)}
-    expected = runners[JAX]()
-    halved = make_jax_step(make_experiment(_in_half(config)), batch)
-    differences, problems = {JAX: 0.0, HALVED: _largest(halved(), expected)}, dict[str, str]()
+    ours = _our_steps(config, batch)
+    losses = {name: step() for name, step in ours.items()}
+    differences = {name: _largest(found, losses[JAX]) for name, found in losses.items()}
+    runners, problems = {JAX: ours.pop(JAX)}, dict[str, str]()
     for name in competitors:
         if name in _OPEN:
             with reported(problems, name):
                 step = _torch_step(config, experiment, batch, compiled=_OPEN[name])
-                differences[name] = _largest(step(), expected)
+                differences[name] = _largest(step(), losses[JAX])
                 if not differences[name] <= MOST:
                     raise InputError(f"computes other losses: by {differences[name]:.1e} of JAX's")
                 runners[name] = step
-    runners[HALVED] = halved
+    runners |= ours
     vgg, params = Vgg(_depth(experiment)), experiment.frozen["vgg"]
-    seconds = take_turns(runners | {VGG_ALONE: _vgg_alone(vgg, params, batch)}, rounds=rounds)
-    alone = seconds.pop(VGG_ALONE)
+    parts = {
+        f"{name}, VGG alone": _vgg_alone(vgg, params, batch, onednn=onednn)
+        for name, onednn in ((JAX, False), (ONEDNN, True))
+        if name in runners
+    }
+    seconds = take_turns(runners | parts, rounds=rounds)
+    alone = {name: seconds.pop(name) for name in parts}
     work = _work(config, experiment, batch)
     yield from timed_rows(task, seconds, work, {"difference": differences})
-    share = alone / seconds[JAX]
-    yield make_row(
-        task,
-        VGG_ALONE,
-        milliseconds=1000 * alone,
-        ratio=share,
-        operations=3 * _forward(vgg, params, batch),
-        # Two images and one gradient, in float; parameters.
-        bytes=3 * 4 * batch["input"].size + total_bytes(params),
-        note=f"{1 - share:.0%} of JAX's step is outside of VGG",
-    )
+    for name, value in alone.items():
+        share = value / seconds[name.removesuffix(", VGG alone")]
+        yield make_row(
+            task,
+            name,
+            milliseconds=1000 * value,
+            ratio=value / seconds[JAX],
+            operations=3 * _forward(vgg, params, batch),
+            # Two images and one gradient, in float; parameters.
+            bytes=3 * 4 * batch["input"].size + total_bytes(params),
+            note=f"{1 - share:.0%} of that step is outside of VGG",
+        )
     for name, problem in problems.items():
         yield make_row(task, name, problem=problem)
 
 
-def _in_half(config):
-    config = config.copy_and_resolve_references()
-    config.precision.vgg = config.precision.discriminator = "bfloat16"
-    return config
+def _our_steps(config, batch: Batch) -> dict[str, Step]:
+    half = config.copy_and_resolve_references()
+    half.precision.vgg = half.precision.discriminator = "bfloat16"
+    steps = {}
+    for ending, settings in (("", config), (", bfloat16", half)):
+        experiment = make_experiment(settings)
+        steps[JAX + ending] = make_jax_step(experiment, batch)
+        if is_usable():
+            steps[ONEDNN + ending] = make_jax_step(experiment, batch, onednn=True)
+    return steps
 
 
 # Competitors by whether they are compiled.
@@ -176,10 +190,10 @@ def _largest(losses: dict[str, float], expected: dict[str, float]) -> float:
     return max(abs(losses[name] / expected[name] - 1) for name in names)
 
 
-def _vgg_alone(vgg: Vgg, params: Params, batch: Batch) -> Callable[[], object]:
+def _vgg_alone(vgg: Vgg, params: Params, batch: Batch, *, onednn: bool) -> Callable[[], object]:
     """VGG's part of a step: features of both images, and the gradient of one."""
 
-    @jax.jit
+    @(ProcessProgram if onednn else jax.jit)
     def run(params, images, targets):
         features, pull_back = jax.vjp(functools.partial(vgg.apply, {"params": params}), images)
         return features, pull_back(vgg.apply({"params": params}, targets))

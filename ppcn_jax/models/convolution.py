@@ -59,7 +59,7 @@ def convolve_with_moments(
         return _plain(x, kernel, 1, dilation), None
     if is_asked(x.dtype):
         y = _by_onednn(x, kernel, 1, dilation)
-        return y, row_moments(y) if x.shape[0] == 1 else None
+        return y, row_moments(lax.stop_gradient(y)) if x.shape[0] == 1 else None
     return _convolve(x, kernel, 1, dilation, x.shape[0] == 1)
 
 
@@ -68,8 +68,30 @@ def _is_portable(x: jax.Array) -> bool:
     return symbolic or exporting()
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _by_onednn(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> jax.Array:
     return onednn_convolution(x, kernel, _padding(x, kernel, stride, dilation), stride, dilation)
+
+
+def _forward(x: jax.Array, kernel: jax.Array, stride: int, dilation: int):
+    return _by_onednn(x, kernel, stride, dilation), (x, kernel)
+
+
+def _backward(stride: int, dilation: int, arguments: tuple[jax.Array, jax.Array], g: jax.Array):
+    x, kernel = arguments
+    plain = functools.partial(_plain, stride=stride, dilation=dilation)
+    if not _is_centered(kernel, stride):
+        return jax.vjp(plain, x, kernel)[1](g)
+    # As by the turned kernel, without a copy of it with inputs and outputs swapped.
+    by_input = onednn_convolution(
+        g, kernel[::-1, ::-1], _padding(x, kernel, 1, dilation), 1, dilation, swapped=True
+    )
+    if kernel.shape[3] < kernel.shape[2]:
+        return by_input, _kernel_gradient(x, g, kernel.shape, dilation)
+    return by_input, jax.linear_transpose(lambda k: plain(x, k), kernel)(g)[0]
+
+
+_by_onednn.defvjp(_forward, _backward)
 
 
 def _padding(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> list[tuple[int, int]]:
@@ -123,10 +145,14 @@ def _derivative(stride, dilation, measured, primals, tangents):
             return plain(x, tangent)
         return _transposed(lambda g: _kernel_gradient(x, g, kernel.shape, dilation), y, tangent)
 
-    # Of these the gradient is a convolution by the turned kernel, with the same border.
-    centered = stride == 1 and all(taps % 2 for taps in kernel.shape[:2])
+    centered = _is_centered(kernel, stride)
     tangent = by_input(tangents[0]) + by_kernel(tangents[1])
     return (y, moments), (tangent, jax.tree.map(jnp.zeros_like, moments))
+
+
+def _is_centered(kernel: jax.Array, stride: int) -> bool:
+    """Whether the input's gradient is a convolution by the turned kernel, of the same border."""
+    return stride == 1 and all(taps % 2 for taps in kernel.shape[:2])
 
 
 def _transposed(gradient: Callable, y: jax.Array, tangent: jax.Array) -> jax.Array:

@@ -18,17 +18,18 @@ import jax
 import jax.numpy as jnp
 import jaxlib
 
+NEEDS = "oneDNN needs jaxlib 0.10.2 on an x86 processor with AVX-512, under Linux"
 _VERSIONS = ("0.10.2",)
 _CPU = pathlib.Path("/proc/cpuinfo")
-# On what has less, oneDNN was not tried.
-_FEATURE = "avx512f"
+# What a processor must have for a type: on what has less, oneDNN was not tried.
+_FEATURES = {"float32": "avx512f", "bfloat16": "avx512_bf16"}
 
 _asked = contextvars.ContextVar("onednn", default=False)
 
 
 @contextlib.contextmanager
 def asked() -> Iterator[None]:
-    """Let float32 convolutions traced inside be oneDNN's; they have no derivatives."""
+    """Let convolutions traced inside be oneDNN's; they have gradients, but no forward mode."""
     token = _asked.set(True)
     try:
         yield
@@ -38,47 +39,61 @@ def asked() -> Iterator[None]:
 
 def is_asked(dtype: jnp.dtype) -> bool:
     """Whether this is inside `asked`, and a convolution of this type is oneDNN's."""
-    return _asked.get() and dtype == jnp.float32
+    return _asked.get() and _FEATURES.get(jnp.dtype(dtype).name) in _processor()
 
 
 def is_usable() -> bool:
     """Whether programs can ask for it: jaxlib has it, and JAX computes on processors."""
-    return _is_contained() and jax.default_backend() == "cpu"
+    contained = jaxlib.__version__ in _VERSIONS and _FEATURES["float32"] in _processor()
+    return contained and jax.default_backend() == "cpu"
 
 
 @functools.cache
-def _is_contained() -> bool:
+def _processor() -> frozenset[str]:
+    """Features of an x86 processor under Linux."""
     if platform.system() != "Linux" or platform.machine() != "x86_64":
-        return False
-    return jaxlib.__version__ in _VERSIONS and _FEATURE in _CPU.read_text().split()
+        return frozenset()
+    return frozenset(_CPU.read_text().split())
 
 
 def convolution(
-    x: jax.Array, kernel: jax.Array, padding: list[tuple[int, int]], stride: int, dilation: int
+    x: jax.Array,
+    kernel: jax.Array,
+    padding: list[tuple[int, int]],
+    stride: int,
+    dilation: int,
+    *,
+    swapped: bool = False,
 ) -> jax.Array:
     """A convolution with a zero border.
 
     Args:
-        x: float32 `[N, H, W, C]`.
-        kernel: float32 `[kh, kw, C, F]`.
+        x: float32 or bfloat16 `[N, H, W, C]`.
+        kernel: `[kh, kw, C, F]`, of the same type.
         padding: zeros before and after, of height and width.
         stride: of both directions.
         dilation: of both directions.
+        swapped: the kernel is `[kh, kw, F, C]`.
 
     Returns:
-        float32 `[N, rows, columns, F]`.
+        `[N, rows, columns, F]`, of the same type.
     """
     spatial = [
         (side + before + after - dilation * (taps - 1) - 1) // stride + 1
         for side, taps, (before, after) in zip(x.shape[1:3], kernel.shape[:2], padding, strict=True)
     ]
     before, after = zip(*padding, strict=True)
+    inputs, outputs = (3, 2) if swapped else (2, 3)
     image = {"data": {"batch_dim": 0, "feature_dim": 3, "spatial_dims": [1, 2]}}
     settings = {
         "dims": 4,
         "input": image,
         "kernel": {
-            "filter": {"input_feature_dim": 2, "output_feature_dim": 3, "spatial_dims": [0, 1]}
+            "filter": {
+                "input_feature_dim": inputs,
+                "output_feature_dim": outputs,
+                "spatial_dims": [0, 1],
+            }
         },
         "output": image,
         "window": {
@@ -92,7 +107,7 @@ def convolution(
     }
     call = jax.ffi.ffi_call(
         "__onednn$convolution",
-        jax.ShapeDtypeStruct((x.shape[0], *spatial, kernel.shape[3]), x.dtype),
+        jax.ShapeDtypeStruct((x.shape[0], *spatial, kernel.shape[outputs]), x.dtype),
         custom_call_api_version=2,
         legacy_backend_config=json.dumps({"onednn_conv_config": settings}),
     )
