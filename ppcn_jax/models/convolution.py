@@ -79,16 +79,14 @@ def _forward(x: jax.Array, kernel: jax.Array, stride: int, dilation: int):
 
 def _backward(stride: int, dilation: int, arguments: tuple[jax.Array, jax.Array], g: jax.Array):
     x, kernel = arguments
-    plain = functools.partial(_plain, stride=stride, dilation=dilation)
     if not _is_centered(kernel, stride):
+        plain = functools.partial(_plain, stride=stride, dilation=dilation)
         return jax.vjp(plain, x, kernel)[1](g)
     # As by the turned kernel, without a copy of it with inputs and outputs swapped.
     by_input = onednn_convolution(
         g, kernel[::-1, ::-1], _padding(x, kernel, 1, dilation), 1, dilation, swapped=True
     )
-    if kernel.shape[3] < kernel.shape[2]:
-        return by_input, _kernel_gradient(x, g, kernel.shape, dilation)
-    return by_input, jax.linear_transpose(lambda k: plain(x, k), kernel)(g)[0]
+    return by_input, _kernel_gradient(x, g, kernel.shape, dilation)
 
 
 _by_onednn.defvjp(_forward, _backward)
@@ -178,4 +176,6 @@ def _kernel_gradient(
         # Of the kernel that goes the other way, from fewer channels: up to four times as fast.
         return _turned(gradient(g, x, (*shape[:2], shape[3], shape[2])))
 
+    if shape[3] >= shape[2]:
+        return gradient(x, g)
     return lax.platform_dependent(x, g, cpu=turned, default=gradient)
