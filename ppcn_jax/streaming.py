@@ -68,7 +68,8 @@ def default_band(module: nn.Module, params: Params, width: int) -> int:
         width: of the image, px.
 
     Returns:
-        Rows, at least 16.
+        Rows; at least twice the network's reach, so that a band is computed with as many more rows
+        as it has, at most.
     """
     window = jax.ShapeDtypeStruct((_PROBE_ROWS, width, 3), jnp.float32)
     memory = _output.compiled(module, params, {}, window, {}).memory_analysis()
@@ -77,7 +78,8 @@ def default_band(module: nn.Module, params: Params, width: int) -> int:
         memory.argument_size_in_bytes + memory.output_size_in_bytes
     )
     per_row = total / _PROBE_ROWS
-    return max(int(_budget() / per_row) - 2 * module.reach, 16)  # type: ignore[attr-defined]
+    around: int = 2 * module.reach  # type: ignore[attr-defined]
+    return max(int(_budget() / per_row) - around, around)
 
 
 def can_keep(module: nn.Module, params: Params, height: int, width: int) -> bool:

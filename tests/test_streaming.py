@@ -133,9 +133,9 @@ def test_default_band_follows_the_free_memory(network, monkeypatch):
     monkeypatch.setattr(streaming, "_MOST_BYTES", 2**28)
     plenty = default_band(module, params, 2000)
     monkeypatch.setattr(streaming, "_MOST_BYTES", 2**26)
-    assert 16 <= default_band(module, params, 2000) < plenty / 3
+    assert 2 * module.reach <= default_band(module, params, 2000) < plenty / 3
     monkeypatch.setattr(streaming, "_MOST_BYTES", 0)
-    assert default_band(module, params, 2000) == 16
+    assert default_band(module, params, 2000) == 2 * module.reach
 
 
 def test_a_band_has_a_row():
