@@ -31,32 +31,28 @@ class ProcessProgram:
     """
 
     def __init__(self, function: Callable, transform: Callable[[Callable], Any] = jax.jit):
-        @functools.wraps(function)
-        def by_onednn(*args):
-            with onednn.asked():
-                return function(*args)
-
-        self._plain, self._by_onednn = transform(function), transform(by_onednn)
+        self._program = transform(function)
         functools.update_wrapper(self, function)
 
     def __call__(self, *args):
         """The function of these arguments."""
-        with self._chosen(args) as program:
-            return program(*args)
+        with _fastest(args):
+            return self._program(*args)
 
     def compiled(self, *args) -> Any:
         """What runs for arguments of these shapes, as of `lower().compile()`."""
-        with self._chosen(args) as program:
-            return program.lower(*args).compile()
+        with _fastest(args):
+            return self._program.lower(*args).compile()
 
-    @contextlib.contextmanager
-    def _chosen(self, args: tuple) -> Iterator[Any]:
-        leaves = jax.tree.leaves(args)
-        if not onednn.is_usable() or any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
-            yield self._plain
-        else:
-            with _unsaved():
-                yield self._by_onednn
+
+@contextlib.contextmanager
+def _fastest(args: tuple) -> Iterator[None]:
+    leaves = jax.tree.leaves(args)
+    if not onednn.is_usable() or any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        yield
+    else:
+        with onednn.asked(), _unsaved():
+            yield
 
 
 @contextlib.contextmanager

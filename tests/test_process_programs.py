@@ -159,6 +159,19 @@ def test_a_program_around_it_is_left_to_xla_and_can_be_differentiated():
     np.testing.assert_allclose(around(kernel), expected, rtol=1e-4, atol=1e-4)
 
 
+@needs_onednn
+def test_a_function_that_others_compile_too_is_onednns_here_alone():
+    x, kernel = _layer(1, (3, 3), 8, 8)
+    shared = jax.jit(convolve)
+
+    def program(x, kernel):
+        return shared(x, kernel) + 1
+
+    assert CALL in ProcessProgram(program).compiled(x, kernel).as_text()
+    assert CALL not in jax.jit(program).lower(x, kernel).compile().as_text()
+    assert CALL in ProcessProgram(program).compiled(x, kernel).as_text()
+
+
 def test_without_onednn_it_is_like_jit(monkeypatch):
     monkeypatch.setattr(onednn, "is_usable", lambda: False)
     x, kernel = _layer(1, (3, 3), 8, 8)

@@ -3,23 +3,19 @@
 What is fast on a platform differs from platform to platform; a program that leaves is to run on all.
 """
 
-import contextlib
-import contextvars
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
-_portable = contextvars.ContextVar("portable", default=False)
+import jax
+
+# Of JAX's own kind: what was traced inside is not taken for the same function outside.
+_portable = jax.make_user_context(False)
 
 
-@contextlib.contextmanager
-def portable() -> Iterator[None]:
+def portable() -> AbstractContextManager[None]:
     """Let networks traced inside consist of operations that are alike on all platforms."""
-    token = _portable.set(True)
-    try:
-        yield
-    finally:
-        _portable.reset(token)
+    return _portable(True)
 
 
 def exporting() -> bool:
     """Whether this is inside `portable`."""
-    return _portable.get()
+    return _portable.value

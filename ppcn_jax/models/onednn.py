@@ -6,13 +6,11 @@ it was tried with, and only in programs that ask for it (`ppcn_jax.process_progr
 cannot write such a program to disk.
 """
 
-import contextlib
-import contextvars
 import functools
 import json
 import pathlib
 import platform
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import jax
 import jax.numpy as jnp
@@ -24,22 +22,18 @@ _CPU = pathlib.Path("/proc/cpuinfo")
 # What a processor must have for a type: on what has less, oneDNN was not tried.
 _FEATURES = {"float32": "avx512f", "bfloat16": "avx512_bf16"}
 
-_asked = contextvars.ContextVar("onednn", default=False)
+# Of JAX's own kind: what was traced inside is not taken for the same function outside.
+_asked = jax.make_user_context(False)
 
 
-@contextlib.contextmanager
-def asked() -> Iterator[None]:
+def asked() -> AbstractContextManager[None]:
     """Let convolutions traced inside be oneDNN's; they have gradients, but no forward mode."""
-    token = _asked.set(True)
-    try:
-        yield
-    finally:
-        _asked.reset(token)
+    return _asked(True)
 
 
 def is_asked(dtype: jnp.dtype) -> bool:
     """Whether this is inside `asked`, and a convolution of this type is oneDNN's."""
-    return _asked.get() and _FEATURES.get(jnp.dtype(dtype).name) in _processor()
+    return _asked.value and _FEATURES.get(jnp.dtype(dtype).name) in _processor()
 
 
 def is_usable() -> bool:
