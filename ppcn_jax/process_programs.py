@@ -11,6 +11,9 @@ import jax
 
 from ppcn_jax.models import onednn
 
+# Shapes that a function is compiled for before all is let go of. Under Linux a program for photos has
+# a hundred mappings of memory, and a process may have 65,530: with more, XLA ends it.
+_MOST_SHAPES = 100
 # JAX writes those programs to its persistent cache that took longer than this to compile.
 _SECONDS = "jax_persistent_cache_min_compile_time_secs"
 _lock = threading.Lock()
@@ -25,17 +28,27 @@ class ProcessProgram:
     jaxlib 0.10 takes such a program for another when it writes it to the persistent cache. Inside
     of a transformation, whose program is somebody else's, it is an ordinary one.
 
+    Any number of shapes may come: of many, not all programs are kept.
+
     Args:
         function: pure.
         transform: what compiles it, given the function.
     """
 
     def __init__(self, function: Callable, transform: Callable[[Callable], Any] = jax.jit):
-        self._program = transform(function)
+        @functools.wraps(function)
+        def counted(*args):  # once for each shape: when it is traced
+            self._shapes += 1
+            return function(*args)
+
+        self._program, self._shapes = transform(counted), 0
         functools.update_wrapper(self, function)
 
     def __call__(self, *args):
         """The function of these arguments."""
+        if self._shapes >= _MOST_SHAPES:
+            self._program.clear_cache()
+            self._shapes = 0
         with _fastest(args):
             return self._program(*args)
 

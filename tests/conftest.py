@@ -1,5 +1,6 @@
 """Test set-up: virtual devices, strictness, and the files that live beside the repository."""
 
+import gc
 import importlib.util
 import os
 import sys
@@ -29,6 +30,14 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_programs():
+    """Lets go of compiled programs: a session's have more mappings of memory than Linux allows."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+from ppcn_jax import process_programs
 from ppcn_jax.models import Student, onednn
 from ppcn_jax.models.convolution import convolve, convolve_with_moments
 from ppcn_jax.models.moments import spatial_moments
@@ -170,6 +171,21 @@ def test_a_function_that_others_compile_too_is_onednns_here_alone():
     assert CALL in ProcessProgram(program).compiled(x, kernel).as_text()
     assert CALL not in jax.jit(program).lower(x, kernel).compile().as_text()
     assert CALL in ProcessProgram(program).compiled(x, kernel).as_text()
+
+
+def test_of_many_shapes_not_all_programs_are_kept(monkeypatch):
+    monkeypatch.setattr(process_programs, "_MOST_SHAPES", 3)
+    traced = []
+
+    def double(x):
+        traced.append(x.shape[0])
+        return 2 * x
+
+    program = ProcessProgram(double)
+    for size in (1, 2, 3, 1, 4, 4, 1):
+        np.testing.assert_array_equal(program(np.ones(size)), np.full(size, 2))
+    # Beyond the third shape all went, just before the next call.
+    assert traced == [1, 2, 3, 1, 4]
 
 
 def test_without_onednn_it_is_like_jit(monkeypatch):
