@@ -115,8 +115,9 @@ def measure_training(config, competitors: Sequence[str], *, rounds: int) -> Rows
 
     Yields:
         A row for JAX, for each competitor, for JAX by oneDNN where that is usable, for both with
-        VGG and discriminator in bfloat16, and for VGG's part of a step alone. `difference` is the largest of the first
-        step's losses, relative to JAX's; a competitor that differs by more than 1e-4 is not timed.
+        VGG and discriminator in bfloat16, and for VGG's part of a step alone. `difference` is the
+        largest of the first step's losses, relative to JAX's; a competitor that differs by more
+        than 1e-4 is not timed.
     """
     count, side = config.train.batch_size, config.data.crop
     task = f"student's training step, {count} of {side}x{side}"

@@ -16,8 +16,10 @@ import jax
 import jax.numpy as jnp
 import jaxlib
 
-NEEDS = "oneDNN needs jaxlib 0.10.2 on an x86 processor with AVX-512, under Linux"
 _VERSIONS = ("0.10.2",)
+NEEDS = (
+    f"oneDNN needs jaxlib {' or '.join(_VERSIONS)} on an x86 processor with AVX-512, under Linux"
+)
 _CPU = pathlib.Path("/proc/cpuinfo")
 # What a processor must have for a type: on what has less, oneDNN was not tried.
 _FEATURES = {"float32": "avx512f", "bfloat16": "avx512_bf16"}
