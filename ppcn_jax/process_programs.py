@@ -11,8 +11,8 @@ import jax
 
 from ppcn_jax.models import onednn
 
-# Shapes that a function is compiled for before all is let go of. Under Linux a program for photos has
-# a hundred mappings of memory, and a process may have 65,530: with more, XLA ends it.
+# Shapes that a function is compiled for before all is let go of. A program for photos has a hundred
+# mappings of memory, and under Linux a process may have 65,530: with more, XLA crashes.
 _MOST_SHAPES = 100
 # JAX writes those programs to its persistent cache that took longer than this to compile.
 _SECONDS = "jax_persistent_cache_min_compile_time_secs"
@@ -36,19 +36,23 @@ class ProcessProgram:
     """
 
     def __init__(self, function: Callable, transform: Callable[[Callable], Any] = jax.jit):
-        @functools.wraps(function)
+        self._function, self._transform = function, transform
+        self._begin()
+        functools.update_wrapper(self, function)
+
+    def _begin(self) -> None:
+        @functools.wraps(self._function)
         def counted(*args):  # once for each shape: when it is traced
             self._shapes += 1
-            return function(*args)
+            return self._function(*args)
 
-        self._program, self._shapes = transform(counted), 0
-        functools.update_wrapper(self, function)
+        # What was compiled goes with the function before, which JAX knows it by.
+        self._program, self._shapes = self._transform(counted), 0
 
     def __call__(self, *args):
         """The function of these arguments."""
         if self._shapes >= _MOST_SHAPES:
-            self._program.clear_cache()
-            self._shapes = 0
+            self._begin()
         with _fastest(args):
             return self._program(*args)
 

@@ -70,8 +70,8 @@ def convolutions(params):
     return sum(kernel.ndim == 4 for kernel in jax.tree.leaves(params))
 
 
-@pytest.mark.parametrize("by_onednn", [False, True])
-def test_the_convolutions_are_those_that_the_losses_need(experiment, compiled, images, by_onednn):
+def needed_convolutions(experiment):
+    """How many the losses need."""
     players, frozen = experiment.state.players, experiment.frozen
     generator = convolutions(players["generator"].params)
     opponent = convolutions(players["discriminator"].params)
@@ -87,19 +87,25 @@ def test_the_convolutions_are_those_that_the_losses_need(experiment, compiled, i
         # Judging: result and input's gradient. Learning: all three, but that of the photo.
         "discriminator": 2 * opponent + 3 * opponent - 1,
     }
-    if not by_onednn:
-        assert len(instructions(compiled, "convolution")) == sum(expected.values())
-        return
-    if not onednn.is_usable():
-        pytest.skip(onednn.NEEDS)
+    return sum(expected.values())
+
+
+def test_the_convolutions_are_those_that_the_losses_need(experiment, compiled):
+    assert len(instructions(compiled, "convolution")) == needed_convolutions(experiment)
+
+
+@pytest.mark.skipif(not onednn.is_usable(), reason=onednn.NEEDS)
+def test_by_onednn_they_are_the_same(experiment, images):
+    players = experiment.state.players.values()
     step = parallelize(experiment.step, onednn=True)
-    text = step.compiled(replicate(experiment.state), images, replicate(frozen)).as_text()
+    state, frozen = replicate(experiment.state), replicate(experiment.frozen)
+    text = step.compiled(state, images, frozen).as_text()
     theirs = len(re.findall(r'custom_call_target="__onednn\$convolution"', text))
     # XLA's are the gradients of kernels, and those of the inputs of strided convolutions, of which
     # the discriminator has three; to oneDNN the teacher's two matrix products are convolutions.
-    strided = 3 * 2 - 1
-    assert len(instructions(text, "convolution")) == generator + opponent + strided
-    assert theirs == sum(expected.values()) + 2 - generator - opponent - strided
+    left = sum(convolutions(player.params) for player in players) + 3 * 2 - 1
+    assert len(instructions(text, "convolution")) == left
+    assert theirs == needed_convolutions(experiment) + 2 - left
 
 
 def test_devices_meet_once_for_the_center_and_once_for_the_rest(experiment, compiled):

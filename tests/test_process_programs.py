@@ -20,6 +20,9 @@ from ppcn_jax.parallel import parallelize, replicate, to_host
 from ppcn_jax.process_programs import ProcessProgram
 
 needs_onednn = pytest.mark.skipif(not onednn.is_usable(), reason=onednn.NEEDS)
+MAPPINGS = pathlib.Path("/proc/self/maps")
+_CPU = pathlib.Path("/proc/cpuinfo")
+HAS_BFLOAT16 = _CPU.exists() and "avx512_bf16" in _CPU.read_text()
 CALL = "__onednn$convolution"
 SECONDS = "jax_persistent_cache_min_compile_time_secs"
 # Kernel, channels, features, stride, dilation.
@@ -45,6 +48,14 @@ def _layer(count, size, channels, features):
 
 def _convolved(x, kernel, stride, dilation):
     return convolve(x, kernel, stride=stride, dilation=dilation)
+
+
+def assert_same_by_onednn(function, x, kernel, most=1e-5):
+    """All results, to `most` of the largest value of each."""
+    program = ProcessProgram(function)
+    assert CALL in program.compiled(x, kernel).as_text()
+    for ours, expected in zip(program(x, kernel), jax.jit(function)(x, kernel), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=most * np.abs(expected).max())
 
 
 @needs_onednn
@@ -89,10 +100,7 @@ def test_gradients_are_the_same(size, channels, features, stride, dilation):
         value, gradients = jax.value_and_grad(loss, (0, 1))(x, kernel)
         return value, *gradients
 
-    program = ProcessProgram(gradient)
-    assert CALL in program.compiled(x, kernel).as_text()
-    for ours, expected in zip(program(x, kernel), jax.jit(gradient)(x, kernel), strict=True):
-        np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    assert_same_by_onednn(gradient, x, kernel)
 
 
 @needs_onednn
@@ -108,10 +116,7 @@ def test_the_gradient_of_a_norm_after_it_is_the_same():
 
         return jax.grad(loss, (0, 1))(x, kernel)
 
-    program = ProcessProgram(gradient)
-    assert CALL in program.compiled(x, kernel).as_text()
-    for ours, expected in zip(program(x, kernel), jax.jit(gradient)(x, kernel), strict=True):
-        np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    assert_same_by_onednn(gradient, x, kernel)
 
 
 @needs_onednn
@@ -119,12 +124,28 @@ def test_bfloat16_is_rounded_once():
     x, kernel = (jnp.asarray(a, jnp.bfloat16) for a in _layer(2, (3, 3), 32, 8))
     program = ProcessProgram(convolve)
     # Elsewhere XLA's convolution is.
-    has_units = "avx512_bf16" in pathlib.Path("/proc/cpuinfo").read_text()
-    assert (CALL in program.compiled(x, kernel).as_text()) == has_units
+    assert (CALL in program.compiled(x, kernel).as_text()) == HAS_BFLOAT16
     exact = convolve(x.astype(jnp.float32), kernel.astype(jnp.float32))
     result = program(x, kernel)
     assert result.dtype == jnp.bfloat16
     np.testing.assert_allclose(result.astype(jnp.float32), exact, rtol=2**-8, atol=1e-5)
+
+
+@needs_onednn
+@pytest.mark.skipif(not HAS_BFLOAT16, reason="the processor has no AVX512_BF16")
+@pytest.mark.parametrize(("size", "channels", "features"), [((3, 3), 16, 32), ((1, 7), 16, 8)])
+def test_gradients_in_bfloat16_are_the_same(size, channels, features):
+    x, kernel = _layer(2, size, channels, features)
+    weights = np.random.default_rng(1).normal(size=(*x.shape[:3], features)).astype(np.float32)
+
+    def gradient(x, kernel):
+        def loss(x, kernel):
+            y = convolve(x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16))
+            return (weights * y.astype(jnp.float32)).sum()
+
+        return jax.grad(loss, (0, 1))(x, kernel)
+
+    assert_same_by_onednn(gradient, x, kernel, most=2**-7)
 
 
 @needs_onednn
@@ -173,19 +194,32 @@ def test_a_function_that_others_compile_too_is_onednns_here_alone():
     assert CALL in ProcessProgram(program).compiled(x, kernel).as_text()
 
 
-def test_of_many_shapes_not_all_programs_are_kept(monkeypatch):
+@pytest.mark.parametrize("transform", [jax.jit, jax.pmap])
+def test_of_many_shapes_not_all_programs_are_kept(monkeypatch, transform):
     monkeypatch.setattr(process_programs, "_MOST_SHAPES", 3)
     traced = []
 
     def double(x):
-        traced.append(x.shape[0])
+        traced.append(x.shape[-1])
         return 2 * x
 
-    program = ProcessProgram(double)
+    program = ProcessProgram(double, transform)
     for size in (1, 2, 3, 1, 4, 4, 1):
-        np.testing.assert_array_equal(program(np.ones(size)), np.full(size, 2))
+        np.testing.assert_array_equal(program(np.ones((4, size))), np.full((4, size), 2))
     # Beyond the third shape all went, just before the next call.
     assert traced == [1, 2, 3, 1, 4]
+
+
+@pytest.mark.skipif(not MAPPINGS.exists(), reason="Linux alone lists them")
+def test_what_goes_leaves_no_mappings_of_memory(monkeypatch):
+    monkeypatch.setattr(process_programs, "_MOST_SHAPES", 10)
+    program = ProcessProgram(lambda x: jnp.tanh(x) @ x.T)
+    counts = []
+    for size in range(1, 51):
+        program(np.ones((size, 3)))
+        counts.append(len(MAPPINGS.read_text().splitlines()))
+    assert counts[9] - counts[0] > 0
+    assert counts[-1] - counts[9] < 2 * (counts[9] - counts[0])
 
 
 def test_without_onednn_it_is_like_jit(monkeypatch):

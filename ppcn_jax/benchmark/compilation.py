@@ -38,7 +38,6 @@ def measure_compilation(config, folder: pathlib.Path, *, rounds: int) -> Rows:
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
         for name, file in files.items():
-            seconds = run_child("first_step", str(file), environment=environment)
-            times[name].append(seconds)
+            times[name].append(run_child("first_step", str(file), environment=environment))
     medians = {name: statistics.median(values) for name, values in times.items()}
     yield from timed_rows("student's first training step, with compilation", medians)

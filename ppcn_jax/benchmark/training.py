@@ -122,7 +122,7 @@ def measure_training(config, competitors: Sequence[str], *, rounds: int) -> Rows
     count, side = config.train.batch_size, config.data.crop
     task = f"student's training step, {count} of {side}x{side}"
     experiment, batch = make_experiment(config), synthetic_batch(count, side)
-    ours = _our_steps(config, batch)
+    ours = _our_steps(config, experiment, batch)
     losses = {name: step() for name, step in ours.items()}
     differences = {name: _largest(found, losses[JAX]) for name, found in losses.items()}
     runners, problems = {JAX: ours.pop(JAX)}, dict[str, str]()
@@ -161,15 +161,14 @@ def measure_training(config, competitors: Sequence[str], *, rounds: int) -> Rows
         yield make_row(task, name, problem=problem)
 
 
-def _our_steps(config, batch: Batch) -> dict[str, Step]:
+def _our_steps(config, experiment: Experiment, batch: Batch) -> dict[str, Step]:
     half = config.copy_and_resolve_references()
     half.precision.vgg = half.precision.discriminator = "bfloat16"
     steps = {}
-    for ending, settings in (("", config), (", bfloat16", half)):
-        experiment = make_experiment(settings)
-        steps[JAX + ending] = make_jax_step(experiment, batch)
+    for ending, made in (("", experiment), (", bfloat16", make_experiment(half))):
+        steps[JAX + ending] = make_jax_step(made, batch)
         if is_usable():
-            steps[ONEDNN + ending] = make_jax_step(experiment, batch, onednn=True)
+            steps[ONEDNN + ending] = make_jax_step(made, batch, onednn=True)
     return steps
 
 

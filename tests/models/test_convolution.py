@@ -141,6 +141,20 @@ def test_one_operation_where_it_has_to_be():
     assert operations(lambda x: convolve(x, kernel), symbolic, "cpu") == (1, 0)
 
 
+def test_a_function_is_traced_anew_for_an_export():
+    _, kernel = drawn((16, 16), (7, 1), 8, 8)
+    shared = jax.jit(lambda x: convolve(x, kernel))
+
+    def exportable(x):
+        with portable():
+            return shared(x)
+
+    shape = (1, 32, 24, 8)
+    assert operations(shared, shape, "cpu") == (1, 1)
+    assert operations(exportable, shape, "cpu") == (1, 0)
+    assert operations(shared, shape, "cpu") == (1, 1)
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("stride", [2, 3])
 def test_strides(stride, size):

@@ -75,17 +75,19 @@ def test_matches_original_code(goldens, recipes):
         np.testing.assert_allclose(layer.std(axis=(1, 2)), std, rtol=5e-5)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("size", [(6, 8), (5, 8), (6, 7), (5, 7)])
-def test_halving_and_its_gradient_equal_those_of_a_pooling_operation(size):
+def test_halving_and_its_gradient_equal_those_of_a_pooling_operation(size, dtype):
     # Few different values, so that many blocks have several maxima.
     rng = np.random.default_rng(0)
-    x = rng.integers(-2, 3, (2, *size, 3)).astype(np.float32)
+    x = jnp.asarray(rng.integers(-2, 3, (2, *size, 3)), dtype)
     y, pull_back = jax.vjp(halve, x)
     expected, pull_expected_back = jax.vjp(
         lambda x: nn.max_pool(x, (2, 2), (2, 2), padding=((0, 1), (0, 1))), x
     )
     np.testing.assert_array_equal(y, expected)
-    g = rng.standard_normal(y.shape).astype(np.float32)
+    assert y.dtype == dtype
+    g = jnp.asarray(rng.standard_normal(y.shape), dtype)
     np.testing.assert_array_equal(pull_back(g)[0], pull_expected_back(g)[0])
 
 
