@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from ppcn_jax.models import onednn
 
@@ -16,60 +17,77 @@ from ppcn_jax.models import onednn
 _MOST_SHAPES = 100
 # JAX writes those programs to its persistent cache that took longer than this to compile.
 _SECONDS = "jax_persistent_cache_min_compile_time_secs"
+# LLVM's most unrolls loops over few channels before it makes vectors of them, and then cannot.
+_OPTIONS = {"xla_backend_optimization_level": 2}
 _lock = threading.Lock()
 _inside = 0
 _seconds = 0.0
 
 
 class ProcessProgram:
-    """A function compiled for each of its shapes, as by `jax.jit` or `jax.pmap`.
+    """A function compiled for each of its shapes, as by `jax.jit`.
 
     Where oneDNN is usable its convolutions are, and what is compiled is kept by this process alone:
     jaxlib 0.10 takes such a program for another when it writes it to the persistent cache. Inside
-    of a transformation, whose program is somebody else's, it is an ordinary one.
+    of another program, which is somebody else's, it is an ordinary one.
 
     Any number of shapes may come: of many, not all programs are kept.
 
     Args:
         function: pure.
-        transform: what compiles it, given the function.
+        transform: what compiles it, given the function, and `compiler_options` as `jax.jit`.
     """
 
-    def __init__(self, function: Callable, transform: Callable[[Callable], Any] = jax.jit):
+    def __init__(self, function: Callable, transform: Callable[..., Any] = jax.jit):
         self._function, self._transform = function, transform
-        self._begin()
+        self._program: Any = None
+        self._shapes = 0
         functools.update_wrapper(self, function)
 
-    def _begin(self) -> None:
+    def __call__(self, *args):
+        """The function of these arguments."""
+        if _is_inside_another(args):
+            return self._transform(self._function)(*args)
+        with _fastest():
+            return self._current()(*args)
+
+    def compiled(self, *args) -> Any:
+        """What runs for arguments of these shapes, as of `lower().compile()`."""
+        with _fastest():
+            return self._current().lower(*args).compile()
+
+    def _current(self) -> Any:
+        if not self._program or self._shapes >= _MOST_SHAPES:
+            # What was compiled goes with the function before, which JAX knows it by.
+            options = _OPTIONS if onednn.is_usable() else None
+            self._program, self._shapes = (
+                self._transform(self._counted(), compiler_options=options),
+                0,
+            )
+        return self._program
+
+    def _counted(self) -> Callable:
         @functools.wraps(self._function)
         def counted(*args):  # once for each shape: when it is traced
             self._shapes += 1
             return self._function(*args)
 
-        # What was compiled goes with the function before, which JAX knows it by.
-        self._program, self._shapes = self._transform(counted), 0
+        return counted
 
-    def __call__(self, *args):
-        """The function of these arguments."""
-        if self._shapes >= _MOST_SHAPES:
-            self._begin()
-        with _fastest(args):
-            return self._program(*args)
 
-    def compiled(self, *args) -> Any:
-        """What runs for arguments of these shapes, as of `lower().compile()`."""
-        with _fastest(args):
-            return self._program.lower(*args).compile()
+def _is_inside_another(args: tuple) -> bool:
+    # There, even a constant is traced.
+    values = [*jax.tree.leaves(args), jnp.zeros(())]
+    return any(isinstance(value, jax.core.Tracer) for value in values)
 
 
 @contextlib.contextmanager
-def _fastest(args: tuple) -> Iterator[None]:
-    leaves = jax.tree.leaves(args)
-    if not onednn.is_usable() or any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
-        yield
-    else:
+def _fastest() -> Iterator[None]:
+    if onednn.is_usable():
         with onednn.asked(), _unsaved():
             yield
+    else:
+        yield
 
 
 @contextlib.contextmanager

@@ -62,7 +62,7 @@ def _blind_to_filling(height: int, filled: int) -> Callable:
         real = height * x.shape[1] // filled
         inside = (jnp.arange(x.shape[1]) < real)[None, :, None, None]
         if kind is Conv:
-            return call(*(jnp.where(inside, part, 0) for part in args))
+            return call(*(jnp.where(inside, part, 0) for part in args), **kwargs)
         return _statistics(x.astype(jnp.float32), inside, real)
 
     return intercept

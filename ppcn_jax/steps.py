@@ -9,7 +9,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from jax import lax
 
 from ppcn_jax.augment import image_keys, prepare
 from ppcn_jax.losses import real_logit
@@ -17,7 +16,7 @@ from ppcn_jax.metrics import psnr_of_mse
 from ppcn_jax.models import grayscale
 from ppcn_jax.objective import Objective
 from ppcn_jax.state import TrainStep
-from ppcn_jax.update import guarded_update
+from ppcn_jax.update import guarded_update, mean_over_devices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +100,7 @@ def make_train_step(
             (loss, accuracy), gradients["discriminator"] = gradient(opponent.params, enhanced)
             metrics |= {"discriminator_loss": loss, "discriminator_accuracy": accuracy}
 
-        if axis_name is not None:
-            gradients, metrics = lax.pmean((gradients, metrics), axis_name)
+        gradients, metrics = mean_over_devices((gradients, metrics), axis_name)
         state, metrics = guarded_update(
             state, gradients, optimizers, metrics, total_limit=total_limit
         )

@@ -6,13 +6,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from jax import lax
 
 from ppcn_jax.augment import image_keys, prepare
 from ppcn_jax.metrics import psnr_of_mse
 from ppcn_jax.objective import Objective
 from ppcn_jax.state import TrainStep
-from ppcn_jax.update import guarded_update
+from ppcn_jax.update import guarded_update, mean_over_devices
 
 
 def make_train_step(
@@ -56,8 +55,7 @@ def make_train_step(
         gradient = jax.value_and_grad(loss, has_aux=True)
         (total, (terms, mse)), gradients = gradient(player.params)
         metrics = {**terms, "total": total, "mse": mse}
-        if axis_name is not None:
-            gradients, metrics = lax.pmean((gradients, metrics), axis_name)
+        gradients, metrics = mean_over_devices((gradients, metrics), axis_name)
         every, optimizers = {"generator": gradients}, {"generator": optimizer}
         state, metrics = guarded_update(state, every, optimizers, metrics, total_limit=total_limit)
         # After the mean over devices: the PSNR of a mean is not the mean of PSNRs.

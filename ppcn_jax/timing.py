@@ -19,9 +19,6 @@ from ppcn_jax.state import Params
 
 HEIGHT, WIDTH = 720, 1280  # of the paper's tables and of the challenge
 WARM_UP = 2
-# Seconds before each run of `take_turns`: threads of one library spin for a while after its work,
-# and would take cores from the next.
-PAUSE = 0.02
 
 
 def milliseconds(
@@ -54,19 +51,20 @@ def take_turns(runners: Mapping[str, Callable[[], object]], *, rounds: int) -> d
 
     Args:
         runners: what is timed, by name; each returns when its work is done.
-        rounds: how many times each is measured, after `WARM_UP` more.
+        rounds: how many times each is measured, right after a run that is not: threads of one
+            library spin for a while after its work, and leave the next one cold caches.
 
     Returns:
         Seconds by name.
     """
     times: dict[str, list[float]] = {name: [] for name in runners}
-    for _ in range(WARM_UP + rounds):
+    for _ in range(rounds):
         for name, run in runners.items():
-            time.sleep(PAUSE)
+            run()
             start = time.perf_counter()
             run()
             times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values[WARM_UP:]) for name, values in times.items()}
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def time_models(

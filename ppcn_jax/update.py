@@ -6,6 +6,7 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 from ppcn_jax.state import Params, TrainState, apply_gradients
 
@@ -15,6 +16,21 @@ T = TypeVar("T")
 # the norms of its gradients and of its updated parameters.
 SKIPPED = "skipped"
 GRADIENTS, PARAMETERS = "_gradient_norm", "_parameter_norm"
+
+
+def mean_over_devices(tree: T, axis_name: str | None) -> T:
+    """The mean of values that each device has its own of, in one exchange.
+
+    Args:
+        tree: of arrays.
+        axis_name: the mapped axis; None under plain jit.
+
+    Returns:
+        The same on all devices. One device keeps what it has: an exchange would copy all of it.
+    """
+    if axis_name is None or lax.axis_size(axis_name) == 1:
+        return tree
+    return lax.pmean(tree, axis_name)
 
 
 def guarded_update(
@@ -27,12 +43,12 @@ def guarded_update(
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """Update all players unless anything is NaN or infinite, or the total is beyond a limit.
 
-    Called after the all-reduce: all devices decide alike without exchanging anything more.
+    Called after the exchange of gradients: all devices decide alike without another.
 
     Args:
         state: before the step.
         gradients: by player, of the global batch.
-        optimizers: by player.
+        optimizers: by player; of finite gradients they make finite updates, as Adam does.
         metrics: of the global batch, with "total"; all of them are finite in a good step.
         total_limit: a larger total counts as exploded.
 
@@ -41,17 +57,15 @@ def guarded_update(
         data; in a bad step players and optimizers stay what they were. And the metrics with
         `SKIPPED` and, by player, `GRADIENTS` and `PARAMETERS`.
     """
-    players = {
-        name: apply_gradients(player, gradients[name], optimizers[name])
-        for name, player in state.players.items()
-    }
-    norms = {}
-    for name, player in players.items():
-        norms[name + GRADIENTS] = optax.tree.norm(gradients[name])
-        norms[name + PARAMETERS] = optax.tree.norm(player.params)
+    norms = {name + GRADIENTS: optax.tree.norm(tree) for name, tree in gradients.items()}
     finite = jnp.isfinite(jnp.stack([*metrics.values(), *norms.values()])).all()
     good = finite & (metrics["total"] <= total_limit)
-    players = jax.tree.map(lambda new, old: jnp.where(good, new, old), players, state.players)
+    players = {}
+    for name, player in state.players.items():
+        updated = apply_gradients(player, gradients[name], optimizers[name])
+        # Decided before: so the compiler updates in place, and keeps nothing to decide between.
+        players[name] = jax.tree.map(lambda new, old: jnp.where(good, new, old), updated, player)
+        norms[name + PARAMETERS] = optax.tree.norm(players[name].params)
     skipped = (~good).astype(jnp.float32)
     return TrainState(state.step + 1, players), {**metrics, **norms, SKIPPED: skipped}
 

@@ -7,6 +7,7 @@ import pytest
 from jax import lax
 
 from ppcn_jax.parallel import AXIS, IN_FLIGHT, Calls, parallelize, replicate, to_host
+from ppcn_jax.update import mean_over_devices
 
 DEVICES = 4
 
@@ -135,3 +136,11 @@ def test_a_fetched_state_outlives_the_next_step(state, batch):
     jax.block_until_ready(replicas)
     for name, value in before.items():
         np.testing.assert_array_equal(fetched[name], value)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_one_device_exchanges_nothing(count):
+    mean = jax.pmap(lambda x: mean_over_devices(x, AXIS), AXIS, devices=jax.devices()[:count])
+    x = np.arange(3.0 * count, dtype=np.float32).reshape(count, 3)
+    np.testing.assert_array_equal(mean(x), np.broadcast_to(x.mean(0), x.shape))
+    assert ("all-reduce" in mean.lower(x).compile().as_text()) == (count > 1)

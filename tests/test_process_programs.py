@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +16,7 @@ from jax import lax
 from ppcn_jax import process_programs
 from ppcn_jax.models import Student, onednn
 from ppcn_jax.models.convolution import convolve, convolve_with_moments
+from ppcn_jax.models.layers import leaky_relu
 from ppcn_jax.models.moments import spatial_moments
 from ppcn_jax.parallel import parallelize, replicate, to_host
 from ppcn_jax.process_programs import ProcessProgram
@@ -36,6 +38,9 @@ LAYERS = [
     ((9, 9), 1, 64, 4, 1),
     ((5, 5), 64, 128, 2, 1),
     ((4, 4), 5, 7, 3, 1),
+    ((3, 3), 8, 4, 1, 1),
+    ((3, 3), 64, 3, 1, 1),
+    ((3, 3), 3, 32, 1, 1),
 ]
 
 
@@ -68,6 +73,58 @@ def test_onednn_computes_the_same_convolutions(size, channels, features, stride,
     program = ProcessProgram(layer)
     assert CALL in program.compiled(x, kernel).as_text()
     np.testing.assert_allclose(program(x, kernel), jax.jit(layer)(x, kernel), atol=1e-5)
+
+
+@needs_onednn
+@pytest.mark.parametrize("features", [3, 16])
+@pytest.mark.parametrize("with_plus", [False, True])
+def test_what_is_added_is_the_same_and_has_gradients(features, with_plus):
+    x, kernel = _layer(2, (3, 3), 8, features)
+    rng = np.random.default_rng(1)
+    bias = rng.normal(size=features).astype(np.float32)
+    plus, weights = rng.normal(size=(2, *x.shape[:3], features)).astype(np.float32)
+
+    def gradient(x, kernel):
+        def loss(x, kernel, bias, plus):
+            y = convolve(x, kernel, bias, plus if with_plus else None)
+            return (weights * y).mean(), y
+
+        (_, y), gradients = jax.value_and_grad(loss, (0, 1, 2, 3), has_aux=True)(
+            x, kernel, bias, plus
+        )
+        return y, *gradients[: 3 + with_plus]
+
+    assert_same_by_onednn(gradient, x, kernel)
+
+
+@needs_onednn
+def test_what_is_not_finite_goes_on():
+    x, kernel = _layer(2, (3, 3), 32, 32)
+    x[0, 5, 5, 3], x[1, 5, 5, 3] = np.nan, np.inf
+    bias = np.zeros(32, np.float32)
+
+    def layer(x, kernel):
+        return leaky_relu(convolve(x, kernel, bias, x), 0.05)
+
+    ours, expected = ProcessProgram(layer)(x, kernel), jax.jit(layer)(x, kernel)
+    assert np.isnan(ours).any() and np.isinf(ours).any()
+    np.testing.assert_array_equal(np.isnan(ours), np.isnan(expected))
+    np.testing.assert_array_equal(np.isinf(ours), np.isinf(expected))
+
+
+@needs_onednn
+def test_leaky_relu_is_the_same():
+    x = np.array([-np.inf, -2, -1e-30, -0.0, 0, 1e-30, 3, np.inf, np.nan], np.float32)
+
+    def both(x):
+        y, pull_back = jax.vjp(lambda x: leaky_relu(x, 0.2), x)
+        return y, *pull_back(jnp.full_like(x, 1.7))
+
+    def expected(x):
+        y, pull_back = jax.vjp(lambda x: nn.leaky_relu(x, 0.2), x)
+        return y, *pull_back(jnp.full_like(x, 1.7))
+
+    jax.tree.map(np.testing.assert_array_equal, ProcessProgram(both)(x), jax.jit(expected)(x))
 
 
 @needs_onednn
@@ -179,6 +236,9 @@ def test_a_program_around_it_is_left_to_xla_and_can_be_differentiated():
     assert CALL not in around.lower(kernel).compile().as_text()
     expected = jax.grad(lambda k: convolve(x, k).sum())(kernel)
     np.testing.assert_allclose(around(kernel), expected, rtol=1e-4, atol=1e-4)
+    constant = jax.jit(lambda: program(x, kernel))
+    assert CALL not in constant.lower().compile().as_text()
+    np.testing.assert_allclose(constant(), convolve(x, kernel), atol=1e-5)
 
 
 @needs_onednn
@@ -194,7 +254,12 @@ def test_a_function_that_others_compile_too_is_onednns_here_alone():
     assert CALL in ProcessProgram(program).compiled(x, kernel).as_text()
 
 
-@pytest.mark.parametrize("transform", [jax.jit, jax.pmap])
+def _mapped(function, compiler_options):
+    del compiler_options
+    return jax.pmap(function)
+
+
+@pytest.mark.parametrize("transform", [jax.jit, _mapped])
 def test_of_many_shapes_not_all_programs_are_kept(monkeypatch, transform):
     monkeypatch.setattr(process_programs, "_MOST_SHAPES", 3)
     traced = []

@@ -12,18 +12,31 @@ import jax.numpy as jnp
 from jax import lax
 
 from ppcn_jax.models.exporting import exporting
-from ppcn_jax.models.folding import DIMENSIONS, border, fold, pays
+from ppcn_jax.models.folding import DIMENSIONS, block_kernel, border, fold, pays
 from ppcn_jax.models.moments import Moments, by_deviations, row_moments
 from ppcn_jax.models.onednn import convolution as onednn_convolution
 from ppcn_jax.models.onednn import is_asked
 
+# Of float32 in a vector.
+_LANES = 16
 
-def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int = 1) -> jax.Array:
+
+def convolve(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    plus: jax.Array | None = None,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+) -> jax.Array:
     """Convolution with a zero border that keeps the size (divided by the stride, rounded up).
 
     Args:
         x: `[N, H, W, C]`.
         kernel: `[kh, kw, C, F]`, of the same type.
+        bias: float32 `[F]`, added to each position.
+        plus: what is added to the result, of its shape and type.
         stride: of both directions.
         dilation: of both directions.
 
@@ -31,11 +44,15 @@ def convolve(x: jax.Array, kernel: jax.Array, *, stride: int = 1, dilation: int 
         `[N, ceil(H / stride), ceil(W / stride), F]`, up to rounding the same on every platform.
     """
     if _is_portable(x):
-        return _plain(x, kernel, stride, dilation)
-    if is_asked(x.dtype):
-        return _by_onednn(x, kernel, stride, dilation)
-    y, _ = _convolve(x, kernel, stride, dilation, False)
-    return y
+        y = _plain(x, kernel, stride, dilation)
+    elif is_asked(x.dtype):
+        return _by_onednn(x, kernel, bias, plus, stride, dilation)
+    else:
+        y, _ = _convolve(x, kernel, stride, dilation, False)
+    if bias is not None:
+        # In the bias's type, so that its gradient is summed in it too.
+        y = (y.astype(bias.dtype) + bias[None, None, None]).astype(y.dtype)
+    return y if plus is None else y + plus
 
 
 def convolve_with_moments(
@@ -58,7 +75,7 @@ def convolve_with_moments(
     if _is_portable(x):
         return _plain(x, kernel, 1, dilation), None
     if is_asked(x.dtype):
-        y = _by_onednn(x, kernel, 1, dilation)
+        y = _by_onednn(x, kernel, None, None, 1, dilation)
         return y, row_moments(lax.stop_gradient(y)) if x.shape[0] == 1 else None
     return _convolve(x, kernel, 1, dilation, x.shape[0] == 1)
 
@@ -68,28 +85,67 @@ def _is_portable(x: jax.Array) -> bool:
     return symbolic or exporting()
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _by_onednn(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> jax.Array:
-    return onednn_convolution(x, kernel, _padding(x, kernel, stride, dilation), stride, dilation)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def _by_onednn(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None,
+    plus: jax.Array | None,
+    stride: int,
+    dilation: int,
+) -> jax.Array:
+    return _onednn_call(x, kernel, bias, plus, stride=stride, dilation=dilation)
 
 
-def _forward(x: jax.Array, kernel: jax.Array, stride: int, dilation: int):
-    return _by_onednn(x, kernel, stride, dilation), (x, kernel)
+def _forward(x, kernel, bias, plus, stride: int, dilation: int):
+    y = _by_onednn(x, kernel, bias, plus, stride, dilation)
+    return y, (x, kernel, bias is not None, plus is not None)
 
 
-def _backward(stride: int, dilation: int, arguments: tuple[jax.Array, jax.Array], g: jax.Array):
-    x, kernel = arguments
+def _backward(stride: int, dilation: int, residuals, g: jax.Array):
+    x, kernel, has_bias, has_plus = residuals
+    by_bias = g.astype(jnp.float32).sum((0, 1, 2)) if has_bias else None
+    by_plus = g if has_plus else None
     if not _is_centered(kernel, stride):
         plain = functools.partial(_plain, stride=stride, dilation=dilation)
-        return jax.vjp(plain, x, kernel)[1](g)
+        return *jax.vjp(plain, x, kernel)[1](g), by_bias, by_plus
     # As by the turned kernel, without a copy of it with inputs and outputs swapped.
-    by_input = onednn_convolution(
-        g, kernel[::-1, ::-1], _padding(x, kernel, 1, dilation), 1, dilation, swapped=True
-    )
-    return by_input, _kernel_gradient(x, g, kernel.shape, dilation)
+    by_input = _onednn_call(g, kernel[::-1, ::-1], dilation=dilation, swapped=True)
+    return by_input, _kernel_gradient(x, g, kernel.shape, dilation), by_bias, by_plus
 
 
 _by_onednn.defvjp(_forward, _backward)
+
+
+def _onednn_call(
+    x: jax.Array,
+    kernel: jax.Array,
+    bias: jax.Array | None = None,
+    plus: jax.Array | None = None,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    swapped: bool = False,
+) -> jax.Array:
+    """A convolution by oneDNN; of few features, for as many columns at once as fill a vector."""
+    features = kernel.shape[2 if swapped else 3]
+    columns = _LANES // features
+    padding = _padding(x, kernel, stride, dilation)
+    if columns < 2 or kernel.shape[1] == 1 or stride > 1 or dilation > 1 or plus is not None:
+        return onednn_convolution(
+            x, kernel, padding, (stride, stride), dilation, bias=bias, plus=plus, swapped=swapped
+        )
+    kernel = kernel.swapaxes(2, 3) if swapped else kernel
+    rows, (before, after) = padding
+    y = onednn_convolution(
+        x,
+        block_kernel(kernel, (1, columns)),
+        [rows, (before, after + -x.shape[2] % columns)],
+        (1, columns),
+        1,
+        bias=None if bias is None else jnp.tile(bias, columns),
+    )
+    return y.reshape(*x.shape[:2], -1, features)[:, :, : x.shape[2]]
 
 
 def _padding(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> list[tuple[int, int]]:

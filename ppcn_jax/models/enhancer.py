@@ -20,6 +20,7 @@ from ppcn_jax.models.layers import (
     Statistics,
     check_images,
     enhancer_output,
+    leaky_relu,
 )
 
 CONTRAST = 1.2
@@ -46,7 +47,7 @@ def stretch_contrast(images: jax.Array, mean: jax.Array) -> jax.Array:
 
 def lrelu(x: jax.Array) -> jax.Array:
     """Leaky ReLU of the enhancers, slope 0.05."""
-    return nn.leaky_relu(x, SLOPE)
+    return leaky_relu(x, SLOPE)
 
 
 class Student(nn.Module):

@@ -142,7 +142,7 @@ def fold(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> Folded:
     for side, taps, size in zip(x.shape[1:3], kernel.shape[:2], block, strict=True):
         before, after = border(side, taps, 1, dilation)
         padding.append((before, after + -side % size))
-    y = _one_operation(x, _block_kernel(kernel, 1, dilation, block), block, padding)
+    y = _one_operation(x, block_kernel(kernel, block, 1, dilation), block, padding)
     return Folded(y, _by_blocks(block, kernel.shape[3]), (x.shape[1], x.shape[2]))
 
 
@@ -169,7 +169,7 @@ def _fold_columns_together(x: jax.Array, kernel: jax.Array, stride: int) -> Fold
     # The kernel is widened to whole groups, of which the first `groups_before` are border.
     groups_before = -(-before // group)
     lead = groups_before * group - before
-    wide = _block_kernel(kernel, stride, 1, block)
+    wide = block_kernel(kernel, block, stride)
     groups = -(-(lead + wide.shape[1]) // group)
     trail = groups * group - lead - wide.shape[1]
     wide = jnp.pad(wide, ((0, 0), (lead, trail), (0, 0), (0, 0)))
@@ -238,10 +238,21 @@ def _one_operation(
     )
 
 
-def _block_kernel(
-    kernel: jax.Array, stride: int, dilation: int, block: tuple[int, int]
+def block_kernel(
+    kernel: jax.Array, block: tuple[int, int], stride: int = 1, dilation: int = 1
 ) -> jax.Array:
-    """The kernel at each offset in a block, as output channels."""
+    """The kernel at each offset in a block of outputs, as features of its own.
+
+    Args:
+        kernel: `[kh, kw, C, F]`.
+        block: height and width.
+        stride: from an output to the next one, of both directions.
+        dilation: of both directions.
+
+    Returns:
+        A kernel of the strides `stride * block`, with as many more rows and columns as the block
+        takes, and features for each of its outputs, row by row.
+    """
 
     def shifted(*offsets: int) -> jax.Array:
         sides = [

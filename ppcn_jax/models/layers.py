@@ -16,6 +16,7 @@ from jax.typing import DTypeLike
 
 from ppcn_jax.models.convolution import convolve, convolve_with_moments
 from ppcn_jax.models.moments import Moments, spatial_moments
+from ppcn_jax.models.onednn import is_asked
 
 SMALLEST_SIDE = 16
 
@@ -56,12 +57,38 @@ def enhancer_output(x: jax.Array) -> jax.Array:
     return 0.58 * jnp.tanh(x.astype(jnp.float32)) + 0.5
 
 
+def leaky_relu(x: jax.Array, slope: float) -> jax.Array:
+    """Leaky ReLU, the same values as `nn.leaky_relu`'s.
+
+    Args:
+        x: any shape.
+        slope: of negative values, below 1.
+
+    Returns:
+        Like `x`.
+    """
+    return _leaky_relu(x, slope) if is_asked(x.dtype) else nn.leaky_relu(x, slope)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _leaky_relu(x: jax.Array, slope: float) -> jax.Array:
+    # Not by a choice for each value: of 16 channels LLVM makes no vectors then.
+    return jnp.maximum(x, 0) + slope * jnp.minimum(x, 0)
+
+
+@_leaky_relu.defjvp
+def _leaky_relu_derivative(slope: float, primals, tangents):
+    (x,), (tangent,) = primals, tangents
+    return _leaky_relu(x, slope), jnp.where(x >= 0, tangent, slope * tangent)
+
+
 class Conv(nn.Module):
     """Convolution with a zero border that keeps the size (divided by the stride, rounded up).
 
     Call with `[N, H, W, C]`; or with several, whose channels count as one after another's, for
-    less than it costs to concatenate them. Returns the result; `before_norm`, what the norm is to
-    be called with: the result and the moments of its rows, as `convolve_with_moments`.
+    less than it costs to concatenate them. Returns the result, and `plus` added to it if given;
+    `before_norm`, what the norm is to be called with: the result and the moments of its rows, as
+    `convolve_with_moments`.
 
     Attributes:
         features: output channels.
@@ -71,13 +98,13 @@ class Conv(nn.Module):
         before_norm: the output goes straight into an instance norm, which would take the bias out
             again: it is not added. Its gradient is then exactly 0 instead of rounding noise, which
             Adam would scale up to full steps that differ from machine to machine. Of one input,
-            without stride.
+            without stride or `plus`.
         kernel_init: initial kernel; by default a truncated normal of deviation 0.01.
         bias_init: initial bias; by default 0.01.
         dtype: compute type of the products.
 
     Raises:
-        ValueError: several inputs or a stride before a norm.
+        ValueError: several inputs, a stride or `plus` before a norm.
     """
 
     features: int
@@ -90,24 +117,21 @@ class Conv(nn.Module):
     dtype: DTypeLike | None = None
 
     @nn.compact
-    def __call__(self, *parts: jax.Array):
+    def __call__(self, *parts: jax.Array, plus: jax.Array | None = None):
         channels = [x.shape[-1] for x in parts]
         shape = (*self.kernel, sum(channels), self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", self.bias_init, (self.features,))
         kernel, *inputs = nn.dtypes.promote_dtype(kernel, *parts, dtype=self.dtype)
         if self.before_norm:
-            if len(inputs) > 1 or self.stride > 1:
-                raise ValueError("a convolution before a norm has one input and no stride")
+            if len(inputs) > 1 or self.stride > 1 or plus is not None:
+                raise ValueError("before a norm, a convolution has one input and no stride or plus")
             return convolve_with_moments(inputs[0], kernel, dilation=self.dilation)
         kernels = jnp.split(kernel, np.cumsum(channels)[:-1], axis=2)
-        results = (
-            convolve(x, k, stride=self.stride, dilation=self.dilation)
-            for x, k in zip(inputs, kernels, strict=True)
-        )
-        y = functools.reduce(jnp.add, results)
-        # In the parameter's type, so that its gradient is summed in it too.
-        return (y.astype(bias.dtype) + bias[None, None, None]).astype(y.dtype)
+        biases = [bias, *(None for _ in inputs[1:])]
+        for x, part, addend in zip(inputs, kernels, biases, strict=True):
+            plus = convolve(x, part, addend, plus, stride=self.stride, dilation=self.dilation)
+        return plus
 
 
 class Statistics(nn.Module):

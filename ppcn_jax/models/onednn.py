@@ -56,9 +56,11 @@ def convolution(
     x: jax.Array,
     kernel: jax.Array,
     padding: list[tuple[int, int]],
-    stride: int,
+    strides: tuple[int, int],
     dilation: int,
     *,
+    bias: jax.Array | None = None,
+    plus: jax.Array | None = None,
     swapped: bool = False,
 ) -> jax.Array:
     """A convolution with a zero border.
@@ -67,8 +69,10 @@ def convolution(
         x: float32 or bfloat16 `[N, H, W, C]`.
         kernel: `[kh, kw, C, F]`, of the same type.
         padding: zeros before and after, of height and width.
-        stride: of both directions.
+        strides: of height and width.
         dilation: of both directions.
+        bias: float32 `[F]`, added to each position.
+        plus: added to the result, of its shape and type.
         swapped: the kernel is `[kh, kw, F, C]`.
 
     Returns:
@@ -76,7 +80,9 @@ def convolution(
     """
     spatial = [
         (side + before + after - dilation * (taps - 1) - 1) // stride + 1
-        for side, taps, (before, after) in zip(x.shape[1:3], kernel.shape[:2], padding, strict=True)
+        for side, taps, (before, after), stride in zip(
+            x.shape[1:3], kernel.shape[:2], padding, strides, strict=True
+        )
     ]
     before, after = zip(*padding, strict=True)
     inputs, outputs = (3, 2) if swapped else (2, 3)
@@ -96,15 +102,19 @@ def convolution(
             "size": kernel.shape[:2],
             "pad_left": before,
             "pad_right": after,
-            "strides": [stride, stride],
+            "strides": strides,
             "window_dilations": [dilation, dilation],
         },
         "feature_groups": 1,
     }
+    added = {"BIAS": bias, "BINARY_ADD": plus}
+    added = {name: values for name, values in added.items() if values is not None}
+    if added:
+        settings["fusions"] = {"ops": list(added)}
     call = jax.ffi.ffi_call(
         "__onednn$convolution",
         jax.ShapeDtypeStruct((x.shape[0], *spatial, kernel.shape[outputs]), x.dtype),
         custom_call_api_version=2,
         legacy_backend_config=json.dumps({"onednn_conv_config": settings}),
     )
-    return call(x, kernel)
+    return call(x, kernel, *added.values())

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from ppcn_jax.models.layers import Conv, Statistics, check_images
+from ppcn_jax.models.layers import Conv, Statistics, check_images, leaky_relu
 
 SLOPE = 0.05
 BLOCKS, RESIDUALS = 2, 2
@@ -71,9 +71,9 @@ class SuperResolver(nn.Module):
             for residual in range(RESIDUALS):
                 name = f"block{block}_residual{residual}"
                 y = _lrelu(conv(64, name=f"{name}_conv0")(x))
-                x = x + conv(32, name=f"{name}_conv1")(y)
-            x = start + conv(32, name=f"block{block}_transition")(x)
-        x = entry + conv(32, name="merge")(x)
+                x = conv(32, name=f"{name}_conv1")(y, plus=x)
+            x = conv(32, name=f"block{block}_transition")(x, plus=start)
+        x = conv(32, name="merge")(x, plus=entry)
         x = conv(32, name="refine")(x)
         x = conv(3 * self.scale**2, name="pixels")(x)
         height, width = images.shape[1:3]
@@ -103,4 +103,4 @@ def depth_to_space(x: jax.Array, scale: int) -> jax.Array:
 
 
 def _lrelu(x: jax.Array) -> jax.Array:
-    return nn.leaky_relu(x, SLOPE)
+    return leaky_relu(x, SLOPE)
