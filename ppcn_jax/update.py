@@ -60,12 +60,19 @@ def guarded_update(
     norms = {name + GRADIENTS: optax.tree.norm(tree) for name, tree in gradients.items()}
     finite = jnp.isfinite(jnp.stack([*metrics.values(), *norms.values()])).all()
     good = finite & (metrics["total"] <= total_limit)
-    players = {}
-    for name, player in state.players.items():
-        updated = apply_gradients(player, gradients[name], optimizers[name])
-        # Decided before: so the compiler updates in place, and keeps nothing to decide between.
-        players[name] = jax.tree.map(lambda new, old: jnp.where(good, new, old), updated, player)
-        norms[name + PARAMETERS] = optax.tree.norm(players[name].params)
+
+    def update(players):
+        return {n: apply_gradients(p, gradients[n], optimizers[n]) for n, p in players.items()}
+
+    def in_place(players):
+        return lax.cond(good, update, lambda players: players, players)
+
+    def by_choice(players):
+        return jax.tree.map(lambda new, old: jnp.where(good, new, old), update(players), players)
+
+    # A branch spares processors memory; accelerators would wait for the host to take it.
+    players = lax.platform_dependent(state.players, cpu=in_place, default=by_choice)
+    norms |= {name + PARAMETERS: optax.tree.norm(p.params) for name, p in players.items()}
     skipped = (~good).astype(jnp.float32)
     return TrainState(state.step + 1, players), {**metrics, **norms, SKIPPED: skipped}
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax import lax
 
 import data
 from configs import teacher
@@ -38,7 +39,7 @@ def toy_step(state, batch, frozen, *, axis_name=None, total_limit=100.0):
     for name, player in state.players.items():
         values[name], gradients[name] = jax.value_and_grad(loss)(player.params)
     metrics = {"square": values["generator"], "total": values["generator"]}
-    gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
+    gradients, metrics = lax.pmean((gradients, metrics), axis_name)
     return guarded_update(state, gradients, OPTIMIZERS, metrics, total_limit=total_limit)
 
 
@@ -110,21 +111,38 @@ def test_too_many_in_a_row_stop_and_name_the_term(scan, length):
     assert [step for step, _, _ in told] == [3, 4]
 
 
+@jax.jit
+def update(state, gradients):
+    metrics = {"total": jnp.float32(1)}
+    return guarded_update(state, gradients, OPTIMIZERS, metrics, total_limit=np.inf)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
 def test_a_gradient_alone_is_enough(value):
     gradients = {"generator": {"w": jnp.zeros(3)}, "discriminator": {"w": jnp.full(3, value)}}
-
-    @jax.jit
-    def update(state, gradients):
-        metrics = {"total": jnp.float32(1)}
-        return guarded_update(state, gradients, OPTIMIZERS, metrics, total_limit=np.inf)
-
     before = toy_state()
     state, metrics = update(before, gradients)
     assert (state.step, metrics[SKIPPED]) == (1, 1)
     assert not np.isfinite(metrics["discriminator_gradient_norm"])
     assert metrics["discriminator_parameter_norm"] == 0
     jax.tree.map(np.testing.assert_array_equal, state.players, before.players)
+
+
+def test_accelerators_need_no_branch_and_update_alike(monkeypatch):
+    gradients = {name: {"w": jnp.array([1e-3, 0, -2])} for name in OPTIMIZERS}
+    traced = update.trace(toy_state(), gradients)
+    branches = [
+        traced.lower(lowering_platforms=(platform,)).as_text().count("stablehlo.case")
+        for platform in ("cpu", "cuda", "tpu")
+    ]
+    # Two choose the platform, and are constant.
+    assert branches == [3, 2, 2]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lax, "platform_dependent", lambda *args, default, **_: default(*args))
+        elsewhere = jax.jit(lambda *args: update.__wrapped__(*args))(toy_state(), gradients)
+    here = update(toy_state(), gradients)
+    jax.tree.map(np.testing.assert_array_equal, here, elsewhere)
 
 
 # A run on 48 synthetic pictures, of which the loss cannot do with those of no target but black.
