@@ -8,7 +8,7 @@ import numpy as np
 
 from ppcn_jax.errors import InputError
 from ppcn_jax.parallel import to_host
-from ppcn_jax.update import GRADIENTS, PARAMETERS, SKIPPED
+from ppcn_jax.update import GRADIENTS, SKIPPED
 
 # step, what was wrong by name, names of the samples
 Report = Callable[[int, dict[str, float], Sequence[str]], None]
@@ -88,8 +88,8 @@ def culprits(metrics: Mapping[str, float], weights: Mapping[str, float]) -> dict
     Returns:
         Values by name, of those nearest to the cause, because everything after a NaN is NaN as
         well: terms that are not finite, else terms that are not when weighted, else norms of
-        gradients, else norms of parameters, else the total, which is above its limit. Where no
-        term is at fault by itself, the one with the largest part in the total is named too.
+        gradients, else the total, which is above its limit. Where no term is at fault by itself,
+        the one with the largest part in the total is named too.
     """
     terms = {n: metrics[n] for n in (*weights, "discriminator_loss") if n in metrics}
     with np.errstate(over="ignore"):
@@ -100,9 +100,7 @@ def culprits(metrics: Mapping[str, float], weights: Mapping[str, float]) -> dict
         }
     if found := _not_finite(terms) or _not_finite(weighted):
         return found
-    for ending in (GRADIENTS, PARAMETERS):
-        if found := _not_finite({n: v for n, v in metrics.items() if n.endswith(ending)}):
-            break
+    found = _not_finite({n: v for n, v in metrics.items() if n.endswith(GRADIENTS)})
     largest = max(weighted, key=lambda name: abs(weighted[name]))
     return {**(found or {"total": metrics["total"]}), largest: weighted[largest]}
 

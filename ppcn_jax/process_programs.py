@@ -17,7 +17,7 @@ from ppcn_jax.models import onednn
 _MOST_SHAPES = 100
 # JAX writes those programs to its persistent cache that took longer than this to compile.
 _SECONDS = "jax_persistent_cache_min_compile_time_secs"
-# LLVM's most unrolls loops over few channels before it makes vectors of them, and then cannot.
+# LLVM at its most writes out loops over few channels, and makes no vectors of what it wrote out.
 _OPTIONS = {"xla_backend_optimization_level": 2}
 _lock = threading.Lock()
 _inside = 0
@@ -60,10 +60,8 @@ class ProcessProgram:
         if not self._program or self._shapes >= _MOST_SHAPES:
             # What was compiled goes with the function before, which JAX knows it by.
             options = _OPTIONS if onednn.is_usable() else None
-            self._program, self._shapes = (
-                self._transform(self._counted(), compiler_options=options),
-                0,
-            )
+            self._program = self._transform(self._counted(), compiler_options=options)
+            self._shapes = 0
         return self._program
 
     def _counted(self) -> Callable:

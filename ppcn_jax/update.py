@@ -13,9 +13,9 @@ from ppcn_jax.state import Params, TrainState, apply_gradients
 T = TypeVar("T")
 
 # What is added to a step's metrics: whether its update was left out (1 or 0), and for each player
-# the norms of its gradients and of its updated parameters.
+# the norm of its gradients.
 SKIPPED = "skipped"
-GRADIENTS, PARAMETERS = "_gradient_norm", "_parameter_norm"
+GRADIENTS = "_gradient_norm"
 
 
 def mean_over_devices(tree: T, axis_name: str | None) -> T:
@@ -55,7 +55,7 @@ def guarded_update(
     Returns:
         The state one step on. The step is counted in any case, because it is the position in the
         data; in a bad step players and optimizers stay what they were. And the metrics with
-        `SKIPPED` and, by player, `GRADIENTS` and `PARAMETERS`.
+        `SKIPPED` and, by player, `GRADIENTS`.
     """
     norms = {name + GRADIENTS: optax.tree.norm(tree) for name, tree in gradients.items()}
     finite = jnp.isfinite(jnp.stack([*metrics.values(), *norms.values()])).all()
@@ -72,7 +72,6 @@ def guarded_update(
 
     # A branch spares processors memory; accelerators would wait for the host to take it.
     players = lax.platform_dependent(state.players, cpu=in_place, default=by_choice)
-    norms |= {name + PARAMETERS: optax.tree.norm(p.params) for name, p in players.items()}
     skipped = (~good).astype(jnp.float32)
     return TrainState(state.step + 1, players), {**metrics, **norms, SKIPPED: skipped}
 
@@ -82,5 +81,5 @@ def without_guard(metrics: Mapping[str, T]) -> dict[str, T]:
     return {
         name: value
         for name, value in metrics.items()
-        if name != SKIPPED and not name.endswith((GRADIENTS, PARAMETERS))
+        if name != SKIPPED and not name.endswith(GRADIENTS)
     }

@@ -124,7 +124,6 @@ def test_a_gradient_alone_is_enough(value):
     state, metrics = update(before, gradients)
     assert (state.step, metrics[SKIPPED]) == (1, 1)
     assert not np.isfinite(metrics["discriminator_gradient_norm"])
-    assert metrics["discriminator_parameter_norm"] == 0
     jax.tree.map(np.testing.assert_array_equal, state.players, before.players)
 
 
