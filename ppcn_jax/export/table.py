@@ -2,8 +2,8 @@
 
     python -m ppcn_jax.export.table WEIGHTS... --photos PATH...
 
-The files stay in `--output`. Each file and JAX take turns on the same photo at 1280x720, on all
-cores of the processor; times are medians, and ratios to JAX's.
+The files stay in `--output`. Each file and JAX, as `ppcn-jax enhance` runs it, take turns on the
+same photo at 1280x720, on all cores of the processor; times are medians, and ratios to JAX's.
 """
 
 import argparse
@@ -17,9 +17,10 @@ import numpy as np
 
 from ppcn_jax.errors import InputError
 from ppcn_jax.export.command import DEFAULT_SIZE, FORMATS, PRECISIONS
-from ppcn_jax.export.contract import clipped
 from ppcn_jax.export.photos import as_input, read_photos
 from ppcn_jax.export.write import open_export, write_export
+from ppcn_jax.host_memory import keep_freed_memory
+from ppcn_jax.inference import apply_network
 from ppcn_jax.model_files import load_model
 from ppcn_jax.networks import Model
 from ppcn_jax.timing import take_turns
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", default="exports", metavar="DIR", help="default: exports")
     parser.add_argument("--runs", type=int, default=10, help="timed, of each; default 10")
     options = parser.parse_args(arguments)
+    keep_freed_memory()
     try:
         photos = read_photos(options.photos, *DEFAULT_SIZE)
         print(_HEADER)
@@ -58,8 +60,10 @@ def _rows(model: Model, photos: Sequence[np.ndarray], folder: pathlib.Path, runs
             path = folder / f"{model.name}-{precision}{suffix}"
             checks = write_export(model, path, format, precision, DEFAULT_SIZE, photos)
             files[f"{format}, {precision}"] = path, checks[0].difference
-    jax_function = jax.jit(clipped(model))
-    runners: dict[str, Callable] = {"JAX": lambda images: np.asarray(jax_function(images))}
+    network = model.module, jax.device_put(model.params)
+    runners: dict[str, Callable] = {
+        "JAX": lambda images: np.clip(apply_network(*network, images[0]), 0, 1)
+    }
     runners |= {
         name: open_export(name.partition(",")[0], path) for name, (path, _) in files.items()
     }
