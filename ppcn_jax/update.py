@@ -48,7 +48,8 @@ def guarded_update(
     Args:
         state: before the step.
         gradients: by player, of the global batch.
-        optimizers: by player; of finite gradients they make finite updates, as Adam does.
+        optimizers: by player; of finite gradients they make finite updates, as all of
+            `schedules` do.
         metrics: of the global batch, with "total"; all of them are finite in a good step.
         total_limit: a larger total counts as exploded.
 

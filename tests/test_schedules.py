@@ -119,3 +119,32 @@ def test_muon_takes_a_share_off_kernels_alone():
     updates, _ = optimizer.update(still, optimizer.init(params), params)
     np.testing.assert_allclose(updates["kernel"], -0.1 * 0.2 * 5.0, rtol=1e-6)
     np.testing.assert_allclose(updates["bias"], 0.0, atol=1e-7)
+
+
+OFFERED = {
+    "adam": adam(lambda _: 1.0),
+    "adam, as in TensorFlow": adam(lambda _: 1.0, epsilon_corrected=False),
+    "muon": muon(lambda _: 1.0, weight_decay=0.1),
+}
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_finite_gradients_make_finite_updates(name):
+    """`guarded_update` decides by the gradients alone: that of all whose norm is finite."""
+    params = {"kernel": jnp.ones((3, 3, 2, 4)), "bias": jnp.ones(4)}
+    optimizer = OFFERED[name]
+
+    @jax.jit
+    def step(params, state, size):
+        gradients = jax.tree.map(lambda p: size * jnp.sign(jnp.sin(jnp.arange(p.size))), params)
+        gradients = jax.tree.map(lambda g, p: g.reshape(p.shape), gradients, params)
+        updates, state = optimizer.update(gradients, state, params)
+        return optax.tree.norm(gradients), optax.apply_updates(params, updates), state
+
+    state = optimizer.init(params)
+    sizes = (0, 1e18, 1e18, 0, 1e-38, 1e18, -1e18, 1e-20)
+    for count, size in enumerate(sizes, 1):
+        norm, params, state = step(params, state, size)
+        assert np.isfinite(norm)
+        # A rate of 1 moves no parameter further than a few.
+        assert all((np.abs(leaf) < 1 + 10 * count).all() for leaf in jax.tree.leaves(params))
