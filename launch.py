@@ -24,7 +24,7 @@ from ml_collections import config_flags
 
 import data
 from ppcn_jax import comparison, evaluate, settings, table1, table3, train
-from ppcn_jax.benchmark import scaling, suite
+from ppcn_jax.benchmark import accelerator, scaling, suite
 from ppcn_jax.compilation_cache import keep_compiled_programs
 from ppcn_jax.errors import InputError, is_disk_full
 from ppcn_jax.host_memory import keep_freed_memory
@@ -114,6 +114,7 @@ def run_benchmark(config, workdir: pathlib.Path) -> None:
 
 TASKS = {
     "train": run_training,
+    "accelerator": accelerator.run,
     "benchmark": run_benchmark,
     "comparison": functools.partial(on_test_split, comparison.run),
     "evaluate": functools.partial(on_test_split, evaluate.run),

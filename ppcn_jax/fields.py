@@ -171,6 +171,18 @@ OTHERS: Mapping[str, Rules] = {
         "loading": {"pairs": _LOADER, "crops": _LOADER},
         "contextual": {"side": whole(), "channels": whole()},
     },
+    "accelerator": {
+        "task": text,
+        "formats": text,
+        "competitors": text,
+        "batch_sizes": steps,
+        "sizes": sizes,
+        "rounds": whole(),
+        "steps": whole(),
+        "kernels": whole(),
+        "peaks": {"side": whole(), "size": whole(4, 2**40)},
+        "training": ENHANCER,
+    },
     "scaling": {
         "task": text,
         "devices": steps,

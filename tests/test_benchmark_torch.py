@@ -6,14 +6,20 @@ import numpy as np
 import pytest
 
 from configs import student
-from ppcn_jax.benchmark import torch_networks
+from ppcn_jax.benchmark import step_contest, torch_networks
 from ppcn_jax.benchmark.competitors import in_float64, open_torch
 from ppcn_jax.benchmark.random_weights import random_model
-from ppcn_jax.benchmark.torch_training import draws_of_step, make_torch_step
+from ppcn_jax.benchmark.step_contest import VGG, Contest, measure_steps
+from ppcn_jax.benchmark.torch_training import (
+    allow_tensorfloat32,
+    draws_of_step,
+    make_torch_step,
+)
 from ppcn_jax.benchmark.training import complete, make_jax_step, synthetic_batch
 from ppcn_jax.enhancement import make_experiment
 from ppcn_jax.models import Discriminator, Vgg
 from ppcn_jax.networks import Model, make_network
+from ppcn_jax.update import without_guard
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'ppcn-jax[bench]'")
 
@@ -82,11 +88,55 @@ def test_training_step(tmp_path):
     in_torch = make_torch_step(config, experiment)
     # Adam makes full steps of random sign where a gradient is rounding noise, which shows later.
     for index, tolerance in enumerate((1e-4, 1e-3)):
-        expected = in_jax()
+        expected = without_guard(in_jax())
         found = in_torch(batch, draws_of_step(config.train.seed, index, 4))
         assert found.keys() == expected.keys() - {"psnr", "discriminator_accuracy"}
         for name, value in found.items():
             np.testing.assert_allclose(value, expected[name], rtol=tolerance, err_msg=name)
+
+
+def contest_of(folder, name):
+    config = student.get_config()
+    config.train.batch_size, config.data.crop = 4, 24
+    if name == "bfloat16":
+        config.precision.vgg = config.precision.discriminator = name
+    config = complete(config, folder)
+    return Contest(config, make_experiment(config), name, 1e9, ["PyTorch"])
+
+
+def measured(contest):
+    kernels = {}
+    found = measure_steps("step", contest, 4, kernels, rounds=1, steps=2, most=3)
+    rows = {row["name"]: row for row in found}
+    assert list(rows) == ["JAX", "PyTorch", VGG] or rows["PyTorch"]["problem"]
+    assert kernels == {"step": []}
+    return rows["PyTorch"]
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"), [("float32", 0, 1e-4), ("bfloat16", 1e-5, 0.05)]
+)
+def test_steps_on_an_accelerator_compute_the_same(name, least, most, tmp_path):
+    row = measured(contest_of(tmp_path, name))
+    assert row["problem"] is None and least <= row["difference"] <= most
+    assert row["megabytes"] is None  # PyTorch counts them on GPUs alone
+
+
+def test_a_step_that_computes_other_losses_is_not_timed(tmp_path, monkeypatch):
+    def other(config, *arguments, **settings):
+        config.objective.contextual.weight = 20.0
+        return make_torch_step(config, *arguments, **settings)
+
+    monkeypatch.setattr(step_contest, "make_torch_step", other)
+    row = measured(contest_of(tmp_path, "float32"))
+    assert "computes other losses" in row["problem"] and row["milliseconds"] is None
+
+
+def test_rounding_of_products_is_set_for_both_kinds():
+    backends = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    for allowed, expected in ((True, "tf32"), (False, "ieee")):
+        allow_tensorfloat32(allowed)
+        assert [backend.fp32_precision for backend in backends] == [expected] * 2
 
 
 def test_float64_is_closer_than_float32():

@@ -97,11 +97,8 @@ def _fastest(*runs: Callable[[], object]) -> float:
     return min(times)
 
 
-def layer_operations(module: nn.Module, params: Params, images: Any) -> dict[str, int]:
-    """Floating-point operations of a network's convolutions and dense layers, forward.
-
-    Counted from the sizes of kernels and results, so that it is the same however a layer is
-    computed. What is between the layers (norms, activations) is not counted.
+def layer_results(module: nn.Module, params: Params, images: Any) -> dict[str, Any]:
+    """Shapes of what a network's convolutions and dense layers compute.
 
     Args:
         module: the network.
@@ -119,13 +116,32 @@ def layer_operations(module: nn.Module, params: Params, images: Any) -> dict[str
         return state["intermediates"]
 
     shapes = jax.eval_shape(results, params, images)
+    # Before a norm, the result comes with its moments.
+    return {
+        name: jax.tree.leaves(shapes[name]["__call__"])[0]
+        for name, layer in params.items()
+        if isinstance(layer, dict) and "kernel" in layer
+    }
+
+
+def layer_operations(module: nn.Module, params: Params, images: Any) -> dict[str, int]:
+    """Floating-point operations of a network's convolutions and dense layers, forward.
+
+    Counted from the sizes of kernels and results, so that it is the same however a layer is
+    computed. What is between the layers (norms, activations) is not counted.
+
+    Args:
+        module: the network.
+        params: its parameters, arrays or shapes.
+        images: what it is called with, an array or a shape.
+
+    Returns:
+        By the names of the layers.
+    """
     operations = {}
-    for name, layer in params.items():
-        if isinstance(layer, dict) and "kernel" in layer:
-            # Before a norm, the result comes with its moments.
-            result, *_ = jax.tree.leaves(shapes[name]["__call__"])
-            kernel = layer["kernel"]
-            operations[name] = 2 * result.size * kernel.size // kernel.shape[-1]
+    for name, result in layer_results(module, params, images).items():
+        kernel = params[name]["kernel"]
+        operations[name] = 2 * result.size * kernel.size // kernel.shape[-1]
     return operations
 
 

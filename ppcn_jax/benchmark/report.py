@@ -34,22 +34,24 @@ COLUMNS = (
 )
 
 
-def markdown(machine: Mapping[str, Any], peaks: Peaks, rows: Sequence[Row]) -> str:
+def markdown(machine: Mapping[str, Any], peaks: Mapping[str, Peaks], rows: Sequence[Row]) -> str:
     """All results, with what they were measured on.
 
     Args:
         machine: of `describe_machine`.
-        peaks: of the machine.
+        peaks: of the machine, by the format of the products.
         rows: of all parts.
 
     Returns:
         Markdown: a line about the machine, a table, and what could not be measured.
     """
     versions = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    flops = ", ".join(f"{each.flops / 1e9:,.0f} GFLOP/s ({name})" for name, each in peaks.items())
+    bandwidth = max(each.bandwidth for each in peaks.values())
     measured_on = (
         f"{machine['device']}, {machine['system']}, Python {machine['python']}, {versions}; "
         f"commit {machine['commit'] or 'unknown'}. Peaks in this run: "
-        f"{peaks.flops / 1e9:.0f} GFLOP/s, {peaks.bandwidth / 1e9:.1f} GB/s.\n\n"
+        f"{flops}, {bandwidth / 1e9:,.1f} GB/s.\n\n"
     )
     lines = [
         measured_on,

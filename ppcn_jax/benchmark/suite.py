@@ -47,20 +47,20 @@ def run(
         InputError: a part or competitor that there is not, files that cannot be read, or a
             device that is no processor.
     """
-    parts = _named(config.parts, PARTS, "parts")
-    named = _named(config.competitors, COMPETITORS, "competitors")
+    parts = named(config.parts, PARTS, "parts")
+    others = named(config.competitors, COMPETITORS, "competitors")
     if not parts or config.rounds < 1:
         raise InputError("config.parts must name one at least, and config.rounds be positive")
     if jax.default_backend() != "cpu":
         raise InputError(
             "what is compared runs on the processor, JAX would run on "
-            f"{jax.default_backend()}: set JAX_PLATFORMS=cpu"
+            f"{jax.default_backend()}: set JAX_PLATFORMS=cpu, or take configs/accelerator.py"
         )
     networks = models_by_name(NETWORKS, config.models)
     machine = describe_machine()
     console = rich.console.Console()
     say = functools.partial(console.print, soft_wrap=True, markup=False, highlight=False)
-    rows = [_left_out(name) for name in named if missing_packages(name)]
+    rows = [left_out(name) for name in others if missing_packages(name)]
     for row in rows:
         say(console_line(row))
     with tempfile.TemporaryDirectory(prefix="ppcn-jax-benchmark-") as name:
@@ -68,7 +68,7 @@ def run(
         training = complete(config.training, folder)
         check(training, devices=jax.device_count())
         peaks = measure_peaks(**config.peaks)
-        competitors = [name for name in named if not missing_packages(name)]
+        competitors = [name for name in others if not missing_packages(name)]
         measures = _measures(config, training, networks, competitors, loaders, folder)
         for part in parts:
             for row in guarded(part, measures[part]):
@@ -81,7 +81,8 @@ def run(
     return results
 
 
-def _left_out(competitor: str) -> Row:
+def left_out(competitor: str) -> Row:
+    """The row of a competitor whose packages are not installed."""
     missing = ", ".join(missing_packages(competitor))
     problem = f"no {missing}: pip install 'ppcn-jax[bench]'"
     return make_row("competitors", competitor, problem=problem)
@@ -120,12 +121,26 @@ def _write(
     rows = [with_floor(row, peaks) for row in rows]
     results = {"machine": machine, "rounds": rounds, "peaks": peaks._asdict(), "rows": rows}
     write_json(workdir / "benchmark.json", results)
-    write_bytes(workdir / "benchmark.md", markdown(machine, peaks, rows).encode())
+    text = markdown(machine, {"float32": peaks}, rows)
+    write_bytes(workdir / "benchmark.md", text.encode())
     write_bytes(workdir / "benchmark.svg", draw_chart(rows).encode())
     return results
 
 
-def _named(text: str, known: Mapping[str, Any] | tuple[str, ...], field: str) -> list[str]:
+def named(text: str, known: Mapping[str, Any] | tuple[str, ...], field: str) -> list[str]:
+    """The names of a list in a configuration.
+
+    Args:
+        text: names, separated by commas.
+        known: which there are.
+        field: of the configuration, for errors.
+
+    Returns:
+        The names in order.
+
+    Raises:
+        InputError: a name that is not known.
+    """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if unknown := [name for name in names if name not in known]:
         raise InputError(f"config.{field} has {unknown}; there are {', '.join(known)}")

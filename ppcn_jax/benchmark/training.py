@@ -1,7 +1,6 @@
 """The student's training step: JAX beside PyTorch, and how much of it is VGG."""
 
 import functools
-import itertools
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -9,12 +8,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from ppcn_jax.benchmark.competitors import JAX
 from ppcn_jax.benchmark.floors import Work, layer_operations, total_bytes
 from ppcn_jax.benchmark.random_weights import random_model, write_random_vgg
 from ppcn_jax.benchmark.rows import Rows, make_row, reported, timed_rows
-from ppcn_jax.benchmark.torch_training import draws_of_step, make_torch_step
+from ppcn_jax.benchmark.torch_training import make_torch_step, repeat_torch_step
 from ppcn_jax.enhancement import make_experiment
 from ppcn_jax.errors import InputError
 from ppcn_jax.experiment import Experiment
@@ -124,26 +124,25 @@ def measure_training(config, competitors: Sequence[str], *, rounds: int) -> Rows
     experiment, batch = make_experiment(config), synthetic_batch(count, side)
     ours = _our_steps(config, experiment, batch)
     losses = {name: step() for name, step in ours.items()}
-    differences = {name: _largest(found, losses[JAX]) for name, found in losses.items()}
+    differences = {name: largest_difference(found, losses[JAX]) for name, found in losses.items()}
     runners, problems = {JAX: ours.pop(JAX)}, dict[str, str]()
     for name in competitors:
         if name in _OPEN:
             with reported(problems, name):
                 step = _torch_step(config, experiment, batch, compiled=_OPEN[name])
-                differences[name] = _largest(step(), losses[JAX])
+                differences[name] = largest_difference(step(), losses[JAX])
                 if not differences[name] <= MOST:
                     raise InputError(f"computes other losses: by {differences[name]:.1e} of JAX's")
                 runners[name] = step
     runners |= ours
-    vgg, params = Vgg(_depth(experiment)), experiment.frozen["vgg"]
     parts = {
-        f"{name}, VGG alone": _vgg_alone(vgg, params, batch, onednn=onednn)
+        f"{name}, VGG alone": vgg_alone(experiment, batch, onednn=onednn)
         for name, onednn in ((JAX, False), (ONEDNN, True))
         if name in runners
     }
     seconds = take_turns(runners | parts, rounds=rounds)
     alone = {name: seconds.pop(name) for name in parts}
-    work = _work(config, experiment, batch)
+    work = step_work(config, experiment, batch)
     yield from timed_rows(task, seconds, work, {"difference": differences})
     for name, value in alone.items():
         share = value / seconds[name.removesuffix(", VGG alone")]
@@ -152,9 +151,7 @@ def measure_training(config, competitors: Sequence[str], *, rounds: int) -> Rows
             name,
             milliseconds=1000 * value,
             ratio=value / seconds[JAX],
-            operations=3 * _forward(vgg, params, batch),
-            # Two images and one gradient, in float; parameters.
-            bytes=3 * 4 * batch["input"].size + total_bytes(params),
+            **vgg_work(experiment, batch)._asdict(),
             note=f"{1 - share:.0%} of that step is outside of VGG",
         )
     for name, problem in problems.items():
@@ -178,20 +175,39 @@ _OPEN = {"PyTorch": False, "PyTorch compiled": True}
 
 def _torch_step(config, experiment: Experiment, batch: Batch, *, compiled: bool) -> Step:
     step = make_torch_step(config, experiment, compiled=compiled)
-    count = len(batch["input"])
-    # Drawn before any time is taken; PyTorch gets JAX's draws over and over.
-    draws = [draws_of_step(config.train.seed, index, count) for index in range(8)]
-    order = itertools.cycle(draws)
-    return lambda: step(batch, next(order))
+    run = repeat_torch_step(step, batch, config.train.seed, "cpu")
+    return functools.partial(run, 1)
 
 
-def _largest(losses: dict[str, float], expected: dict[str, float]) -> float:
+def largest_difference(losses: dict[str, float], expected: dict[str, float]) -> float:
+    """The largest difference of two steps' losses.
+
+    Args:
+        losses: of one.
+        expected: of the other.
+
+    Returns:
+        Relative to `expected`; of the losses that both have, the total and the discriminator's.
+    """
     names = {*LOSSES, "total", "discriminator_loss"} & losses.keys()
     return max(abs(losses[name] / expected[name] - 1) for name in names)
 
 
-def _vgg_alone(vgg: Vgg, params: Params, batch: Batch, *, onednn: bool) -> Callable[[], object]:
-    """VGG's part of a step: features of both images, and the gradient of one."""
+def vgg_alone(
+    experiment: Experiment, batch: Batch, *, onednn: bool = False, dtype: DTypeLike | None = None
+) -> Callable[[], object]:
+    """VGG's part of a step, on one device: features of both images, and the gradient of one.
+
+    Args:
+        experiment: whose VGG it is.
+        batch: on the host.
+        onednn: as of `parallelize`.
+        dtype: of VGG's convolutions.
+
+    Returns:
+        What computes it, and returns when that is done.
+    """
+    vgg = Vgg(_depth(experiment), dtype)
 
     @(ProcessProgram if onednn else jax.jit)
     def run(params, images, targets):
@@ -199,22 +215,39 @@ def _vgg_alone(vgg: Vgg, params: Params, batch: Batch, *, onednn: bool) -> Calla
         return features, pull_back(vgg.apply({"params": params}, targets))
 
     images, targets = (jnp.asarray(batch[name], jnp.float32) / 255 for name in ("input", "target"))
-    params = jax.device_put(params)
+    params = jax.device_put(experiment.frozen["vgg"])
     return lambda: jax.block_until_ready(run(params, images, targets))
 
 
-def _work(config, experiment: Experiment, batch: Batch) -> Work:
-    """Of a step."""
+def vgg_work(experiment: Experiment, batch: Batch) -> Work:
+    """What `vgg_alone` cannot avoid."""
+    params = experiment.frozen["vgg"]
+    operations = 3 * _forward(Vgg(_depth(experiment)), params, batch)
+    # Two images and one gradient, in float; parameters.
+    return Work(operations, 3 * 4 * batch["input"].size + total_bytes(params))
+
+
+def step_work(config, experiment: Experiment, batch: Batch) -> Work:
+    """What a step cannot avoid.
+
+    Args:
+        config: of configs/student.py.
+        experiment: made from it.
+        batch: of the step.
+
+    Returns:
+        The work of all devices together.
+    """
     players, frozen = experiment.state.players, experiment.frozen
     judge = Discriminator(config.discriminator.outputs, config.discriminator.first_norm)
     student = _layers(experiment.module, players["generator"].params, batch)
     teacher = _forward(make_network("teacher"), frozen["teachers"][0], batch)
     opponent = _layers(judge, players["discriminator"].params, batch, channels=1)
-    features = _forward(Vgg(_depth(experiment)), frozen["vgg"], batch)
+    features = vgg_work(experiment, batch).operations  # two images forward, one gradient of images
     # Forward, gradients of kernels and gradients of inputs cost the same each. A trained network
     # needs no gradient of its images; a frozen one none of kernels.
     operations = 3 * sum(student.values()) - student["conv0"] + teacher
-    operations += 3 * features  # two images forward, one gradient of images
+    operations += features
     operations += 5 * sum(opponent.values()) - opponent["conv0"]  # 2 judging, 3 learning
     # Adam reads and writes parameters and two moments of each.
     states = 6 * total_bytes([player.params for player in players.values()])

@@ -1,0 +1,178 @@
+"""The benchmark of accelerators: what it writes and refuses, and profiles. No times."""
+
+import json
+import xml.etree.ElementTree
+
+import jax
+import pytest
+
+from configs import accelerator as configs
+from ppcn_jax.benchmark import accelerator, kernels, step_contest
+from ppcn_jax.benchmark.formats import FORMATS
+from ppcn_jax.benchmark.rows import FIELDS
+from ppcn_jax.errors import InputError
+from ppcn_jax.settings import check
+
+TASKS = {name: f"student's training step, 4 of 16x16, {name}" for name in FORMATS}
+
+
+def request(**changed):
+    """Everything as small as it can be."""
+    config = configs.get_config()
+    small = {
+        "formats": "tensorfloat32,bfloat16",
+        "competitors": "",
+        "batch_sizes": (4,),
+        "sizes": ((32, 48),),
+        "rounds": 1,
+        "steps": 2,
+        "peaks.side": 64,
+        "peaks.size": 4096,
+        "training.data.crop": 16,
+    }
+    config.update_from_flattened_dict(small | changed)
+    return config
+
+
+def test_the_configuration_fits_together():
+    check(configs.get_config(), devices=1)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """What one run returns, and its folder."""
+    workdir = tmp_path_factory.mktemp("accelerator")
+    return accelerator.run(request(), workdir), workdir
+
+
+def test_rows(results):
+    rows = results[0]["rows"]
+    assert [(row["task"], row["name"]) for row in rows] == [
+        (TASKS["tensorfloat32"], "JAX"),
+        (TASKS["tensorfloat32"], step_contest.VGG),
+        ("student, tensorfloat32", "48x32"),
+        ("teacher, tensorfloat32", "48x32"),
+        (TASKS["bfloat16"], "JAX"),
+        (TASKS["bfloat16"], step_contest.VGG),
+    ]
+    steps = [row for row in rows if row["name"] == "JAX"]
+    for row in rows:
+        assert tuple(row) == FIELDS and row["problem"] is None
+        assert row["over_floor"] == pytest.approx(row["milliseconds"] / row["floor_milliseconds"])
+    for row in steps:
+        assert row["megabytes"] > 4 * 5.8  # VGG's 5.8 million parameters alone
+        assert " images a second, " in row["note"] and row["note"].endswith("% of the peak")
+    assert steps[0]["operations"] == steps[1]["operations"]
+    assert rows[1]["operations"] < steps[0]["operations"]
+    assert rows[2]["note"].endswith(" GB/s effective")
+
+
+def test_files(results):
+    found, workdir = results
+    assert json.loads((workdir / "accelerator.json").read_text()) == found
+    assert found["peaks"].keys() == {"tensorfloat32", "bfloat16"}
+    # Profiles of processors have no kernels.
+    assert found["kernels"] == {TASKS["tensorfloat32"]: [], TASKS["bfloat16"]: []}
+    text = (workdir / "accelerator.md").read_text()
+    assert "GFLOP/s (tensorfloat32)" in text and "GFLOP/s (bfloat16)" in text
+    assert "Kernels" not in text and "Not measured" not in text
+    picture = xml.etree.ElementTree.parse(workdir / "accelerator.svg").getroot()
+    bars = picture.findall("{http://www.w3.org/2000/svg}rect")[1:]  # without the background
+    assert len(bars) == sum(row["ratio"] is not None for row in found["rows"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"formats": "float16"}, r"config.formats has \['float16'\]; there are float32, "),
+        ({"formats": ""}, "config.formats is empty; there are float32, "),
+        ({"competitors": "ONNX Runtime"}, "config.competitors has .*; there are PyTorch, "),
+        ({"competitors": "PyTorch"}, "competitors use one device, JAX would use 4"),
+        ({"batch_sizes": (4, 6)}, "train.batch_size is 6"),
+        ({"training.vgg.weights": "absent.npz"}, "absent.npz: no such file"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_told_before_any_work(changed, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        accelerator.run(request(**changed), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_several_processes_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(InputError, match="one process, and there are 2"):
+        accelerator.run(request(), tmp_path)
+
+
+def test_a_task_that_fails_does_not_end_the_others(tmp_path, monkeypatch):
+    def fails(*arguments, **keywords):
+        raise RuntimeError("RESOURCE_EXHAUSTED: out of memory\nwhile allocating")
+        yield
+
+    monkeypatch.setattr(accelerator, "measure_steps", fails)
+    rows = accelerator.run(request(formats="tensorfloat32"), tmp_path)["rows"]
+    assert rows[0]["problem"] == "RuntimeError: RESOURCE_EXHAUSTED: out of memory"
+    assert [row["problem"] for row in rows[1:]] == [None, None]
+    assert "out of memory" in (tmp_path / "accelerator.md").read_text()
+
+
+def test_kernels_are_in_the_file_for_people(tmp_path, monkeypatch):
+    def measured(task, contest, count, found, **settings):
+        found[task] = [{"kernel": "gemm|1", "calls": 2, "milliseconds": 3.5, "share": 0.25}]
+        yield from ()
+
+    monkeypatch.setattr(accelerator, "measure_steps", measured)
+    monkeypatch.setattr(accelerator, "measure_photos", lambda *arguments: iter(()))
+    accelerator.run(request(formats="float32"), tmp_path)
+    text = (tmp_path / "accelerator.md").read_text()
+    assert f"Kernels of JAX, {TASKS['float32']}:" in text
+    assert "| `gemm\\|1` | 2 | 3.500 | 25.0% |" in text
+
+
+def named(kind, pid, name, tid=0):
+    return {"ph": "M", "name": kind, "pid": pid, "tid": tid, "args": {"name": name}}
+
+
+def ran(pid, tid, name, microseconds):
+    return {"ph": "X", "pid": pid, "tid": tid, "name": name, "ts": 0, "dur": microseconds}
+
+
+PROCESSES = [
+    named("process_name", 1, "/device:GPU:0"),
+    named("process_name", 2, "/host:CPU"),
+    {"ph": "M", "name": "process_sort_index", "pid": 1, "args": {"sort_index": 1}},
+    named("thread_name", 2, "Stream of thoughts", 7),
+    ran(2, 7, "host", 9000),
+    named("thread_name", 1, "XLA Ops", 3),
+    ran(1, 3, "fusion.1", 1000),
+    ran(1, 3, "fusion.2", 3000),
+]
+
+
+def test_kernels_are_those_of_streams_by_their_whole_time():
+    events = [
+        *PROCESSES,
+        named("thread_name", 1, "Stream #13(Compute)", 1),
+        named("thread_name", 1, "Stream #20(MemcpyD2H)", 2),
+        ran(1, 1, "gemm", 2000),
+        ran(1, 1, "norm", 3000),
+        ran(1, 1, "gemm", 4000),
+        ran(1, 2, "copy", 1000),
+    ]
+    assert kernels.longest_kernels(events, most=2) == [
+        {"kernel": "gemm", "calls": 2, "milliseconds": 6.0, "share": 0.6},
+        {"kernel": "norm", "calls": 1, "milliseconds": 3.0, "share": 0.3},
+    ]
+
+
+def test_where_there_are_no_streams_operations_count():
+    found = kernels.longest_kernels(PROCESSES, most=5)
+    assert [(row["kernel"], row["share"]) for row in found] == [
+        ("fusion.2", 0.75),
+        ("fusion.1", 0.25),
+    ]
+
+
+def test_a_profile_of_a_processor_has_no_kernels():
+    assert kernels.profile_kernels(lambda: jax.block_until_ready(jax.numpy.ones(3)), most=3) == []
