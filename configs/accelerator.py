@@ -4,7 +4,7 @@
     XLA_PYTHON_CLIENT_PREALLOCATE=false python launch.py --config=configs/accelerator.py --workdir=W
 
 needs no files: networks that are not named have random parameters. PyTorch must be a build for the
-GPU, and leave memory to JAX as JAX leaves it to PyTorch, which the variable is for.
+GPU, and for the same version of CUDA. The variable has JAX leave it memory.
 """
 
 import ml_collections
