@@ -20,7 +20,7 @@ def request(**changed):
     """Everything as small as it can be."""
     config = configs.get_config()
     small = {
-        "formats": "tensorfloat32,bfloat16",
+        "formats": "bfloat16",
         "competitors": "",
         "batch_sizes": (4,),
         "sizes": ((32, 48),),
@@ -48,37 +48,30 @@ def results(tmp_path_factory):
 def test_rows(results):
     rows = results[0]["rows"]
     assert [(row["task"], row["name"]) for row in rows] == [
-        (TASKS["tensorfloat32"], "JAX"),
-        (TASKS["tensorfloat32"], step_contest.VGG),
-        ("student, tensorfloat32", "48x32"),
-        ("teacher, tensorfloat32", "48x32"),
         (TASKS["bfloat16"], "JAX"),
         (TASKS["bfloat16"], step_contest.VGG),
     ]
-    steps = [row for row in rows if row["name"] == "JAX"]
     for row in rows:
         assert tuple(row) == FIELDS and row["problem"] is None
         assert row["over_floor"] == pytest.approx(row["milliseconds"] / row["floor_milliseconds"])
-    for row in steps:
-        assert row["megabytes"] > 4 * 5.8  # VGG's 5.8 million parameters alone
-        assert " images a second, " in row["note"] and row["note"].endswith("% of the peak")
-    assert steps[0]["operations"] == steps[1]["operations"]
-    assert rows[1]["operations"] < steps[0]["operations"]
-    assert rows[2]["note"].endswith(" GB/s effective")
+        assert row["note"].endswith("% of the peak")
+    step, vgg = rows
+    assert step["megabytes"] > 4 * 5.8  # VGG's 5.8 million parameters alone
+    assert " images a second, " in step["note"]
+    assert vgg["operations"] < step["operations"]
 
 
 def test_files(results):
     found, workdir = results
     assert json.loads((workdir / "accelerator.json").read_text()) == found
-    assert found["peaks"].keys() == {"tensorfloat32", "bfloat16"}
-    # Profiles of processors have no kernels.
-    assert found["kernels"] == {TASKS["tensorfloat32"]: [], TASKS["bfloat16"]: []}
+    assert found["peaks"].keys() == {"bfloat16"}
+    assert found["kernels"] == {TASKS["bfloat16"]: []}  # profiles of processors have none
     text = (workdir / "accelerator.md").read_text()
-    assert "GFLOP/s (tensorfloat32)" in text and "GFLOP/s (bfloat16)" in text
+    assert "GFLOP/s (bfloat16)" in text
     assert "Kernels" not in text and "Not measured" not in text
     picture = xml.etree.ElementTree.parse(workdir / "accelerator.svg").getroot()
     bars = picture.findall("{http://www.w3.org/2000/svg}rect")[1:]  # without the background
-    assert len(bars) == sum(row["ratio"] is not None for row in found["rows"]) == 4
+    assert len(bars) == sum(row["ratio"] is not None for row in found["rows"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -113,8 +106,33 @@ def test_a_task_that_fails_does_not_end_the_others(tmp_path, monkeypatch):
     monkeypatch.setattr(accelerator, "measure_steps", fails)
     rows = accelerator.run(request(formats="tensorfloat32"), tmp_path)["rows"]
     assert rows[0]["problem"] == "RuntimeError: RESOURCE_EXHAUSTED: out of memory"
-    assert [row["problem"] for row in rows[1:]] == [None, None]
+    assert [(row["task"], row["name"], row["problem"]) for row in rows[1:]] == [
+        ("student, tensorfloat32", "48x32", None),
+        ("teacher, tensorfloat32", "48x32", None),
+    ]
+    assert all(row["note"].endswith(" GB/s effective") for row in rows[1:])
     assert "out of memory" in (tmp_path / "accelerator.md").read_text()
+
+
+def test_each_format_has_its_own_precision_and_peak(tmp_path, monkeypatch):
+    seen = []
+
+    def measured(task, contest, *arguments, **settings):
+        convolutions = {contest.config.precision[part] for part in ("vgg", "discriminator")}
+        precision = jax.config.jax_default_matmul_precision
+        seen.append((task, precision, convolutions, contest.peak))
+        yield from ()
+
+    monkeypatch.setattr(accelerator, "measure_steps", measured)
+    monkeypatch.setattr(accelerator, "measure_photos", lambda *arguments: iter(()))
+    found = accelerator.run(request(formats=",".join(FORMATS)), tmp_path)
+    peaks = {name: found["peaks"][name]["flops"] for name in FORMATS}
+    assert seen == [
+        (TASKS["float32"], "float32", {"float32"}, peaks["float32"]),
+        (TASKS["tensorfloat32"], "tensorfloat32", {"float32"}, peaks["tensorfloat32"]),
+        (TASKS["bfloat16"], "default", {"bfloat16"}, peaks["bfloat16"]),
+    ]
+    assert min(peaks.values()) > 0
 
 
 def test_kernels_are_in_the_file_for_people(tmp_path, monkeypatch):
