@@ -22,7 +22,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.sizes = ((720, 1280), (3000, 4000))  # of photos, height and width
     config.rounds = 5  # of what takes turns
     config.steps = 10  # in a round, without waiting for one another
-    config.kernels = 10  # that take longest, of a profile
 
     config.peaks = ml_collections.ConfigDict()
     config.peaks.side = 8192  # of the matrices that are multiplied

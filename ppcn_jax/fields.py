@@ -179,7 +179,6 @@ OTHERS: Mapping[str, Rules] = {
         "sizes": sizes,
         "rounds": whole(),
         "steps": whole(),
-        "kernels": whole(),
         "peaks": {"side": whole(), "size": whole(4, 2**40)},
         "training": ENHANCER,
     },

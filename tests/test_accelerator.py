@@ -7,8 +7,8 @@ import jax
 import pytest
 
 from configs import accelerator as configs
-from ppcn_jax.benchmark import accelerator, kernels, step_contest
-from ppcn_jax.benchmark.formats import FORMATS
+from ppcn_jax.benchmark import accelerator, accelerator_kernels, accelerator_steps
+from ppcn_jax.benchmark.product_formats import FORMATS
 from ppcn_jax.benchmark.rows import FIELDS
 from ppcn_jax.errors import InputError
 from ppcn_jax.settings import check
@@ -49,7 +49,7 @@ def test_rows(results):
     rows = results[0]["rows"]
     assert [(row["task"], row["name"]) for row in rows] == [
         (TASKS["bfloat16"], "JAX"),
-        (TASKS["bfloat16"], step_contest.VGG),
+        (TASKS["bfloat16"], accelerator_steps.VGG),
     ]
     for row in rows:
         assert tuple(row) == FIELDS and row["problem"] is None
@@ -178,14 +178,14 @@ def test_kernels_are_those_of_streams_by_their_whole_time():
         ran(1, 1, "gemm", 4000),
         ran(1, 2, "copy", 1000),
     ]
-    assert kernels.longest_kernels(events, most=2) == [
+    assert accelerator_kernels.longest_kernels(events, most=2) == [
         {"kernel": "gemm", "calls": 2, "milliseconds": 6.0, "share": 0.6},
         {"kernel": "norm", "calls": 1, "milliseconds": 3.0, "share": 0.3},
     ]
 
 
 def test_where_there_are_no_streams_operations_count():
-    found = kernels.longest_kernels(PROCESSES, most=5)
+    found = accelerator_kernels.longest_kernels(PROCESSES, most=5)
     assert [(row["kernel"], row["share"]) for row in found] == [
         ("fusion.2", 0.75),
         ("fusion.1", 0.25),
@@ -193,4 +193,9 @@ def test_where_there_are_no_streams_operations_count():
 
 
 def test_a_profile_of_a_processor_has_no_kernels():
-    assert kernels.profile_kernels(lambda: jax.block_until_ready(jax.numpy.ones(3)), most=3) == []
+    assert (
+        accelerator_kernels.profile_kernels(
+            lambda: jax.block_until_ready(jax.numpy.ones(3)), most=3
+        )
+        == []
+    )

@@ -22,7 +22,7 @@ from ppcn_jax.benchmark.floors import (
 )
 from ppcn_jax.benchmark.random_weights import random_model
 from ppcn_jax.benchmark.rows import FIELDS
-from ppcn_jax.benchmark.training import complete
+from ppcn_jax.benchmark.training_steps import complete
 from ppcn_jax.errors import InputError
 from ppcn_jax.files import write_json
 from ppcn_jax.models.onednn import is_usable

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from configs import student
-from ppcn_jax.benchmark import step_contest, torch_networks
+from ppcn_jax.benchmark import torch_networks, training_steps
+from ppcn_jax.benchmark.accelerator_steps import VGG, Contest, measure_steps
 from ppcn_jax.benchmark.competitors import in_float64, open_torch
 from ppcn_jax.benchmark.random_weights import random_model
-from ppcn_jax.benchmark.step_contest import VGG, Contest, measure_steps
 from ppcn_jax.benchmark.torch_training import (
     allow_tensorfloat32,
     draws_of_step,
     make_torch_step,
 )
-from ppcn_jax.benchmark.training import complete, make_jax_step, synthetic_batch
+from ppcn_jax.benchmark.training_steps import complete, make_jax_step, synthetic_batch
 from ppcn_jax.enhancement import make_experiment
 from ppcn_jax.models import Discriminator, Vgg
 from ppcn_jax.networks import Model, make_network
@@ -106,7 +106,7 @@ def contest_of(folder, name):
 
 def measured(contest):
     kernels = {}
-    found = measure_steps("step", contest, 4, kernels, rounds=1, steps=2, most=3)
+    found = measure_steps("step", contest, 4, kernels, rounds=1, steps=2)
     rows = {row["name"]: row for row in found}
     assert list(rows) == ["JAX", "PyTorch", VGG] or rows["PyTorch"]["problem"]
     assert kernels == {"step": []}
@@ -127,7 +127,7 @@ def test_a_step_that_computes_other_losses_is_not_timed(tmp_path, monkeypatch):
         config.objective.contextual.weight = 20.0
         return make_torch_step(config, *arguments, **settings)
 
-    monkeypatch.setattr(step_contest, "make_torch_step", other)
+    monkeypatch.setattr(training_steps, "make_torch_step", other)
     row = measured(contest_of(tmp_path, "float32"))
     assert "computes other losses" in row["problem"] and row["milliseconds"] is None
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from configs import student
-from ppcn_jax.benchmark.training import complete, synthetic_batch
+from ppcn_jax.benchmark.training_steps import complete, synthetic_batch
 from ppcn_jax.enhancement import make_experiment
 from ppcn_jax.models import Vgg, onednn
 from ppcn_jax.models.vgg import kernel_shapes

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs import student
-from ppcn_jax.benchmark.training import complete, synthetic_batch
+from ppcn_jax.benchmark.training_steps import complete, synthetic_batch
 from ppcn_jax.enhancement import make_experiment
 
 BATCH, SIDE = 2, 32

@@ -12,17 +12,17 @@ from typing import Any
 import jax
 import rich.console
 
+from ppcn_jax.benchmark.accelerator_steps import Contest, measure_steps
 from ppcn_jax.benchmark.chart import draw_chart
 from ppcn_jax.benchmark.competitors import missing_packages
-from ppcn_jax.benchmark.floors import layer_operations, layer_results, total_bytes
-from ppcn_jax.benchmark.formats import FORMATS, HALF, device_peaks
+from ppcn_jax.benchmark.floors import layer_results, network_work
 from ppcn_jax.benchmark.machine import describe_machine
+from ppcn_jax.benchmark.product_formats import FORMATS, HALF, device_peaks
 from ppcn_jax.benchmark.random_weights import random_model
 from ppcn_jax.benchmark.report import console_line, markdown
 from ppcn_jax.benchmark.rows import Rows, guarded, make_row, with_floor
-from ppcn_jax.benchmark.step_contest import COMPETITORS, Contest, measure_steps
 from ppcn_jax.benchmark.suite import left_out, named
-from ppcn_jax.benchmark.training import complete
+from ppcn_jax.benchmark.training_steps import COMPETITORS, complete
 from ppcn_jax.enhancement import make_experiment
 from ppcn_jax.errors import InputError
 from ppcn_jax.files import write_bytes, write_json
@@ -106,7 +106,7 @@ def _open_contest(training, name: str, peak: float, competitors: Sequence[str]) 
 def _tasks(config, contest: Contest, kernels) -> Iterator[tuple[str, Callable[[], Rows]]]:
     """What is measured in one format: name and measurement of each task."""
     side = contest.config.data.crop
-    settings = {"rounds": config.rounds, "steps": config.steps, "most": config.kernels}
+    settings = {"rounds": config.rounds, "steps": config.steps}
     for count in config.batch_sizes:
         task = f"student's training step, {count} of {side}x{side}, {contest.name}"
         yield task, functools.partial(measure_steps, task, contest, count, kernels, **settings)
@@ -137,15 +137,13 @@ def measure_photos(task: str, model: Model, sizes: Sequence[tuple[int, int]], ro
         call = functools.partial(_finish, apply_network, model.module, params, image)
         call()  # compiled
         (seconds,) = take_turns({name: call}, rounds=rounds).values()
-        operations = sum(layer_operations(model.module, params, image[None]).values())
         maps = layer_results(model.module, params, image[None]).values()
         moved = 2 * image.nbytes + 2 * sum(4 * each.size for each in maps)
         yield make_row(
             task,
             name,
             milliseconds=1000 * seconds,
-            operations=operations,
-            bytes=2 * image.nbytes + total_bytes(params),
+            **network_work(model.module, params, image)._asdict(),
             note=f"{moved / seconds / 1e9:,.0f} GB/s effective",
         )
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 import ml_collections
 import numpy as np
 
-from ppcn_jax.benchmark.training import make_jax_step, synthetic_batch
+from ppcn_jax.benchmark.training_steps import make_jax_step, synthetic_batch
 from ppcn_jax.enhancement import make_experiment
 from ppcn_jax.export.photos import synthetic_photo
 from ppcn_jax.inference import enhance_levels

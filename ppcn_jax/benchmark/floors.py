@@ -145,6 +145,22 @@ def layer_operations(module: nn.Module, params: Params, images: Any) -> dict[str
     return operations
 
 
+def network_work(module: nn.Module, params: Params, image: Any) -> Work:
+    """What a network cannot avoid for one image.
+
+    Args:
+        module: the network.
+        params: its parameters.
+        image: float or of levels, `[H, W, 3]`; the result is of its type.
+
+    Returns:
+        The work.
+    """
+    images = jax.ShapeDtypeStruct((1, *image.shape), jnp.float32)
+    operations = sum(layer_operations(module, params, images).values())
+    return Work(operations, 2 * image.nbytes + total_bytes(params))
+
+
 def total_bytes(*trees: Any) -> int:
     """Bytes of all arrays in some trees."""
     return sum(leaf.nbytes for leaf in jax.tree.leaves(trees))

@@ -12,7 +12,7 @@ from ppcn_jax.benchmark.competitors import (
     missing_packages,
     open_jax,
 )
-from ppcn_jax.benchmark.floors import Work, layer_operations, total_bytes
+from ppcn_jax.benchmark.floors import network_work
 from ppcn_jax.benchmark.rows import Rows, make_row, reported, timed_rows
 from ppcn_jax.errors import InputError
 from ppcn_jax.export.photos import as_input, synthetic_photo
@@ -51,8 +51,7 @@ def measure_inference(
     if not missing_packages("PyTorch"):
         exact = _clipped(in_float64(model, image))
         columns["error"] = {name: _largest(out, exact) for name, out in outputs.items()}
-    operations = sum(layer_operations(model.module, model.params, image[None]).values())
-    work = Work(operations, 2 * image.nbytes + total_bytes(model.params))
+    work = network_work(model.module, model.params, image)
     seconds = take_turns(runners, rounds=rounds)
     yield from timed_rows(task, seconds, work, columns)
     for name, problem in problems.items():

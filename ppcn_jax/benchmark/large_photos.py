@@ -4,11 +4,8 @@ import functools
 import pathlib
 from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
-
 from ppcn_jax.benchmark.child import run_child, tiled_photo
-from ppcn_jax.benchmark.floors import layer_operations, total_bytes
+from ppcn_jax.benchmark.floors import network_work
 from ppcn_jax.benchmark.rows import Rows, make_row
 from ppcn_jax.inference import enhance_levels
 from ppcn_jax.native import write_native
@@ -47,14 +44,11 @@ def measure_large_photos(
     first = next(iter(photos))
     per_pixel = {name: seconds[name] / photo.size for name, photo in photos.items()}
     for (name, photo), (height, width) in zip(photos.items(), sizes, strict=True):
-        images = jax.ShapeDtypeStruct((1, *photo.shape), jnp.float32)
-        operations = sum(layer_operations(model.module, model.params, images).values())
         yield make_row(
             f"{model.name}, large photos; ratio: for a pixel",
             name,
             milliseconds=1000 * seconds[name],
             ratio=per_pixel[name] / per_pixel[first],
-            operations=operations,
-            bytes=2 * photo.nbytes + total_bytes(model.params),
+            **network_work(model.module, model.params, photo)._asdict(),
             megabytes=run_child("photo", str(file), str(height), str(width)) / 1e6,
         )

@@ -17,11 +17,10 @@ import jax
 import numpy as np
 import rich.console
 
-from ppcn_jax.benchmark.training import complete
+from ppcn_jax.benchmark.training_steps import complete, lower_step
 from ppcn_jax.enhancement import make_experiment
 from ppcn_jax.errors import InputError
 from ppcn_jax.files import write_bytes, write_json
-from ppcn_jax.parallel import parallelize
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 CHIPS = (1, 8, 64, 256, 1024)
@@ -87,11 +86,7 @@ def run(config, workdir: pathlib.Path) -> dict[str, Any]:
     batch = {name: np.zeros((count, side, side, 3), np.uint8) for name in ("input", "target")}
     exchanges = {}
     for devices in config.devices:
-        state, images, frozen = (
-            _on(devices, tree) for tree in (experiment.state, batch, experiment.frozen)
-        )
-        step: Any = parallelize(experiment.step)
-        lowered = step.lower(state, images, frozen)
+        lowered = lower_step(experiment, batch, devices)
         exchanges[devices] = exchanged(lowered.compile().as_text())
     operations = lowered.cost_analysis()["flops"]  # of one device
     results = {
@@ -166,10 +161,6 @@ def _predictions(config, operations: float, exchanges) -> Iterator[dict[str, Any
                 "exchange_ms": 1000 * waiting,
                 "efficiency": alone / (alone + waiting),
             }
-
-
-def _on(devices: int, tree: Any) -> Any:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((devices, *x.shape), x.dtype), tree)
 
 
 def markdown(results: Mapping[str, Any]) -> str:

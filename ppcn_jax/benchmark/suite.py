@@ -21,7 +21,8 @@ from ppcn_jax.benchmark.machine import describe_machine
 from ppcn_jax.benchmark.random_weights import models_by_name
 from ppcn_jax.benchmark.report import console_line, markdown
 from ppcn_jax.benchmark.rows import Row, Rows, guarded, make_row, with_floor
-from ppcn_jax.benchmark.training import complete, measure_training
+from ppcn_jax.benchmark.training import measure_training
+from ppcn_jax.benchmark.training_steps import complete
 from ppcn_jax.errors import InputError
 from ppcn_jax.files import write_bytes, write_json
 from ppcn_jax.settings import check
@@ -82,7 +83,14 @@ def run(
 
 
 def left_out(competitor: str) -> Row:
-    """The row of a competitor whose packages are not installed."""
+    """A row that says which packages a competitor lacks.
+
+    Args:
+        competitor: a key of `competitors.COMPETITORS`.
+
+    Returns:
+        The row.
+    """
     missing = ", ".join(missing_packages(competitor))
     problem = f"no {missing}: pip install 'ppcn-jax[bench]'"
     return make_row("competitors", competitor, problem=problem)

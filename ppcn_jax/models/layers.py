@@ -62,7 +62,7 @@ def leaky_relu(x: jax.Array, slope: float) -> jax.Array:
 
     Args:
         x: any shape.
-        slope: of negative values, below 1.
+        slope: of negative values.
 
     Returns:
         Like `x`.

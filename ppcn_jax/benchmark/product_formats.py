@@ -11,8 +11,8 @@ from ppcn_jax.benchmark.floors import Peaks
 
 # Formats of products, and how precise JAX makes those of float32. In the last one, convolutions of
 # VGG and discriminator are of bfloat16, and the others what JAX makes them without being asked.
-HALF = "bfloat16"
-FORMATS = {"float32": "float32", "tensorfloat32": "tensorfloat32", HALF: "default"}
+FLOAT32, HALF = "float32", "bfloat16"
+FORMATS = {FLOAT32: "float32", "tensorfloat32": "tensorfloat32", HALF: "default"}
 # Products or copies that follow one another in a measurement of peaks, and measurements.
 CALLS, RUNS = 8, 7
 
