@@ -25,11 +25,11 @@ from ml_collections import config_flags
 import data
 from ppcn_jax import comparison, evaluate, settings, table1, table3, train
 from ppcn_jax.benchmark import accelerator, scaling, suite
-from ppcn_jax.compilation_cache import keep_compiled_programs
-from ppcn_jax.errors import InputError, is_disk_full
-from ppcn_jax.host_memory import keep_freed_memory
 from ppcn_jax.launch_flags import parse_flags
-from ppcn_jax.processes import START_AGAIN, SharedFate
+from ppcn_jax.runtime.compilation_cache import keep_compiled_programs
+from ppcn_jax.runtime.errors import InputError, is_disk_full
+from ppcn_jax.runtime.malloc import keep_freed_memory
+from ppcn_jax.runtime.processes import START_AGAIN, SharedFate
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "Configuration file, e.g. configs/student.py.")

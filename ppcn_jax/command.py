@@ -8,9 +8,9 @@ import sys
 import time
 from collections.abc import Sequence
 
-from ppcn_jax.errors import InputError, printable
 from ppcn_jax.export.command import add_export
-from ppcn_jax.host_memory import keep_freed_memory
+from ppcn_jax.runtime.errors import InputError, printable
+from ppcn_jax.runtime.malloc import keep_freed_memory
 
 FORMATS = ("jpeg", "png", "webp", "tiff")
 _USES = {

@@ -10,11 +10,11 @@ import rich.console
 import rich.progress
 
 from ppcn_jax.curves import Curve, draw_curves
-from ppcn_jax.errors import InputError
 from ppcn_jax.evaluate import Pairs, evaluate, make_enhance
-from ppcn_jax.files import write_bytes
 from ppcn_jax.model_files import load_model
 from ppcn_jax.networks import ENHANCERS, Model
+from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.runtime.files import write_bytes
 from ppcn_jax.tables import Column, Row, console_table, markdown_table, number, write_table
 
 SCORES = ("psnr", "ms_ssim")

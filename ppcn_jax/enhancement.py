@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from ppcn_jax import losses
-from ppcn_jax.errors import InputError
 from ppcn_jax.evaluate import Enhance, Pairs, score_image
 from ppcn_jax.experiment import (
     Experiment,
@@ -22,6 +21,7 @@ from ppcn_jax.models import Discriminator, Vgg
 from ppcn_jax.networks import Model, make_network
 from ppcn_jax.objective import Objective, make_objective
 from ppcn_jax.pictures import strip
+from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.schedules import adam
 from ppcn_jax.state import Params, init_state
 from ppcn_jax.steps import Networks, make_train_step

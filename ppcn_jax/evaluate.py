@@ -13,13 +13,13 @@ import rich.console
 import rich.progress
 import rich.table
 
-from ppcn_jax.errors import InputError
-from ppcn_jax.files import write_json
 from ppcn_jax.inference import apply_network
 from ppcn_jax.metrics import ms_ssim, psnr
 from ppcn_jax.model_files import load_model
 from ppcn_jax.networks import ENHANCERS, Model
 from ppcn_jax.pictures import save_png, strip
+from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.runtime.files import write_json
 from ppcn_jax.state import Params
 
 Enhance = Callable[[np.ndarray], np.ndarray]

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ppcn_jax.errors import InputError
 from ppcn_jax.metrics import luma, psnr, ssim
+from ppcn_jax.runtime.errors import InputError
 
 
 def score_luma(

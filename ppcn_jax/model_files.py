@@ -7,10 +7,10 @@ import pathlib
 from typing import Any
 
 from ppcn_jax.checkpoints import FOLDER, restore_params, steps_in
-from ppcn_jax.errors import InputError
 from ppcn_jax.native import SUFFIX, read_native
 from ppcn_jax.networks import Model, abstract_params, make_network
 from ppcn_jax.released import find_checkpoint, read_released
+from ppcn_jax.runtime.errors import InputError
 
 CONFIG = "config.json"
 # The networks that come with the package: weights/NAME.safetensors.

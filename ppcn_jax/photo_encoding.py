@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from ppcn_jax import exif, sixteen_bits, tiff
-from ppcn_jax.errors import InputError
 from ppcn_jax.photo_files import Photo
+from ppcn_jax.runtime.errors import InputError
 
 # Those with a quality, and the quality of what was not in the same format before.
 QUALITIES = {"jpeg": 95, "webp": 90, "heic": 90}

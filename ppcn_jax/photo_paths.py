@@ -7,8 +7,8 @@ import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
-from ppcn_jax.errors import InputError
 from ppcn_jax.photo_files import SUFFIXES
+from ppcn_jax.runtime.errors import InputError
 
 _ALL_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 _Found = tuple[pathlib.Path, pathlib.Path]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ppcn_jax.files import write_bytes
+from ppcn_jax.runtime.files import write_bytes
 
 GAP, LABEL_HEIGHT = 4, 18
 

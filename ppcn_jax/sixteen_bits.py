@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from ppcn_jax.errors import InputError
+from ppcn_jax.runtime.errors import InputError
 
 _PNG_START = 8  # bytes of signature
 _STRIP_BYTES = 1 << 20

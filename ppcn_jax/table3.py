@@ -7,11 +7,11 @@ from typing import Any
 import rich.console
 import rich.progress
 
-from ppcn_jax.errors import InputError
 from ppcn_jax.evaluate import Enhance, Pairs, evaluate, make_enhance, unchanged
 from ppcn_jax.networks import ENHANCERS, Model
 from ppcn_jax.pirm import enhancement_scores
 from ppcn_jax.published import printed_in_table3
+from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.tables import (
     Column,
     Row,

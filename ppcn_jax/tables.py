@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import rich.box
 import rich.table
 
-from ppcn_jax.errors import InputError
-from ppcn_jax.files import write_bytes, write_json
 from ppcn_jax.model_files import load_model
 from ppcn_jax.native import SUFFIX
 from ppcn_jax.networks import Model
+from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.runtime.files import write_bytes, write_json
 from ppcn_jax.timing import device_name
 
 Row = Mapping[str, Any]

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import jax
 
-from ppcn_jax.processes import end_process
+from ppcn_jax.runtime.processes import end_process
 
 FOLDER = "hangs"
 

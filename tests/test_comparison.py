@@ -11,10 +11,10 @@ import pytest
 from configs import comparison as configs
 from ppcn_jax import comparison
 from ppcn_jax.curves import draw_curves
-from ppcn_jax.errors import InputError
 from ppcn_jax.evaluate import evaluate, make_enhance
 from ppcn_jax.native import write_native
 from ppcn_jax.networks import Model, make_network
+from ppcn_jax.runtime.errors import InputError
 
 SIDE = 32
 

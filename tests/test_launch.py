@@ -12,7 +12,7 @@ from PIL import Image
 from configs import student
 from ppcn_jax.checkpoints import Checkpoints, restore_params, steps_in
 from ppcn_jax.enhancement import make_experiment
-from ppcn_jax.processes import START_AGAIN
+from ppcn_jax.runtime.processes import START_AGAIN
 from tests.processes import end, last_step, rows, wait_until
 
 STEPS = 40

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from ppcn_jax.errors import InputError
 from ppcn_jax.luma_scores import score_luma
+from ppcn_jax.runtime.errors import InputError
 from tests import references
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ppcn_jax.errors import InputError
 from ppcn_jax.photo_paths import plan_jobs
+from ppcn_jax.runtime.errors import InputError
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from ppcn_jax.benchmark.accelerator_steps import Contest, measure_steps
 from ppcn_jax.benchmark.chart import draw_chart
 from ppcn_jax.benchmark.competitors import missing_packages
 from ppcn_jax.benchmark.floors import layer_results, network_work
-from ppcn_jax.benchmark.machine import describe_machine
 from ppcn_jax.benchmark.product_formats import FORMATS, HALF, device_peaks
 from ppcn_jax.benchmark.random_weights import random_model
 from ppcn_jax.benchmark.report import console_line, markdown
@@ -24,10 +23,11 @@ from ppcn_jax.benchmark.rows import Rows, guarded, make_row, with_floor
 from ppcn_jax.benchmark.suite import left_out, named
 from ppcn_jax.benchmark.training_steps import COMPETITORS, complete
 from ppcn_jax.enhancement import make_experiment
-from ppcn_jax.errors import InputError
-from ppcn_jax.files import write_bytes, write_json
 from ppcn_jax.inference import apply_network
 from ppcn_jax.networks import Model
+from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.runtime.files import write_bytes, write_json
+from ppcn_jax.runtime.machine import describe_machine
 from ppcn_jax.settings import check
 from ppcn_jax.tables import Column, markdown_table, number
 from ppcn_jax.timing import take_turns

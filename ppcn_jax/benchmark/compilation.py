@@ -6,8 +6,8 @@ import statistics
 
 from ppcn_jax.benchmark.child import run_child
 from ppcn_jax.benchmark.rows import Rows, timed_rows
-from ppcn_jax.files import write_json
 from ppcn_jax.models.onednn import is_usable
+from ppcn_jax.runtime.files import write_json
 
 
 def measure_compilation(config, folder: pathlib.Path, *, rounds: int) -> Rows:

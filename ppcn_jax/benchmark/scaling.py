@@ -19,8 +19,8 @@ import rich.console
 
 from ppcn_jax.benchmark.training_steps import complete, lower_step
 from ppcn_jax.enhancement import make_experiment
-from ppcn_jax.errors import InputError
-from ppcn_jax.files import write_bytes, write_json
+from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.runtime.files import write_bytes, write_json
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 CHIPS = (1, 8, 64, 256, 1024)

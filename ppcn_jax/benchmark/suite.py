@@ -17,14 +17,14 @@ from ppcn_jax.benchmark.floors import Peaks, highest, measure_peaks
 from ppcn_jax.benchmark.inference import measure_inference
 from ppcn_jax.benchmark.large_photos import measure_large_photos
 from ppcn_jax.benchmark.loading import Batches, measure_loading
-from ppcn_jax.benchmark.machine import describe_machine
 from ppcn_jax.benchmark.random_weights import models_by_name
 from ppcn_jax.benchmark.report import console_line, markdown
 from ppcn_jax.benchmark.rows import Row, Rows, guarded, make_row, with_floor
 from ppcn_jax.benchmark.training import measure_training
 from ppcn_jax.benchmark.training_steps import complete
-from ppcn_jax.errors import InputError
-from ppcn_jax.files import write_bytes, write_json
+from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.runtime.files import write_bytes, write_json
+from ppcn_jax.runtime.machine import describe_machine
 from ppcn_jax.settings import check
 
 NETWORKS = ("student", "teacher", "super_resolver")

@@ -6,7 +6,7 @@ import os
 import pathlib
 import re
 
-from ppcn_jax.errors import InputError
+from ppcn_jax.runtime.errors import InputError
 
 # Suffix of each format, and the packages that it needs and the extra of its name brings.
 FORMATS = {

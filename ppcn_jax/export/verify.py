@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 import jax
 import numpy as np
 
-from ppcn_jax.errors import InputError
 from ppcn_jax.export.contract import clipped
 from ppcn_jax.networks import Model
+from ppcn_jax.runtime.errors import InputError
 
 Run = Callable[[np.ndarray], np.ndarray]
 

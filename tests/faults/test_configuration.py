@@ -6,7 +6,7 @@ import pathlib
 import ml_collections
 import pytest
 
-from ppcn_jax.errors import InputError
+from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.settings import check, claim_workdir
 
 CONFIGS = ("teacher", "super_resolution", "evaluate", "table1", "table3", "benchmark")

@@ -13,8 +13,8 @@ from configs import student
 from ppcn_jax import enhance
 from ppcn_jax.checkpoints import Checkpoints
 from ppcn_jax.enhancement import make_experiment
-from ppcn_jax.errors import InputError
 from ppcn_jax.model_files import load_model
+from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.settings import check_workdir
 
 KEPT = pathlib.Path(__file__).parent / "kept_checkpoint"

@@ -3,7 +3,7 @@
 import os
 import re
 
-from ppcn_jax.processes import START_AGAIN
+from ppcn_jax.runtime.processes import START_AGAIN
 from tests.faults.runs import train
 from tests.processes import end, last_step, wait_until
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import jax
 
-from ppcn_jax.errors import is_disk_full
+from ppcn_jax.runtime.errors import is_disk_full
 
 # sysexits.h, EX_TEMPFAIL: nothing is wrong with the command; start it again in all processes.
 START_AGAIN = 75

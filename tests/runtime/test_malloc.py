@@ -8,7 +8,7 @@ import pytest
 PROGRAM = """
 import resource, sys
 import numpy as np
-from ppcn_jax.host_memory import keep_freed_memory
+from ppcn_jax.runtime.malloc import keep_freed_memory
 if "keep" in sys.argv:
     print(keep_freed_memory())
 for count in range(5):

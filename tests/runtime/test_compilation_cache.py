@@ -5,7 +5,11 @@ import os
 import jax
 import pytest
 
-from ppcn_jax.compilation_cache import FOLDER_VARIABLE, SECONDS_VARIABLE, keep_compiled_programs
+from ppcn_jax.runtime.compilation_cache import (
+    FOLDER_VARIABLE,
+    SECONDS_VARIABLE,
+    keep_compiled_programs,
+)
 
 NAMES = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
 

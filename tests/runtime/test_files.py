@@ -7,7 +7,7 @@ import resource
 
 import pytest
 
-from ppcn_jax.files import write_bytes, write_json
+from ppcn_jax.runtime.files import write_bytes, write_json
 
 
 @contextlib.contextmanager
