@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ppcn_jax.models import onednn
+from ppcn_jax.ops import onednn
 
 # Shapes that a function is compiled for before all is let go of. A program for photos has a hundred
 # mappings of memory, and under Linux a process may have 65,530: with more, XLA crashes.

@@ -22,7 +22,7 @@ import numpy as np
 from psutil import virtual_memory
 
 from ppcn_jax.models.layers import SMALLEST_SIDE, Conv, Statistics
-from ppcn_jax.models.moments import Moments, row_moments
+from ppcn_jax.ops.moments import Moments, row_moments
 from ppcn_jax.process_programs import ProcessProgram
 from ppcn_jax.state import Params
 

@@ -22,7 +22,7 @@ from ppcn_jax.experiment import Experiment
 from ppcn_jax.guard import Guard, told
 from ppcn_jax.interruption import Interruption
 from ppcn_jax.logs import Progress, Recorder
-from ppcn_jax.models import onednn
+from ppcn_jax.ops import onednn
 from ppcn_jax.parallel import IN_FLIGHT, Calls, replicate, to_host
 from ppcn_jax.productive_time import ProductiveTime
 from ppcn_jax.settings import check, claim_workdir

@@ -12,8 +12,9 @@ import pytest
 from configs import student
 from ppcn_jax.benchmark.training_steps import complete, synthetic_batch
 from ppcn_jax.enhancement import make_experiment
-from ppcn_jax.models import Vgg, onednn
+from ppcn_jax.models import Vgg
 from ppcn_jax.models.vgg import kernel_shapes
+from ppcn_jax.ops import onednn
 from ppcn_jax.parallel import parallelize, replicate
 
 DEVICES, BATCH, SIDE = 4, 4, 16

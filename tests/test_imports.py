@@ -114,8 +114,8 @@ def test_launcher_imports_both_halves():
 @pytest.mark.parametrize(
     ("room", "allowed"),
     [
-        ("losses", ("ppcn_jax.losses", "ppcn_jax.filters")),
-        ("models", ("ppcn_jax.models",)),
+        ("losses", ("ppcn_jax.losses", "ppcn_jax.ops")),
+        ("models", ("ppcn_jax.models", "ppcn_jax.ops")),
     ],
 )
 def test_losses_and_models_know_nothing_above(room, allowed):

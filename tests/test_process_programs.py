@@ -14,10 +14,11 @@ import pytest
 from jax import lax
 
 from ppcn_jax import process_programs
-from ppcn_jax.models import Student, onednn
-from ppcn_jax.models.convolution import convolve, convolve_with_moments
+from ppcn_jax.models import Student
 from ppcn_jax.models.layers import leaky_relu
-from ppcn_jax.models.moments import spatial_moments
+from ppcn_jax.ops import onednn
+from ppcn_jax.ops.convolution import convolve, convolve_with_moments
+from ppcn_jax.ops.moments import spatial_moments
 from ppcn_jax.parallel import parallelize, replicate, to_host
 from ppcn_jax.process_programs import ProcessProgram
 
@@ -318,7 +319,7 @@ def test_nothing_is_saved_while_it_is_traced_and_settings_come_back():
 def test_such_programs_are_not_written_to_the_persistent_cache(tmp_path):
     program = """
         import jax, numpy as np
-        from ppcn_jax.models.convolution import convolve
+        from ppcn_jax.ops.convolution import convolve
         from ppcn_jax.process_programs import ProcessProgram
 
         def fast(x, k):

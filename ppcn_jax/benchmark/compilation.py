@@ -6,7 +6,7 @@ import statistics
 
 from ppcn_jax.benchmark.child import run_child
 from ppcn_jax.benchmark.rows import Rows, timed_rows
-from ppcn_jax.models.onednn import is_usable
+from ppcn_jax.ops.onednn import is_usable
 from ppcn_jax.runtime.files import write_json
 
 

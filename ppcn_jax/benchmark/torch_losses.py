@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ppcn_jax.filters import gaussian_taps
 from ppcn_jax.losses.color import paper_blur
 from ppcn_jax.losses.contextual import DISTANCE_EPSILON
+from ppcn_jax.ops.gaussian import gaussian_taps
 
 Tensor = Any  # torch.Tensor
 

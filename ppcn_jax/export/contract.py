@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from ppcn_jax.inference import scale_of
-from ppcn_jax.models.exporting import portable
 from ppcn_jax.models.layers import SMALLEST_SIDE
 from ppcn_jax.networks import ENHANCERS, SUPER_RESOLVERS, Model, settings_of
+from ppcn_jax.ops.portable import portable
 
 INPUT, OUTPUT = "images", "result"
 FORMAT = "ppcn-jax export 1"

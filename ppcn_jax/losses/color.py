@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ppcn_jax.filters import filter_channels
 from ppcn_jax.losses.arguments import as_float_pair
+from ppcn_jax.ops.gaussian import filter_channels
 
 BLUR_SIZE = 21
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ppcn_jax.losses.arguments import as_float_pair
-from ppcn_jax.losses.column_maxima import column_maxima
+from ppcn_jax.ops.column_maxima import column_maxima
 
 # Keeps d_ij / min_k d_ik finite where a feature has an exact partner (the paper's epsilon).
 DISTANCE_EPSILON = 1e-5

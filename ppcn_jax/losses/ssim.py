@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from ppcn_jax.filters import filter_planes, gaussian_taps
 from ppcn_jax.losses.arguments import as_float_pair
+from ppcn_jax.ops.gaussian import filter_planes, gaussian_taps
 
 
 def ssim(

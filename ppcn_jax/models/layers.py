@@ -14,9 +14,9 @@ from jax import lax
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
-from ppcn_jax.models.convolution import convolve, convolve_with_moments
-from ppcn_jax.models.moments import Moments, spatial_moments
-from ppcn_jax.models.onednn import is_asked
+from ppcn_jax.ops.convolution import convolve, convolve_with_moments
+from ppcn_jax.ops.moments import Moments, spatial_moments
+from ppcn_jax.ops.onednn import is_asked
 
 SMALLEST_SIDE = 16
 

@@ -7,13 +7,13 @@ import pytest
 
 from configs import student, teacher
 from ppcn_jax import losses
-from ppcn_jax.filters import filter_channels
 from ppcn_jax.metrics import ms_ssim, psnr_of_mse
 from ppcn_jax.models.discriminator import Discriminator, grayscale
 from ppcn_jax.models.enhancer import stretch_contrast
-from ppcn_jax.models.moments import spatial_mean
 from ppcn_jax.models.vgg import Vgg
 from ppcn_jax.objective import make_objective
+from ppcn_jax.ops.gaussian import filter_channels
+from ppcn_jax.ops.moments import spatial_mean
 from tests.references import assert_gradients_close
 
 DISCRIMINATOR = Discriminator(outputs=2, first_norm=False)

@@ -7,7 +7,7 @@ import pytest
 
 from ppcn_jax.models import Student, Teacher
 from ppcn_jax.models.enhancer import stretch_contrast
-from ppcn_jax.models.moments import spatial_mean
+from ppcn_jax.ops.moments import spatial_mean
 from tests import references
 
 NETWORKS = {"student": (Student, references.student), "teacher": (Teacher, references.teacher)}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ppcn_jax.models.layers import Conv, InstanceNorm, check_images
-from ppcn_jax.models.moments import spatial_mean, spatial_moments
+from ppcn_jax.ops.moments import spatial_mean, spatial_moments
 from tests import references
 
 

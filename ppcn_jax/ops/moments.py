@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ppcn_jax.models.exporting import exporting
+from ppcn_jax.ops.portable import exporting
 
 # Squared mean over variance up to which a difference of squares is used: times 6e-8, the rounding
 # of float32, it is the error.

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from ppcn_jax.filters import filter_channels, gaussian_taps
+from ppcn_jax.ops.gaussian import filter_channels, gaussian_taps
 from tests import references
 
 

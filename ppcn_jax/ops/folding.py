@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ppcn_jax.models.moments import Moments, moments_of_sums, row_moments, row_sums
+from ppcn_jax.ops.moments import Moments, moments_of_sums, row_moments, row_sums
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # What the columns of a folded convolution's matrix product add up to, below how many rows of it

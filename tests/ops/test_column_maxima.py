@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ppcn_jax.losses.column_maxima import column_maxima
+from ppcn_jax.ops.column_maxima import column_maxima
 
 
 def squared_products(y, t, factor):

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ppcn_jax.models.exporting import exporting
-from ppcn_jax.models.folding import DIMENSIONS, block_kernel, border, fold, pays
-from ppcn_jax.models.moments import Moments, by_deviations, row_moments
-from ppcn_jax.models.onednn import convolution as onednn_convolution
-from ppcn_jax.models.onednn import is_asked
+from ppcn_jax.ops.folding import DIMENSIONS, block_kernel, border, fold, pays
+from ppcn_jax.ops.moments import Moments, by_deviations, row_moments
+from ppcn_jax.ops.onednn import convolution as onednn_convolution
+from ppcn_jax.ops.onednn import is_asked
+from ppcn_jax.ops.portable import exporting
 
 # Of float32 in a vector.
 _LANES = 16

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from jax import export, lax
 
-from ppcn_jax.models.convolution import convolve, convolve_with_moments
-from ppcn_jax.models.exporting import portable
-from ppcn_jax.models.moments import spatial_moments
+from ppcn_jax.ops.convolution import convolve, convolve_with_moments
+from ppcn_jax.ops.moments import spatial_moments
+from ppcn_jax.ops.portable import portable
 
 # Kernel, dilation, input and output channels: all of the enhancers, and 3x3 to two channels.
 LAYERS = [
