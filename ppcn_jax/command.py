@@ -157,7 +157,7 @@ def _photos(options: argparse.Namespace) -> None:
     if options.quality and options.format in ("png", "tiff"):
         options.refuse(f"{options.format} has no --quality")
     start = time.monotonic()
-    from ppcn_jax.photo_paths import plan_jobs
+    from ppcn_jax.photos.paths import plan_jobs
 
     jobs = plan_jobs(options.paths, options.output, options.format)
     from ppcn_jax.model_files import load_model

@@ -20,7 +20,7 @@ from ppcn_jax.model_files import load_model
 from ppcn_jax.models import Discriminator, Vgg
 from ppcn_jax.networks import Model, make_network
 from ppcn_jax.objective import Objective, make_objective
-from ppcn_jax.pictures import strip
+from ppcn_jax.photos.strips import strip
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.schedules import adam
 from ppcn_jax.state import Params, init_state

@@ -17,7 +17,7 @@ from ppcn_jax.inference import apply_network
 from ppcn_jax.metrics import ms_ssim, psnr
 from ppcn_jax.model_files import load_model
 from ppcn_jax.networks import ENHANCERS, Model
-from ppcn_jax.pictures import save_png, strip
+from ppcn_jax.photos.strips import save_png, strip
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_json
 from ppcn_jax.state import Params

@@ -13,10 +13,10 @@ from ppcn_jax.batch_sharding import apply_batch
 from ppcn_jax.model_files import load_model
 from ppcn_jax.models.layers import SMALLEST_SIDE
 from ppcn_jax.networks import ENHANCERS, SUPER_RESOLVERS, Model
-from ppcn_jax.photo_encoding import to_8_bits
-from ppcn_jax.pictures import to_uint8
+from ppcn_jax.photos.resize import enlarge
+from ppcn_jax.photos.strips import to_uint8
+from ppcn_jax.photos.write import to_8_bits
 from ppcn_jax.process_programs import ProcessProgram
-from ppcn_jax.resize import enlarge
 from ppcn_jax.row_sharding import apply_sharded
 from ppcn_jax.state import Params
 from ppcn_jax.streaming import can_keep, default_band, stream

@@ -15,7 +15,7 @@ from absl import logging
 
 from ppcn_jax.appended import AppendedFile
 from ppcn_jax.event_file import EventFile
-from ppcn_jax.pictures import save_png
+from ppcn_jax.photos.strips import save_png
 
 METRICS = "metrics.jsonl"
 

@@ -12,8 +12,8 @@ from typing import Any
 import jax
 
 from ppcn_jax.networks import ENHANCERS, SUPER_RESOLVERS, Model
-from ppcn_jax.photo_encoding import check_output, encode_photo
-from ppcn_jax.photo_files import SUFFIXES, Photo, read_photo
+from ppcn_jax.photos.read import SUFFIXES, Photo, read_photo
+from ppcn_jax.photos.write import check_output, encode_photo
 from ppcn_jax.preview import make_previews
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.treatment import Treatment, check_size, make_treatment, treat

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ppcn_jax.inference import useful_batch
-from ppcn_jax.photo_encoding import check_output, encode_photo, to_8_bits
-from ppcn_jax.photo_files import Photo, read_photo
-from ppcn_jax.photo_paths import Job
-from ppcn_jax.pictures import save_png, strip
-from ppcn_jax.resize import enlarge
+from ppcn_jax.photos.paths import Job
+from ppcn_jax.photos.read import Photo, read_photo
+from ppcn_jax.photos.resize import enlarge
+from ppcn_jax.photos.strips import save_png, strip
+from ppcn_jax.photos.write import check_output, encode_photo, to_8_bits
 from ppcn_jax.runtime.errors import InputError, printable
 from ppcn_jax.runtime.files import write_bytes
 from ppcn_jax.treatment import Treatment, check_size, treat

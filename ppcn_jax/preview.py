@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 from PIL import Image
 
-from ppcn_jax.photo_encoding import encode_photo, to_8_bits
-from ppcn_jax.photo_files import Photo
+from ppcn_jax.photos.read import Photo
+from ppcn_jax.photos.write import encode_photo, to_8_bits
 
 LONGEST_SIDE = 1600
 

@@ -17,7 +17,7 @@ from ppcn_jax.experiment import (
 from ppcn_jax.luma_scores import score_luma
 from ppcn_jax.networks import make_network
 from ppcn_jax.objective import make_objective
-from ppcn_jax.pictures import closeup, most_detailed, strip
+from ppcn_jax.photos.strips import closeup, most_detailed, strip
 from ppcn_jax.state import init_state
 from ppcn_jax.supervised import make_train_step
 

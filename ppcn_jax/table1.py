@@ -8,11 +8,11 @@ import numpy as np
 import rich.console
 import rich.progress
 
-from ppcn_jax import resize
 from ppcn_jax.evaluate import Enhance, evaluate, make_enhance, unchanged
 from ppcn_jax.inference import scale_of
 from ppcn_jax.networks import SUPER_RESOLVERS, Model
-from ppcn_jax.pictures import closeup, most_detailed, save_png, strip, to_uint8
+from ppcn_jax.photos import resize
+from ppcn_jax.photos.strips import closeup, most_detailed, save_png, strip, to_uint8
 from ppcn_jax.pirm import super_resolution_score
 from ppcn_jax.protocols import Degraded, Photos, scorer
 from ppcn_jax.runtime.errors import InputError

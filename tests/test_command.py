@@ -14,9 +14,9 @@ from ppcn_jax.inference import enhance_levels, upscale_levels
 from ppcn_jax.model_files import load_model
 from ppcn_jax.native import read_native, write_native
 from ppcn_jax.networks import Model, make_network
-from ppcn_jax.photo_encoding import encode_photo
-from ppcn_jax.photo_files import Photo, read_photo
-from ppcn_jax.resize import enlarge
+from ppcn_jax.photos.read import Photo, read_photo
+from ppcn_jax.photos.resize import enlarge
+from ppcn_jax.photos.write import encode_photo
 
 H, W = 18, 24
 PIXELS = np.random.default_rng(1).integers(0, 256, (H, W, 3), np.uint8)

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from ppcn_jax import preview
-from ppcn_jax.photo_files import Photo
+from ppcn_jax.photos.read import Photo
+from ppcn_jax.photos.resize import enlarge
 from ppcn_jax.preview import make_previews
-from ppcn_jax.resize import enlarge
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

@@ -17,7 +17,7 @@ import ppcn_jax
 from configs import teacher
 from ppcn_jax.evaluate import evaluate, make_enhance
 from ppcn_jax.model_files import SHIPPED, load_model
-from ppcn_jax.pictures import to_uint8
+from ppcn_jax.photos.strips import to_uint8
 from ppcn_jax.protocols import Degraded, scorer
 from ppcn_jax.table1 import of_any_channels
 

@@ -15,7 +15,7 @@ from ppcn_jax import train
 from ppcn_jax.checkpoints import steps_in
 from ppcn_jax.luma_scores import score_luma
 from ppcn_jax.models import SuperResolver
-from ppcn_jax.pictures import GAP, LABEL_HEIGHT
+from ppcn_jax.photos.strips import GAP, LABEL_HEIGHT
 from ppcn_jax.super_resolution import CLOSEUP, comparison, make_experiment
 from tests.data.pictures import draw
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from ppcn_jax.inference import scale_of
 from ppcn_jax.networks import ENHANCERS, Model
-from ppcn_jax.photo_files import SUFFIXES, read_photo
-from ppcn_jax.resize import enlarge, shrink
+from ppcn_jax.photos.read import SUFFIXES, read_photo
+from ppcn_jax.photos.resize import enlarge, shrink
 from ppcn_jax.runtime.errors import InputError
 
 

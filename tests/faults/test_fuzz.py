@@ -13,8 +13,8 @@ from ppcn_jax import vgg_weights
 from ppcn_jax.checkpoints import Checkpoints
 from ppcn_jax.model_files import load_model
 from ppcn_jax.models.vgg import kernel_shapes
-from ppcn_jax.photo_encoding import encode_photo
-from ppcn_jax.photo_files import Photo, read_photo
+from ppcn_jax.photos.read import Photo, read_photo
+from ppcn_jax.photos.write import encode_photo
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.state import Player, TrainState
 from tests import weight_files

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageCms, JpegImagePlugin
 
-from ppcn_jax import exif, sixteen_bits, tiff
+from ppcn_jax.photos import exif, sixteen_bits, tiff
 from ppcn_jax.runtime.errors import InputError
 
 # The suffixes of each format, the one that new names get first.

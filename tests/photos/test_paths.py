@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ppcn_jax.photo_paths import plan_jobs
+from ppcn_jax.photos.paths import plan_jobs
 from ppcn_jax.runtime.errors import InputError
 
 

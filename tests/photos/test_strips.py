@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppcn_jax.pictures import (
+from ppcn_jax.photos.strips import (
     GAP,
     LABEL_HEIGHT,
     closeup,

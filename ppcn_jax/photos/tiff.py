@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 
-from ppcn_jax import exif
+from ppcn_jax.photos import exif
 
 _STRIP_BYTES = 1 << 20
 # Tags that describe how the pixels are stored; those of a picture's source say nothing of ours.

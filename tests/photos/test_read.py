@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from ppcn_jax import tiff
-from ppcn_jax.photo_encoding import check_output, encode_photo, to_8_bits
-from ppcn_jax.photo_files import Photo, read_photo
+from ppcn_jax.photos import tiff
+from ppcn_jax.photos.read import Photo, read_photo
+from ppcn_jax.photos.write import check_output, encode_photo, to_8_bits
 from ppcn_jax.runtime.errors import InputError
 
 H, W = 20, 31

@@ -7,7 +7,7 @@ import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
-from ppcn_jax.photo_files import SUFFIXES
+from ppcn_jax.photos.read import SUFFIXES
 from ppcn_jax.runtime.errors import InputError
 
 _ALL_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from ppcn_jax import exif
+from ppcn_jax.photos import exif
 
 
 def make_block(order, orientation, width=60, height=40):

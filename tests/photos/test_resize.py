@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from data import high_resolution
-from ppcn_jax.resize import KERNELS, crop_to_multiple, enlarge, shrink
+from ppcn_jax.photos.resize import KERNELS, crop_to_multiple, enlarge, shrink
 from tests import references
 
 both_kernels = pytest.mark.parametrize("kernel", KERNELS)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from ppcn_jax import exif, sixteen_bits, tiff
-from ppcn_jax.photo_files import Photo
+from ppcn_jax.photos import exif, sixteen_bits, tiff
+from ppcn_jax.photos.read import Photo
 from ppcn_jax.runtime.errors import InputError
 
 # Those with a quality, and the quality of what was not in the same format before.

@@ -1,0 +1,4 @@
+"""Photo files: reading, writing, metadata, pixel values, resizing.
+
+Imports only `runtime`.
+"""
