@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ppcn_jax.inference import enhance, upscale
-    from ppcn_jax.model_files import load_model
+    from ppcn_jax.weights.load import load_model
 
 __version__ = "0.1.0"
 __all__ = ["enhance", "load_model", "upscale"]
@@ -24,7 +24,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(inference, name)
     if name == "load_model":
-        from ppcn_jax.model_files import load_model
+        from ppcn_jax.weights.load import load_model
 
         return load_model
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,7 +20,7 @@ def apply_batch(
     """A network's output for a batch of images, computed by several devices.
 
     Args:
-        module: of `ppcn_jax.networks.NETWORKS`.
+        module: of `ppcn_jax.weights.model.NETWORKS`.
         params: its parameters.
         images: float32 `[N, H, W, 3]` in [0, 1], N >= 1; the best N is a multiple of the devices.
         devices: that share the images.

@@ -147,7 +147,7 @@ def _quality(text: str) -> int:
 
 def _convert(options: argparse.Namespace) -> None:
     # Imported here so that --help and mistakes in the command line answer at once.
-    from ppcn_jax.convert import convert
+    from ppcn_jax.weights.convert import convert
 
     model = convert(options.source, options.destination, dict(options.about))
     print(f"wrote {printable(options.destination)}: {model.name}, {model.parameters:,} parameters")
@@ -160,7 +160,7 @@ def _photos(options: argparse.Namespace) -> None:
     from ppcn_jax.photos.paths import plan_jobs
 
     jobs = plan_jobs(options.paths, options.output, options.format)
-    from ppcn_jax.model_files import load_model
+    from ppcn_jax.weights.load import load_model
 
     model = load_model(options.model)
     from ppcn_jax.photo_jobs import run_jobs
@@ -187,8 +187,8 @@ def _photos(options: argparse.Namespace) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    from ppcn_jax.model_files import SHIPPED, load_model
     from ppcn_jax.serve import serve
+    from ppcn_jax.weights.load import SHIPPED, load_model
 
     named = options.model or [("", name) for name in SHIPPED]
     models = ((name, load_model(file)) for name, file in named)

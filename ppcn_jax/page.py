@@ -11,12 +11,12 @@ from typing import Any
 
 import jax
 
-from ppcn_jax.networks import ENHANCERS, SUPER_RESOLVERS, Model
 from ppcn_jax.photos.read import SUFFIXES, Photo, read_photo
 from ppcn_jax.photos.write import check_output, encode_photo
 from ppcn_jax.preview import make_previews
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.treatment import Treatment, check_size, make_treatment, treat
+from ppcn_jax.weights.model import ENHANCERS, SUPER_RESOLVERS, Model
 
 # Of a result; more is work for the command, which can be watched and stopped.
 MOST_PIXELS = 100_000_000

@@ -6,7 +6,7 @@ import hashlib
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from ppcn_jax.networks import Model
+from ppcn_jax.weights.model import Model
 
 
 @dataclasses.dataclass(frozen=True)

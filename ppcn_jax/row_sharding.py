@@ -27,7 +27,7 @@ def apply_sharded(
     """A network's output for one image, computed by several devices.
 
     Args:
-        module: of `ppcn_jax.networks.NETWORKS`.
+        module: of `ppcn_jax.weights.model.NETWORKS`.
         params: its parameters.
         image: float32 `[H, W, 3]` in [0, 1]; for a super-resolver of scale s, H is a multiple
             of s.

@@ -8,11 +8,11 @@ from typing import Any
 
 from ppcn_jax import fields
 from ppcn_jax.enhancement import load_teachers
-from ppcn_jax.model_files import CONFIG, read_config
 from ppcn_jax.objective import LOSSES, term_problems
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_json
-from ppcn_jax.vgg_weights import find_vgg
+from ppcn_jax.weights.load import CONFIG, read_config
+from ppcn_jax.weights.vgg import find_vgg
 
 # What may change when a run is continued, because it does not change the steps it makes.
 FREE_ON_RESUME = (

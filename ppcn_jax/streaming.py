@@ -63,7 +63,7 @@ def default_band(module: nn.Module, params: Params, width: int) -> int:
     """How many rows of an image can be computed at a time in the memory that is available.
 
     Args:
-        module: of `ppcn_jax.networks.NETWORKS`.
+        module: of `ppcn_jax.weights.model.NETWORKS`.
         params: its parameters.
         width: of the image, px.
 
@@ -86,7 +86,7 @@ def can_keep(module: nn.Module, params: Params, height: int, width: int) -> bool
     """Whether there is memory for what `stream` may keep of an image.
 
     Args:
-        module: of `ppcn_jax.networks.NETWORKS`.
+        module: of `ppcn_jax.weights.model.NETWORKS`.
         params: its parameters.
         height: of the image, px.
         width: of the image, px.
@@ -108,7 +108,7 @@ def stream(
     """A network's output for one image, from the top down.
 
     Args:
-        module: of `ppcn_jax.networks.NETWORKS`.
+        module: of `ppcn_jax.weights.model.NETWORKS`.
         params: its parameters.
         image: `[H, W, 3]`, uint8, uint16 or float in [0, 1]; for a super-resolver of scale s, H is
             a multiple of s.

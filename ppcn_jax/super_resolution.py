@@ -15,11 +15,11 @@ from ppcn_jax.experiment import (
     shown,
 )
 from ppcn_jax.luma_scores import score_luma
-from ppcn_jax.networks import make_network
 from ppcn_jax.objective import make_objective
 from ppcn_jax.photos.strips import closeup, most_detailed, strip
 from ppcn_jax.state import init_state
 from ppcn_jax.supervised import make_train_step
+from ppcn_jax.weights.model import make_network
 
 # Side of the closeups, as a part of the photo's smaller side.
 CLOSEUP = 5

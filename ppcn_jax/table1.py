@@ -10,7 +10,6 @@ import rich.progress
 
 from ppcn_jax.evaluate import Enhance, evaluate, make_enhance, unchanged
 from ppcn_jax.inference import scale_of
-from ppcn_jax.networks import SUPER_RESOLVERS, Model
 from ppcn_jax.photos import resize
 from ppcn_jax.photos.strips import closeup, most_detailed, save_png, strip, to_uint8
 from ppcn_jax.pirm import super_resolution_score
@@ -27,6 +26,7 @@ from ppcn_jax.tables import (
     write_table,
 )
 from ppcn_jax.timing import time_models
+from ppcn_jax.weights.model import SUPER_RESOLVERS, Model
 
 # Of the full-range gray level, as BT.601's studio-range Y without its range.
 _GRAY = np.array([0.299, 0.587, 0.114], np.float32)

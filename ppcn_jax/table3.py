@@ -8,7 +8,6 @@ import rich.console
 import rich.progress
 
 from ppcn_jax.evaluate import Enhance, Pairs, evaluate, make_enhance, unchanged
-from ppcn_jax.networks import ENHANCERS, Model
 from ppcn_jax.pirm import enhancement_scores
 from ppcn_jax.published import printed_in_table3
 from ppcn_jax.runtime.errors import InputError
@@ -23,6 +22,7 @@ from ppcn_jax.tables import (
     write_table,
 )
 from ppcn_jax.timing import time_models
+from ppcn_jax.weights.model import ENHANCERS, Model
 
 
 def run(config, workdir: pathlib.Path, pairs: Pairs) -> list[dict[str, Any]]:

@@ -14,8 +14,8 @@ import rich.console
 import rich.progress
 
 from ppcn_jax.inference import apply_network
-from ppcn_jax.networks import Model, make_network
 from ppcn_jax.state import Params
+from ppcn_jax.weights.model import Model, make_network
 
 HEIGHT, WIDTH = 720, 1280  # of the paper's tables and of the challenge
 WARM_UP = 2

@@ -16,7 +16,6 @@ from jax.experimental import multihost_utils
 
 from ppcn_jax import enhancement, super_resolution
 from ppcn_jax.agreement import check_agreement
-from ppcn_jax.checkpoints import Checkpoints
 from ppcn_jax.evaluate import Pairs, evaluate, make_enhance
 from ppcn_jax.experiment import Experiment
 from ppcn_jax.guard import Guard, told
@@ -29,6 +28,7 @@ from ppcn_jax.settings import check, claim_workdir
 from ppcn_jax.state import TrainState
 from ppcn_jax.update import without_guard
 from ppcn_jax.watchdog import Watchdog
+from ppcn_jax.weights.checkpoints import Checkpoints
 
 PACKAGES = ("ppcn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
 

@@ -9,10 +9,10 @@ from PIL import Image
 
 from ppcn_jax.inference import enhance_levels, scale_of, upscale_levels
 from ppcn_jax.models.layers import SMALLEST_SIDE
-from ppcn_jax.networks import ENHANCERS, SUPER_RESOLVERS, Model
 from ppcn_jax.photos.read import Photo
 from ppcn_jax.photos.resize import enlarge
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.weights.model import ENHANCERS, SUPER_RESOLVERS, Model
 
 _BAND = 1024  # rows that are made gray at once, for the memory
 

@@ -9,7 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ppcn_jax import batch_sharding
 from ppcn_jax.batch_sharding import apply_batch
 from ppcn_jax.inference import apply_network
-from ppcn_jax.networks import make_network
+from ppcn_jax.weights.model import make_network
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ from PIL import Image
 
 from ppcn_jax import batch_sharding, command, photo_jobs
 from ppcn_jax.inference import enhance_levels, upscale_levels
-from ppcn_jax.model_files import load_model
-from ppcn_jax.native import read_native, write_native
-from ppcn_jax.networks import Model, make_network
 from ppcn_jax.photos.read import Photo, read_photo
 from ppcn_jax.photos.resize import enlarge
 from ppcn_jax.photos.write import encode_photo
+from ppcn_jax.weights.load import load_model
+from ppcn_jax.weights.model import Model, make_network
+from ppcn_jax.weights.safetensors_file import read_native, write_native
 
 H, W = 18, 24
 PIXELS = np.random.default_rng(1).integers(0, 256, (H, W, 3), np.uint8)

@@ -13,15 +13,15 @@ from PIL import Image
 
 from configs import evaluate as evaluate_configs
 from configs import teacher
-from ppcn_jax.checkpoints import Checkpoints
 from ppcn_jax.evaluate import evaluate, picture, run, score_image, summarize, table, unchanged
-from ppcn_jax.model_files import load_model
-from ppcn_jax.networks import make_network
 from ppcn_jax.photos.strips import GAP, LABEL_HEIGHT
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.schedules import adam
 from ppcn_jax.settings import claim_workdir
 from ppcn_jax.state import init_state
+from ppcn_jax.weights.checkpoints import Checkpoints
+from ppcn_jax.weights.load import load_model
+from ppcn_jax.weights.model import make_network
 from tests import references
 
 SIDE = 16

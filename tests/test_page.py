@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from ppcn_jax import page
-from ppcn_jax.networks import Model, make_network
 from ppcn_jax.page import label_choices, show
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.weights.model import Model, make_network
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (20, 28, 3), np.uint8)
 

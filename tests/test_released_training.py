@@ -25,11 +25,11 @@ from flax.traverse_util import flatten_dict
 from configs import student, teacher
 from ppcn_jax import losses
 from ppcn_jax.enhancement import make_experiment
-from ppcn_jax.model_files import load_model
 from ppcn_jax.models import Discriminator, Teacher, Vgg, grayscale
 from ppcn_jax.objective import make_objective
 from ppcn_jax.schedules import adam
 from ppcn_jax.state import apply_gradients, init_state
+from ppcn_jax.weights.load import load_model
 from tests.references import assert_gradients_close
 
 # Of the few seeds whose augmentation leaves the first step's four images as they are, one whose

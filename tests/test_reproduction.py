@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from ppcn_jax.evaluate import evaluate, make_enhance, unchanged
-from ppcn_jax.model_files import load_model
+from ppcn_jax.weights.load import load_model
 from tests import references
 
 # Name in the goldens -> checkpoint; and what was found on the 50 test patches.

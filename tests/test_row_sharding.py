@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ppcn_jax.networks import make_network
 from ppcn_jax.row_sharding import apply_sharded
+from ppcn_jax.weights.model import make_network
 
 NETWORKS = {
     "student": (64, 61, 203),

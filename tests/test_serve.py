@@ -19,9 +19,9 @@ import pytest
 from PIL import Image
 
 from ppcn_jax import command, serve
-from ppcn_jax.native import write_native
-from ppcn_jax.networks import Model, make_network
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.weights.model import Model, make_network
+from ppcn_jax.weights.safetensors_file import write_native
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 # The upload limit is lowered so that a small file is beyond it.

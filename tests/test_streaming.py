@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ppcn_jax import streaming
-from ppcn_jax.networks import make_network
 from ppcn_jax.streaming import can_keep, default_band, stream
+from ppcn_jax.weights.model import make_network
 
 NETWORKS = {
     "student": {},

@@ -12,10 +12,10 @@ import data
 from configs import table1 as configs
 from ppcn_jax import pirm, protocols, table1, timing
 from ppcn_jax.evaluate import evaluate, make_enhance, unchanged
-from ppcn_jax.model_files import load_model
-from ppcn_jax.native import write_native
-from ppcn_jax.networks import Model, make_network
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.weights.load import load_model
+from ppcn_jax.weights.model import Model, make_network
+from ppcn_jax.weights.safetensors_file import write_native
 from tests.data.pictures import draw
 
 NETWORKS = {"ours": ("super_resolver", {}), "srcnn": ("srcnn", {})}

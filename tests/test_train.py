@@ -10,12 +10,13 @@ import pytest
 
 import data
 from configs import student, super_resolution, teacher
-from ppcn_jax import evaluate, model_files, train
-from ppcn_jax.checkpoints import steps_in
+from ppcn_jax import evaluate, train
 from ppcn_jax.ops import onednn
 from ppcn_jax.parallel import to_host
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.state import TrainState
+from ppcn_jax.weights import load as model_files
+from ppcn_jax.weights.checkpoints import steps_in
 
 CROP = 24
 

@@ -8,9 +8,9 @@ from ppcn_jax.benchmark.child import run_child, tiled_photo
 from ppcn_jax.benchmark.floors import network_work
 from ppcn_jax.benchmark.rows import Rows, make_row
 from ppcn_jax.inference import enhance_levels
-from ppcn_jax.native import write_native
-from ppcn_jax.networks import Model
 from ppcn_jax.timing import take_turns
+from ppcn_jax.weights.model import Model
+from ppcn_jax.weights.safetensors_file import write_native
 
 
 def measure_large_photos(

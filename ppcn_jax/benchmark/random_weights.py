@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from ppcn_jax.model_files import load_model
 from ppcn_jax.models import Vgg
-from ppcn_jax.networks import Model, abstract_params, make_network
 from ppcn_jax.state import Params
+from ppcn_jax.weights.load import load_model
+from ppcn_jax.weights.model import Model, abstract_params, make_network
 
 
 def models_by_name(names: Sequence[str], files: str) -> dict[str, Model]:

@@ -83,7 +83,7 @@ def _export(options: argparse.Namespace) -> None:
     # Imported here so that --help and mistakes in the command line answer at once.
     from ppcn_jax.export.photos import read_photos
     from ppcn_jax.export.write import write_export
-    from ppcn_jax.model_files import load_model
+    from ppcn_jax.weights.load import load_model
 
     size = options.size or DEFAULT_SIZE
     photos = read_photos(options.photos, *size)

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from ppcn_jax.inference import scale_of
 from ppcn_jax.models.layers import SMALLEST_SIDE
-from ppcn_jax.networks import ENHANCERS, SUPER_RESOLVERS, Model, settings_of
 from ppcn_jax.ops.portable import portable
+from ppcn_jax.weights.model import ENHANCERS, SUPER_RESOLVERS, Model, settings_of
 
 INPUT, OUTPUT = "images", "result"
 FORMAT = "ppcn-jax export 1"

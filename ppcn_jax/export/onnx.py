@@ -8,7 +8,7 @@ import numpy as np
 from ppcn_jax.export.contract import INPUT, OUTPUT, describe
 from ppcn_jax.export.onnx_graph import IR_VERSION, OPSET, Graph
 from ppcn_jax.export.onnx_networks import NETWORKS
-from ppcn_jax.networks import Model
+from ppcn_jax.weights.model import Model
 
 
 def to_onnx(model: Model) -> bytes:

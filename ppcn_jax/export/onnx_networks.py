@@ -12,7 +12,7 @@ import numpy as np
 
 from ppcn_jax.export.onnx_graph import Graph
 from ppcn_jax.models import baselines, enhancer, super_resolver
-from ppcn_jax.networks import Model
+from ppcn_jax.weights.model import Model
 
 
 def _student(graph: Graph, images: str, model: Model) -> str:

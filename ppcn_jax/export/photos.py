@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ppcn_jax.inference import scale_of
-from ppcn_jax.networks import ENHANCERS, Model
 from ppcn_jax.photos.read import SUFFIXES, read_photo
 from ppcn_jax.photos.resize import enlarge, shrink
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.weights.model import ENHANCERS, Model
 
 
 def read_photos(paths: Sequence[str | os.PathLike], height: int, width: int) -> list[np.ndarray]:

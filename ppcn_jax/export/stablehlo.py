@@ -16,7 +16,7 @@ from jax import export
 
 from ppcn_jax.export.contract import clipped, describe
 from ppcn_jax.models.layers import SMALLEST_SIDE
-from ppcn_jax.networks import Model
+from ppcn_jax.weights.model import Model
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 

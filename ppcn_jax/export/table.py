@@ -19,11 +19,11 @@ from ppcn_jax.export.command import DEFAULT_SIZE, FORMATS, PRECISIONS
 from ppcn_jax.export.photos import as_input, read_photos
 from ppcn_jax.export.write import open_export, write_export
 from ppcn_jax.inference import apply_network
-from ppcn_jax.model_files import load_model
-from ppcn_jax.networks import Model
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.malloc import keep_freed_memory
 from ppcn_jax.timing import take_turns
+from ppcn_jax.weights.load import load_model
+from ppcn_jax.weights.model import Model
 
 _HEADER = """\
 | Network | File | Size, kB | Largest difference | PSNR, dB | Time | Time / JAX's |

@@ -10,7 +10,7 @@ import numpy as np
 
 from ppcn_jax.export.contract import INPUT, OUTPUT, clipped, describe
 from ppcn_jax.export.tflite_file import halve_kernels, with_metadata
-from ppcn_jax.networks import Model
+from ppcn_jax.weights.model import Model
 
 
 def to_tflite(

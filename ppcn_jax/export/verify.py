@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from ppcn_jax.export.contract import clipped
-from ppcn_jax.networks import Model
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.weights.model import Model
 
 Run = Callable[[np.ndarray], np.ndarray]
 

@@ -11,10 +11,10 @@ from ppcn_jax.export.photos import as_input, cut, synthetic_photo
 from ppcn_jax.export.stablehlo import run_stablehlo, side_step, to_stablehlo
 from ppcn_jax.export.tflite import run_tflite, to_tflite
 from ppcn_jax.export.verify import Difference, Run, compare
-from ppcn_jax.networks import Model
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import replacing
 from ppcn_jax.timing import core_count
+from ppcn_jax.weights.model import Model
 
 # How many photos are checked with: more of them find nothing new and take their time.
 CHECKED = 2

@@ -20,7 +20,7 @@ from ppcn_jax.export.onnx import to_onnx
 from ppcn_jax.export.photos import synthetic_photo
 from ppcn_jax.export.stablehlo import to_stablehlo
 from ppcn_jax.inference import enhance_levels
-from ppcn_jax.networks import Model, make_network
+from ppcn_jax.weights.model import Model, make_network
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "export.md"
 PHOTO = synthetic_photo(60, 81)

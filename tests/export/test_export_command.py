@@ -13,8 +13,8 @@ from ppcn_jax import command
 from ppcn_jax.export import write
 from ppcn_jax.export.photos import synthetic_photo
 from ppcn_jax.export.tflite_file import read_metadata
-from ppcn_jax.native import write_native
-from ppcn_jax.networks import Model, make_network
+from ppcn_jax.weights.model import Model, make_network
+from ppcn_jax.weights.safetensors_file import write_native
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from ppcn_jax.export.photos import as_input, synthetic_photo
 from ppcn_jax.export.stablehlo import PLATFORMS, run_stablehlo, to_stablehlo
 from ppcn_jax.export.tflite import run_tflite, to_tflite
 from ppcn_jax.export.tflite_file import read_metadata
-from ppcn_jax.networks import NETWORKS, Model, make_network
+from ppcn_jax.weights.model import NETWORKS, Model, make_network
 
 CASES = [
     ("student", {}),

@@ -9,7 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ppcn_jax.export.photos import as_input, synthetic_photo
 from ppcn_jax.export.tflite import run_tflite, to_tflite
 from ppcn_jax.export.verify import compare
-from ppcn_jax.networks import Model, make_network
+from ppcn_jax.weights.model import Model, make_network
 
 HEIGHT, WIDTH = 48, 64
 

@@ -9,9 +9,9 @@ from PIL import Image
 from ppcn_jax.export.contract import clipped
 from ppcn_jax.export.photos import as_input, cut, read_photos, synthetic_photo
 from ppcn_jax.export.verify import Difference, compare
-from ppcn_jax.networks import Model, make_network
 from ppcn_jax.photos.resize import enlarge, shrink
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.weights.model import Model, make_network
 
 
 @pytest.fixture(scope="module")

@@ -73,6 +73,7 @@ def be(case, stdout, stderr):
 if __name__ == "__main__":
     sys.path.insert(0, str(REPOSITORY))
     import launch
-    from ppcn_jax import command, model_files, photo_jobs, treatment  # noqa: F401
+    from ppcn_jax import command, photo_jobs, treatment  # noqa: F401
+    from ppcn_jax.weights import load as model_files  # noqa: F401
 
     json.dump([run(case) for case in json.load(sys.stdin)], sys.stdout)

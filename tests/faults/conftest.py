@@ -7,8 +7,8 @@ import pathlib
 import jax.numpy as jnp
 import pytest
 
-from ppcn_jax.native import write_native
-from ppcn_jax.networks import Model, make_network
+from ppcn_jax.weights.model import Model, make_network
+from ppcn_jax.weights.safetensors_file import write_native
 from tests.faults import command_lines
 from tests.processes import ENVIRONMENT
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from ppcn_jax.checkpoints import FOLDER
+from ppcn_jax.weights.checkpoints import FOLDER
 
 # Pictures of 16 px from no file, no VGG, no opponent, no TensorFlow; a row per step.
 SETTINGS = {

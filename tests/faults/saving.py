@@ -16,7 +16,7 @@ import time
 
 import numpy as np
 
-from ppcn_jax.checkpoints import FOLDER, Checkpoints, steps_in
+from ppcn_jax.weights.checkpoints import FOLDER, Checkpoints, steps_in
 from tests.states import assert_same_bits, make_state
 
 PATIENCE = 60.0

@@ -6,8 +6,8 @@ import shutil
 import jax
 import pytest
 
-from ppcn_jax.checkpoints import DAMAGED, FOLDER, Checkpoints, restore_params, steps_in
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.weights.checkpoints import DAMAGED, FOLDER, Checkpoints, restore_params, steps_in
 from tests.faults.runs import assert_same_state, read_state, train
 from tests.processes import end, rows
 from tests.states import assert_same_bits, make_state

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from ppcn_jax.checkpoints import FOLDER, steps_in
+from ppcn_jax.weights.checkpoints import FOLDER, steps_in
 from tests.faults.runs import train
 from tests.processes import end, rows
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppcn_jax import vgg_weights
-from ppcn_jax.checkpoints import Checkpoints
-from ppcn_jax.model_files import load_model
 from ppcn_jax.models.vgg import kernel_shapes
 from ppcn_jax.photos.read import Photo, read_photo
 from ppcn_jax.photos.write import encode_photo
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.state import Player, TrainState
+from ppcn_jax.weights import vgg as vgg_weights
+from ppcn_jax.weights.checkpoints import Checkpoints
+from ppcn_jax.weights.load import load_model
 from tests import weight_files
 
 logging.getLogger("PIL").setLevel(logging.CRITICAL)

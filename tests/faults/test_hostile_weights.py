@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from ppcn_jax import restricted_pickle
-from ppcn_jax.model_files import load_model
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.vgg_weights import load_vgg
+from ppcn_jax.weights import restricted_pickle
+from ppcn_jax.weights.load import load_model
+from ppcn_jax.weights.vgg import load_vgg
 from tests.weight_files import Reduced
 
 METADATA = {

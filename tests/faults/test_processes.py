@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from ppcn_jax.checkpoints import steps_in
 from ppcn_jax.runtime.processes import START_AGAIN
+from ppcn_jax.weights.checkpoints import steps_in
 from tests.faults.runs import train
 from tests.processes import end, rows, wait_until
 

@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ppcn_jax.model_files import load_model
 from ppcn_jax.models import SuperResolver
 from ppcn_jax.models.super_resolver import depth_to_space
+from ppcn_jax.weights.load import load_model
 from tests import references
 
 COUNTS = {2: 226_156, 3: 230_491, 4: 236_560}

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from ppcn_jax.networks import Model, abstract_params, check_params, make_network
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.weights.model import Model, abstract_params, check_params, make_network
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -16,12 +16,12 @@ import data
 import ppcn_jax
 from configs import teacher
 from ppcn_jax.evaluate import evaluate, make_enhance
-from ppcn_jax.model_files import SHIPPED, load_model
 from ppcn_jax.photos.strips import to_uint8
 from ppcn_jax.protocols import Degraded, scorer
 from ppcn_jax.table1 import of_any_channels
+from ppcn_jax.weights.load import SHIPPED, load_model
 
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CARDS = REPOSITORY / "docs" / "models.md"
 TOLD = {"commit", "data", "license", "recipe", "scores", "seed", "steps"}
 
@@ -99,7 +99,7 @@ command.main([*sys.argv[1:], "photo.png", "--output", sys.argv[1]])
 
 def test_an_installed_wheel_needs_nothing_else(wheel, tmp_path):
     here = REPOSITORY / "ppcn_jax" / "weights"
-    packed = {path.name: path.read_bytes() for path in (wheel / "ppcn_jax/weights").iterdir()}
+    packed = {path.name: path.read_bytes() for path in (wheel / "ppcn_jax/weights/shipped").iterdir()}
     assert packed == {f"{n}.safetensors": (here / f"{n}.safetensors").read_bytes() for n in SHIPPED}
     photo = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     Image.fromarray(photo).save(tmp_path / "photo.png")

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ppcn_jax.apart import read_apart
 from ppcn_jax.models.vgg import kernel_shapes
-from ppcn_jax.restricted_pickle import read_numpy_pickle, read_torch_state
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.weights.mat_and_h5 import read_apart
+from ppcn_jax.weights.restricted_pickle import read_numpy_pickle, read_torch_state
 
 _ACCEPTED = """\
 Weights of VGG-19 (the paper's) or VGG-16 are accepted as

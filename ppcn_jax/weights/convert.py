@@ -4,9 +4,9 @@ import dataclasses
 import os
 from collections.abc import Mapping
 
-from ppcn_jax.model_files import load_model
-from ppcn_jax.native import check_name, write_native
-from ppcn_jax.networks import Model
+from ppcn_jax.weights.load import load_model
+from ppcn_jax.weights.model import Model
+from ppcn_jax.weights.safetensors_file import check_name, write_native
 
 
 def convert(

@@ -15,7 +15,7 @@ import pytest
 from scipy.io import savemat
 
 from ppcn_jax.models.vgg import Vgg, kernel_shapes
-from ppcn_jax.vgg_weights import WeightsError, load_vgg
+from ppcn_jax.weights.vgg import WeightsError, load_vgg
 from tests.weight_files import (
     flatten,
     pretend_lpips,

@@ -14,15 +14,15 @@ import safetensors.numpy
 import ppcn_jax
 from configs import student
 from ppcn_jax import command, inference, streaming
-from ppcn_jax.checkpoints import Checkpoints
-from ppcn_jax.convert import convert
-from ppcn_jax.model_files import load_model
-from ppcn_jax.native import read_native, write_native
-from ppcn_jax.networks import NETWORKS, Model, make_network, settings_of
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.schedules import adam
 from ppcn_jax.settings import claim_workdir
 from ppcn_jax.state import init_state
+from ppcn_jax.weights.checkpoints import Checkpoints
+from ppcn_jax.weights.convert import convert
+from ppcn_jax.weights.load import load_model
+from ppcn_jax.weights.model import NETWORKS, Model, make_network, settings_of
+from ppcn_jax.weights.safetensors_file import read_native, write_native
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from ppcn_jax.networks import abstract_params, make_network
-from ppcn_jax.released import find_checkpoint, read_released
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.weights.model import abstract_params, make_network
+from ppcn_jax.weights.tensorflow_checkpoint import find_checkpoint, read_released
 
 # Shapes of the student's variables as released, in the order of its layers.
 KERNELS = [(1, 7, 3, 8), (7, 1, 8, 8), (1, 7, 8, 16), (7, 1, 16, 8), (3, 3, 8, 3)]

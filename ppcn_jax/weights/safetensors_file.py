@@ -13,9 +13,9 @@ import safetensors
 import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from ppcn_jax.networks import Model, abstract_params, check_params, make_network, settings_of
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_bytes
+from ppcn_jax.weights.model import Model, abstract_params, check_params, make_network, settings_of
 
 SUFFIX = ".safetensors"
 _FORMAT = "ppcn-jax 1"

@@ -6,16 +6,16 @@ import os
 import pathlib
 from typing import Any
 
-from ppcn_jax.checkpoints import FOLDER, restore_params, steps_in
-from ppcn_jax.native import SUFFIX, read_native
-from ppcn_jax.networks import Model, abstract_params, make_network
-from ppcn_jax.released import find_checkpoint, read_released
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.weights.checkpoints import FOLDER, restore_params, steps_in
+from ppcn_jax.weights.model import Model, abstract_params, make_network
+from ppcn_jax.weights.safetensors_file import SUFFIX, read_native
+from ppcn_jax.weights.tensorflow_checkpoint import find_checkpoint, read_released
 
 CONFIG = "config.json"
 # The networks that come with the package: weights/NAME.safetensors.
 SHIPPED = ("student", "teacher", "super_resolver")
-_SHIPPED_FOLDER = pathlib.Path(__file__).parent / "weights"
+_SHIPPED_FOLDER = pathlib.Path(__file__).parent / "shipped"
 
 
 def load_model(path: str | os.PathLike) -> Model:

@@ -21,9 +21,9 @@ from absl import logging
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
-from ppcn_jax.checkpoint_record import ITEM, check_item, make_record, read_score
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.state import Player, TrainState
+from ppcn_jax.weights.checkpoint_record import ITEM, check_item, make_record, read_score
 
 FOLDER = "checkpoints"
 DAMAGED = ".damaged"  # put behind the name of a checkpoint that cannot be read

@@ -8,7 +8,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-from ppcn_jax.vgg_weights import WeightsError, load_vgg
+from ppcn_jax.weights.vgg import WeightsError, load_vgg
 from tests.weight_files import (
     REBUILD,
     TORCH_MAGIC,
