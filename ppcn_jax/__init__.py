@@ -10,7 +10,7 @@ TensorFlow checkpoint.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ppcn_jax.inference import enhance, upscale
+    from ppcn_jax.inference.enhance import enhance, upscale
     from ppcn_jax.weights.load import load_model
 
 __version__ = "0.1.0"
@@ -20,7 +20,7 @@ __all__ = ["enhance", "load_model", "upscale"]
 def __getattr__(name: str) -> Any:
     # Imported when first asked for: who imports a loss needs neither Flax nor Orbax.
     if name in ("enhance", "upscale"):
-        from ppcn_jax import inference
+        from ppcn_jax.inference import enhance as inference
 
         return getattr(inference, name)
     if name == "load_model":

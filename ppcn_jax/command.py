@@ -163,8 +163,8 @@ def _photos(options: argparse.Namespace) -> None:
     from ppcn_jax.weights.load import load_model
 
     model = load_model(options.model)
-    from ppcn_jax.photo_jobs import run_jobs
-    from ppcn_jax.treatment import make_treatment
+    from ppcn_jax.inference.jobs import run_jobs
+    from ppcn_jax.inference.photo import make_treatment
 
     treatment = make_treatment(options.subcommand, model)
     _make_folder(options.output)

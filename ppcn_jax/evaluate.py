@@ -13,7 +13,7 @@ import rich.console
 import rich.progress
 import rich.table
 
-from ppcn_jax.inference import apply_network
+from ppcn_jax.inference.enhance import apply_network
 from ppcn_jax.metrics import ms_ssim, psnr
 from ppcn_jax.photos.strips import save_png, strip
 from ppcn_jax.runtime.errors import InputError

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax import lax
 
-from ppcn_jax.process_programs import ProcessProgram
+from ppcn_jax.inference.process_programs import ProcessProgram
 from ppcn_jax.state import TrainState, TrainStep
 
 AXIS = "devices"

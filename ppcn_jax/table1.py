@@ -9,7 +9,7 @@ import rich.console
 import rich.progress
 
 from ppcn_jax.evaluate import Enhance, evaluate, make_enhance, unchanged
-from ppcn_jax.inference import scale_of
+from ppcn_jax.inference.enhance import scale_of
 from ppcn_jax.photos import resize
 from ppcn_jax.photos.strips import closeup, most_detailed, save_png, strip, to_uint8
 from ppcn_jax.pirm import super_resolution_score

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import rich.console
 import rich.progress
 
-from ppcn_jax.inference import apply_network
+from ppcn_jax.inference.enhance import apply_network
 from ppcn_jax.state import Params
 from ppcn_jax.weights.model import Model, make_network
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppcn_jax import batch_sharding, command, photo_jobs
-from ppcn_jax.inference import enhance_levels, upscale_levels
+from ppcn_jax import command
+from ppcn_jax.inference import batch_sharding
+from ppcn_jax.inference import jobs as photo_jobs
+from ppcn_jax.inference.enhance import enhance_levels, upscale_levels
 from ppcn_jax.photos.read import Photo, read_photo
 from ppcn_jax.photos.resize import enlarge
 from ppcn_jax.photos.write import encode_photo

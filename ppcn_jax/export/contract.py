@@ -6,7 +6,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from ppcn_jax.inference import scale_of
+from ppcn_jax.inference.enhance import scale_of
 from ppcn_jax.models.layers import SMALLEST_SIDE
 from ppcn_jax.ops.portable import portable
 from ppcn_jax.weights.model import ENHANCERS, SUPER_RESOLVERS, Model, settings_of

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ppcn_jax.inference import scale_of
+from ppcn_jax.inference.enhance import scale_of
 from ppcn_jax.photos.read import SUFFIXES, read_photo
 from ppcn_jax.photos.resize import enlarge, shrink
 from ppcn_jax.runtime.errors import InputError

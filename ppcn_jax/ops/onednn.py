@@ -2,7 +2,7 @@
 
 It is called by XLA's own name for it, which is not documented and whose settings differ from
 version to version; wrong ones end the process. So it is used with the versions of jaxlib alone that
-it was tried with, and only in programs that ask for it (`ppcn_jax.process_programs`), because jaxlib
+it was tried with, and only in programs that ask for it (`ppcn_jax.inference.process_programs`), because jaxlib
 cannot write such a program to disk.
 """
 

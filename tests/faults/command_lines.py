@@ -73,7 +73,9 @@ def be(case, stdout, stderr):
 if __name__ == "__main__":
     sys.path.insert(0, str(REPOSITORY))
     import launch
-    from ppcn_jax import command, photo_jobs, treatment  # noqa: F401
+    from ppcn_jax import command
+    from ppcn_jax.inference import jobs as photo_jobs  # noqa: F401
+    from ppcn_jax.inference import photo as treatment  # noqa: F401
     from ppcn_jax.weights import load as model_files  # noqa: F401
 
     json.dump([run(case) for case in json.load(sys.stdin)], sys.stdout)

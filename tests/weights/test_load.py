@@ -13,7 +13,9 @@ import safetensors.numpy
 
 import ppcn_jax
 from configs import student
-from ppcn_jax import command, inference, streaming
+from ppcn_jax import command
+from ppcn_jax.inference import enhance as inference
+from ppcn_jax.inference import streaming
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.schedules import adam
 from ppcn_jax.settings import claim_workdir

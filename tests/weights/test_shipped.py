@@ -99,7 +99,9 @@ command.main([*sys.argv[1:], "photo.png", "--output", sys.argv[1]])
 
 def test_an_installed_wheel_needs_nothing_else(wheel, tmp_path):
     here = REPOSITORY / "ppcn_jax" / "weights"
-    packed = {path.name: path.read_bytes() for path in (wheel / "ppcn_jax/weights/shipped").iterdir()}
+    packed = {
+        path.name: path.read_bytes() for path in (wheel / "ppcn_jax/weights/shipped").iterdir()
+    }
     assert packed == {f"{n}.safetensors": (here / f"{n}.safetensors").read_bytes() for n in SHIPPED}
     photo = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     Image.fromarray(photo).save(tmp_path / "photo.png")

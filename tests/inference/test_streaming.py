@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ppcn_jax import streaming
-from ppcn_jax.streaming import can_keep, default_band, stream
+from ppcn_jax.inference import streaming
+from ppcn_jax.inference.streaming import can_keep, default_band, stream
 from ppcn_jax.weights.model import make_network
 
 NETWORKS = {

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ppcn_jax.row_sharding import apply_sharded
+from ppcn_jax.inference.row_sharding import apply_sharded
 from ppcn_jax.weights.model import make_network
 
 NETWORKS = {

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ppcn_jax import batch_sharding
-from ppcn_jax.batch_sharding import apply_batch
-from ppcn_jax.inference import apply_network
+from ppcn_jax.inference import batch_sharding
+from ppcn_jax.inference.batch_sharding import apply_batch
+from ppcn_jax.inference.enhance import apply_network
 from ppcn_jax.weights.model import make_network
 
 

@@ -21,9 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 from psutil import virtual_memory
 
+from ppcn_jax.inference.process_programs import ProcessProgram
 from ppcn_jax.models.layers import SMALLEST_SIDE, Conv, Statistics
 from ppcn_jax.ops.moments import Moments, row_moments
-from ppcn_jax.process_programs import ProcessProgram
 from ppcn_jax.state import Params
 
 # Of the available memory, a quarter is used for a band, and this many bytes at most: a process

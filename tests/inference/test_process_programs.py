@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from jax import lax
 
-from ppcn_jax import process_programs
+from ppcn_jax.inference import process_programs
+from ppcn_jax.inference.process_programs import ProcessProgram
 from ppcn_jax.models import Student
 from ppcn_jax.models.layers import leaky_relu
 from ppcn_jax.ops import onednn
 from ppcn_jax.ops.convolution import convolve, convolve_with_moments
 from ppcn_jax.ops.moments import spatial_moments
 from ppcn_jax.parallel import parallelize, replicate, to_host
-from ppcn_jax.process_programs import ProcessProgram
 
 needs_onednn = pytest.mark.skipif(not onednn.is_usable(), reason=onednn.NEEDS)
 MAPPINGS = pathlib.Path("/proc/self/maps")
@@ -320,7 +320,7 @@ def test_such_programs_are_not_written_to_the_persistent_cache(tmp_path):
     program = """
         import jax, numpy as np
         from ppcn_jax.ops.convolution import convolve
-        from ppcn_jax.process_programs import ProcessProgram
+        from ppcn_jax.inference.process_programs import ProcessProgram
 
         def fast(x, k):
             return convolve(x, k)

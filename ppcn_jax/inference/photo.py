@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
-from ppcn_jax.inference import enhance_levels, scale_of, upscale_levels
+from ppcn_jax.inference.enhance import enhance_levels, scale_of, upscale_levels
 from ppcn_jax.models.layers import SMALLEST_SIDE
 from ppcn_jax.photos.read import Photo
 from ppcn_jax.photos.resize import enlarge

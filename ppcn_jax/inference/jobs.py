@@ -9,7 +9,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ppcn_jax.inference import useful_batch
+from ppcn_jax.inference.enhance import useful_batch
+from ppcn_jax.inference.photo import Treatment, check_size, treat
 from ppcn_jax.photos.paths import Job
 from ppcn_jax.photos.read import Photo, read_photo
 from ppcn_jax.photos.resize import enlarge
@@ -17,7 +18,6 @@ from ppcn_jax.photos.strips import save_png, strip
 from ppcn_jax.photos.write import check_output, encode_photo, to_8_bits
 from ppcn_jax.runtime.errors import InputError, printable
 from ppcn_jax.runtime.files import write_bytes
-from ppcn_jax.treatment import Treatment, check_size, treat
 
 # What ends one photo and not the others.
 _FAILURES = (InputError, MemoryError, jax.errors.JaxRuntimeError)
