@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from ppcn_jax import losses
-from ppcn_jax.evaluate import Enhance, Pairs, score_image
+from ppcn_jax.evaluation.evaluate import Enhance, Pairs, score_image
 from ppcn_jax.experiment import (
     Experiment,
     initial_params,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ppcn_jax.evaluate import Enhance, Pairs, ScoreImage
+from ppcn_jax.evaluation.evaluate import Enhance, Pairs, ScoreImage
 from ppcn_jax.schedules import adam, muon, step_decay
 from ppcn_jax.state import Params, TrainState, TrainStep
 

@@ -6,7 +6,8 @@ import math
 import jax
 import numpy as np
 
-from ppcn_jax.evaluate import Enhance, Pairs
+from ppcn_jax.evaluation.evaluate import Enhance, Pairs
+from ppcn_jax.evaluation.luma_scores import score_luma
 from ppcn_jax.experiment import (
     Experiment,
     initial_params,
@@ -14,7 +15,6 @@ from ppcn_jax.experiment import (
     make_schedule,
     shown,
 )
-from ppcn_jax.luma_scores import score_luma
 from ppcn_jax.objective import make_objective
 from ppcn_jax.photos.strips import closeup, most_detailed, strip
 from ppcn_jax.state import init_state

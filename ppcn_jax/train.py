@@ -16,7 +16,7 @@ from jax.experimental import multihost_utils
 
 from ppcn_jax import enhancement, super_resolution
 from ppcn_jax.agreement import check_agreement
-from ppcn_jax.evaluate import Pairs, evaluate, make_enhance
+from ppcn_jax.evaluation.evaluate import Pairs, evaluate, make_enhance
 from ppcn_jax.experiment import Experiment
 from ppcn_jax.guard import Guard, told
 from ppcn_jax.interruption import Interruption

@@ -23,10 +23,10 @@ from ppcn_jax.benchmark.floors import (
 from ppcn_jax.benchmark.random_weights import random_model
 from ppcn_jax.benchmark.rows import FIELDS
 from ppcn_jax.benchmark.training_steps import complete
+from ppcn_jax.evaluation.timing import take_turns
 from ppcn_jax.ops.onednn import is_usable
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_json
-from ppcn_jax.timing import take_turns
 from ppcn_jax.weights.safetensors_file import write_native
 
 SIZE = (32, 48)

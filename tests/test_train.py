@@ -10,7 +10,8 @@ import pytest
 
 import data
 from configs import student, super_resolution, teacher
-from ppcn_jax import evaluate, train
+from ppcn_jax import train
+from ppcn_jax.evaluation import evaluate
 from ppcn_jax.ops import onednn
 from ppcn_jax.parallel import to_host
 from ppcn_jax.runtime.errors import InputError

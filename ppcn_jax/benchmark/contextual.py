@@ -13,7 +13,7 @@ import numpy as np
 from ppcn_jax import losses
 from ppcn_jax.benchmark.floors import Work
 from ppcn_jax.benchmark.rows import Rows, timed_rows
-from ppcn_jax.timing import take_turns
+from ppcn_jax.evaluation.timing import take_turns
 
 WHOLE, BLOCKS = "whole matrix", "blocks of rows"
 # `losses.contextual` is the function.

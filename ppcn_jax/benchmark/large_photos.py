@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from ppcn_jax.benchmark.child import run_child, tiled_photo
 from ppcn_jax.benchmark.floors import network_work
 from ppcn_jax.benchmark.rows import Rows, make_row
+from ppcn_jax.evaluation.timing import take_turns
 from ppcn_jax.inference.enhance import enhance_levels
-from ppcn_jax.timing import take_turns
 from ppcn_jax.weights.model import Model
 from ppcn_jax.weights.safetensors_file import write_native
 

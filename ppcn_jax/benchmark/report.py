@@ -5,7 +5,7 @@ from typing import Any
 
 from ppcn_jax.benchmark.floors import Peaks
 from ppcn_jax.benchmark.rows import Row
-from ppcn_jax.tables import Column, markdown_table, number
+from ppcn_jax.evaluation.tables import Column, markdown_table, number
 
 
 def _milliseconds(title: str, field: str) -> Column:

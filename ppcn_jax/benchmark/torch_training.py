@@ -10,9 +10,9 @@ import numpy as np
 
 from ppcn_jax.augment import image_keys
 from ppcn_jax.benchmark import torch_losses, torch_networks
+from ppcn_jax.evaluation.timing import core_count
 from ppcn_jax.experiment import Experiment
 from ppcn_jax.schedules import EPSILON, MEAN_DECAY, SQUARE_DECAY
-from ppcn_jax.timing import core_count
 
 Draws = tuple[Any, Any]
 

@@ -17,9 +17,9 @@ from ppcn_jax.benchmark.training_steps import (
 )
 from ppcn_jax.benchmark.training_work import Batch, step_work, vgg_work
 from ppcn_jax.enhancement import make_experiment
+from ppcn_jax.evaluation.timing import take_turns
 from ppcn_jax.experiment import Experiment
 from ppcn_jax.ops.onednn import is_usable
-from ppcn_jax.timing import take_turns
 
 ONEDNN = "JAX, oneDNN"
 

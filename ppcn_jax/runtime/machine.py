@@ -6,7 +6,7 @@ import platform
 import subprocess
 from typing import Any
 
-from ppcn_jax.timing import core_count, device_name
+from ppcn_jax.evaluation.timing import core_count, device_name
 
 PACKAGES = ("ppcn-jax", "jax", "jaxlib", "flax", "optax", "numpy", "onnxruntime", "torch")
 

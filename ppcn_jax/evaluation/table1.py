@@ -8,14 +8,10 @@ import numpy as np
 import rich.console
 import rich.progress
 
-from ppcn_jax.evaluate import Enhance, evaluate, make_enhance, unchanged
-from ppcn_jax.inference.enhance import scale_of
-from ppcn_jax.photos import resize
-from ppcn_jax.photos.strips import closeup, most_detailed, save_png, strip, to_uint8
-from ppcn_jax.pirm import super_resolution_score
-from ppcn_jax.protocols import Degraded, Photos, scorer
-from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.tables import (
+from ppcn_jax.evaluation.evaluate import Enhance, evaluate, make_enhance, unchanged
+from ppcn_jax.evaluation.pirm import super_resolution_score
+from ppcn_jax.evaluation.super_resolution import Degraded, Photos, scorer
+from ppcn_jax.evaluation.tables import (
     Column,
     Row,
     console_table,
@@ -25,7 +21,11 @@ from ppcn_jax.tables import (
     number,
     write_table,
 )
-from ppcn_jax.timing import time_models
+from ppcn_jax.evaluation.timing import time_models
+from ppcn_jax.inference.enhance import scale_of
+from ppcn_jax.photos import resize
+from ppcn_jax.photos.strips import closeup, most_detailed, save_png, strip, to_uint8
+from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import SUPER_RESOLVERS, Model
 
 # Of the full-range gray level, as BT.601's studio-range Y without its range.

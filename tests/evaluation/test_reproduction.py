@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppcn_jax.evaluate import evaluate, make_enhance, unchanged
+from ppcn_jax.evaluation.evaluate import evaluate, make_enhance, unchanged
 from ppcn_jax.weights.load import load_model
 from tests import references
 

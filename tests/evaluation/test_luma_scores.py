@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from ppcn_jax.luma_scores import score_luma
+from ppcn_jax.evaluation.luma_scores import score_luma
 from ppcn_jax.runtime.errors import InputError
 from tests import references
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from configs import comparison as configs
-from ppcn_jax import comparison
-from ppcn_jax.curves import draw_curves
-from ppcn_jax.evaluate import evaluate, make_enhance
+from ppcn_jax.evaluation import comparison
+from ppcn_jax.evaluation.curves import draw_curves
+from ppcn_jax.evaluation.evaluate import evaluate, make_enhance
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import Model, make_network
 from ppcn_jax.weights.safetensors_file import write_native

@@ -7,11 +7,10 @@ from typing import Any
 import rich.console
 import rich.progress
 
-from ppcn_jax.evaluate import Enhance, Pairs, evaluate, make_enhance, unchanged
-from ppcn_jax.pirm import enhancement_scores
-from ppcn_jax.published import printed_in_table3
-from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.tables import (
+from ppcn_jax.evaluation.evaluate import Enhance, Pairs, evaluate, make_enhance, unchanged
+from ppcn_jax.evaluation.pirm import enhancement_scores
+from ppcn_jax.evaluation.published import printed_in_table3
+from ppcn_jax.evaluation.tables import (
     Column,
     Row,
     console_table,
@@ -21,7 +20,8 @@ from ppcn_jax.tables import (
     number,
     write_table,
 )
-from ppcn_jax.timing import time_models
+from ppcn_jax.evaluation.timing import time_models
+from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import ENHANCERS, Model
 
 

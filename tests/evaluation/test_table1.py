@@ -10,8 +10,9 @@ from PIL import Image
 
 import data
 from configs import table1 as configs
-from ppcn_jax import pirm, protocols, table1, timing
-from ppcn_jax.evaluate import evaluate, make_enhance, unchanged
+from ppcn_jax.evaluation import pirm, table1, timing
+from ppcn_jax.evaluation import super_resolution as protocols
+from ppcn_jax.evaluation.evaluate import evaluate, make_enhance, unchanged
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import Model, make_network

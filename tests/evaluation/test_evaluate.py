@@ -13,7 +13,15 @@ from PIL import Image
 
 from configs import evaluate as evaluate_configs
 from configs import teacher
-from ppcn_jax.evaluate import evaluate, picture, run, score_image, summarize, table, unchanged
+from ppcn_jax.evaluation.evaluate import (
+    evaluate,
+    picture,
+    run,
+    score_image,
+    summarize,
+    table,
+    unchanged,
+)
 from ppcn_jax.photos.strips import GAP, LABEL_HEIGHT
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.schedules import adam

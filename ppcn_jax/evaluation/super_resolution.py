@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from ppcn_jax.luma_scores import score_luma
+from ppcn_jax.evaluation.luma_scores import score_luma
 from ppcn_jax.metrics import LUMA_WEIGHTS, ms_ssim, psnr, ssim
 from ppcn_jax.photos import resize
 from ppcn_jax.photos.strips import to_uint8

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from configs import table3 as configs
-from ppcn_jax import pirm, table3, timing
-from ppcn_jax.evaluate import evaluate, unchanged
-from ppcn_jax.published import digest, printed_in_table3
+from ppcn_jax.evaluation import pirm, table3, timing
+from ppcn_jax.evaluation.evaluate import evaluate, unchanged
+from ppcn_jax.evaluation.published import digest, printed_in_table3
+from ppcn_jax.evaluation.tables import Column, load_models, markdown_table, number
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.tables import Column, load_models, markdown_table, number
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import Model, make_network
 from ppcn_jax.weights.safetensors_file import write_native

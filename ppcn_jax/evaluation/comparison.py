@@ -9,11 +9,18 @@ from typing import Any
 import rich.console
 import rich.progress
 
-from ppcn_jax.curves import Curve, draw_curves
-from ppcn_jax.evaluate import Pairs, evaluate, make_enhance
+from ppcn_jax.evaluation.curves import Curve, draw_curves
+from ppcn_jax.evaluation.evaluate import Pairs, evaluate, make_enhance
+from ppcn_jax.evaluation.tables import (
+    Column,
+    Row,
+    console_table,
+    markdown_table,
+    number,
+    write_table,
+)
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_bytes
-from ppcn_jax.tables import Column, Row, console_table, markdown_table, number, write_table
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import ENHANCERS, Model
 
