@@ -17,12 +17,12 @@ from ppcn_jax.experiment import (
     shown,
 )
 from ppcn_jax.models import Discriminator, Vgg
-from ppcn_jax.objective import Objective, make_objective
 from ppcn_jax.photos.strips import strip
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.schedules import adam
-from ppcn_jax.state import Params, init_state
-from ppcn_jax.steps import Networks, make_train_step
+from ppcn_jax.steps.enhancer import Networks, make_train_step
+from ppcn_jax.steps.objective import Objective, make_objective
+from ppcn_jax.steps.optimizers import adam
+from ppcn_jax.steps.state import Params, init_state
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import Model, make_network
 from ppcn_jax.weights.vgg import load_vgg

@@ -11,8 +11,8 @@ import numpy as np
 import optax
 
 from ppcn_jax.evaluation.evaluate import Enhance, Pairs, ScoreImage
-from ppcn_jax.schedules import adam, muon, step_decay
-from ppcn_jax.state import Params, TrainState, TrainStep
+from ppcn_jax.steps.optimizers import adam, muon, step_decay
+from ppcn_jax.steps.state import Params, TrainState, TrainStep
 
 PICTURES = 3
 

@@ -102,7 +102,7 @@ _TRAINING: Rules = {
     "task": choice("train"),
     "preset": choice("paper", "released"),
     "data": _DATA,
-    "objective": {},  # every loss has knobs of its own: ppcn_jax/objective.py
+    "objective": {},  # every loss has knobs of its own: ppcn_jax/steps/objective.py
     "train": {
         "steps": whole(),
         "steps_per_call": whole(),

@@ -15,10 +15,10 @@ from ppcn_jax.experiment import (
     make_schedule,
     shown,
 )
-from ppcn_jax.objective import make_objective
 from ppcn_jax.photos.strips import closeup, most_detailed, strip
-from ppcn_jax.state import init_state
-from ppcn_jax.supervised import make_train_step
+from ppcn_jax.steps.objective import make_objective
+from ppcn_jax.steps.state import init_state
+from ppcn_jax.steps.super_resolver import make_train_step
 from ppcn_jax.weights.model import make_network
 
 # Side of the closeups, as a part of the photo's smaller side.

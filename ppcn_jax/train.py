@@ -22,11 +22,11 @@ from ppcn_jax.guard import Guard, told
 from ppcn_jax.interruption import Interruption
 from ppcn_jax.logs import Progress, Recorder
 from ppcn_jax.ops import onednn
-from ppcn_jax.parallel import IN_FLIGHT, Calls, replicate, to_host
 from ppcn_jax.productive_time import ProductiveTime
 from ppcn_jax.settings import check, claim_workdir
-from ppcn_jax.state import TrainState
-from ppcn_jax.update import without_guard
+from ppcn_jax.steps.parallel import IN_FLIGHT, Calls, replicate, to_host
+from ppcn_jax.steps.state import TrainState
+from ppcn_jax.steps.update import without_guard
 from ppcn_jax.watchdog import Watchdog
 from ppcn_jax.weights.checkpoints import Checkpoints
 

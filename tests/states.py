@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import optax
 
-from ppcn_jax.schedules import adam
-from ppcn_jax.state import apply_gradients, init_state
+from ppcn_jax.steps.optimizers import adam
+from ppcn_jax.steps.state import apply_gradients, init_state
 
 PLAYERS = ("generator", "discriminator")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ppcn_jax.agreement import Disagreement, check_agreement
-from ppcn_jax.parallel import AXIS, replicate
+from ppcn_jax.steps.parallel import AXIS, replicate
 
 
 @pytest.fixture

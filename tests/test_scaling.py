@@ -8,8 +8,8 @@ from jax import lax
 
 from configs import scaling as configuration
 from ppcn_jax.benchmark import scaling
-from ppcn_jax.parallel import AXIS
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.steps.parallel import AXIS
 
 DEVICES = 4
 

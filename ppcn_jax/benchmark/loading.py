@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ppcn_jax.augment import image_keys, prepare
 from ppcn_jax.benchmark.rows import Rows, make_row
+from ppcn_jax.steps.augment import image_keys, prepare
 
 Batches = Iterator[dict[str, np.ndarray]]
 

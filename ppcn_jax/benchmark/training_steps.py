@@ -22,9 +22,9 @@ from ppcn_jax.benchmark.training_work import Batch, vgg_of
 from ppcn_jax.experiment import Experiment
 from ppcn_jax.export.photos import synthetic_photo
 from ppcn_jax.inference.process_programs import ProcessProgram
-from ppcn_jax.objective import LOSSES
-from ppcn_jax.parallel import parallelize, replicate, to_host
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.steps.objective import LOSSES
+from ppcn_jax.steps.parallel import parallelize, replicate, to_host
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.safetensors_file import write_native
 from ppcn_jax.weights.vgg import load_vgg

@@ -17,7 +17,7 @@ from ppcn_jax.models.layers import SMALLEST_SIDE
 from ppcn_jax.photos.resize import enlarge
 from ppcn_jax.photos.strips import to_uint8
 from ppcn_jax.photos.write import to_8_bits
-from ppcn_jax.state import Params
+from ppcn_jax.steps.state import Params
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import ENHANCERS, SUPER_RESOLVERS, Model
 

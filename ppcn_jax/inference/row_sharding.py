@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ppcn_jax.models.layers import Conv, Statistics
-from ppcn_jax.state import Params
+from ppcn_jax.steps.state import Params
 
 AXIS = "rows"
 

@@ -22,7 +22,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.state import Player, TrainState
+from ppcn_jax.steps.state import Player, TrainState
 from ppcn_jax.weights.checkpoint_record import ITEM, check_item, make_record, read_score
 
 FOLDER = "checkpoints"

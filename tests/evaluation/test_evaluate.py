@@ -24,9 +24,9 @@ from ppcn_jax.evaluation.evaluate import (
 )
 from ppcn_jax.photos.strips import GAP, LABEL_HEIGHT
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.schedules import adam
 from ppcn_jax.settings import claim_workdir
-from ppcn_jax.state import init_state
+from ppcn_jax.steps.optimizers import adam
+from ppcn_jax.steps.state import init_state
 from ppcn_jax.weights.checkpoints import Checkpoints
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import make_network

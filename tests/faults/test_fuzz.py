@@ -13,7 +13,7 @@ from ppcn_jax.models.vgg import kernel_shapes
 from ppcn_jax.photos.read import Photo, read_photo
 from ppcn_jax.photos.write import encode_photo
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.state import Player, TrainState
+from ppcn_jax.steps.state import Player, TrainState
 from ppcn_jax.weights import vgg as vgg_weights
 from ppcn_jax.weights.checkpoints import Checkpoints
 from ppcn_jax.weights.load import load_model

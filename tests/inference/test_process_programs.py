@@ -20,7 +20,7 @@ from ppcn_jax.models.layers import leaky_relu
 from ppcn_jax.ops import onednn
 from ppcn_jax.ops.convolution import convolve, convolve_with_moments
 from ppcn_jax.ops.moments import spatial_moments
-from ppcn_jax.parallel import parallelize, replicate, to_host
+from ppcn_jax.steps.parallel import parallelize, replicate, to_host
 
 needs_onednn = pytest.mark.skipif(not onednn.is_usable(), reason=onednn.NEEDS)
 MAPPINGS = pathlib.Path("/proc/self/maps")

@@ -11,9 +11,9 @@ from ppcn_jax.metrics import ms_ssim, psnr_of_mse
 from ppcn_jax.models.discriminator import Discriminator, grayscale
 from ppcn_jax.models.enhancer import stretch_contrast
 from ppcn_jax.models.vgg import Vgg
-from ppcn_jax.objective import make_objective
 from ppcn_jax.ops.gaussian import filter_channels
 from ppcn_jax.ops.moments import spatial_mean
+from ppcn_jax.steps.objective import make_objective
 from tests.references import assert_gradients_close
 
 DISCRIMINATOR = Discriminator(outputs=2, first_norm=False)

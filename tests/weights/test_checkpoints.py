@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.schedules import adam, muon
+from ppcn_jax.steps.optimizers import adam, muon
 from ppcn_jax.weights.checkpoints import FOLDER, Checkpoints, restore_params, steps_in
 from tests.states import PLAYERS, assert_same_bits, make_state
 

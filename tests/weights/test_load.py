@@ -17,9 +17,9 @@ from ppcn_jax import command
 from ppcn_jax.inference import enhance as inference
 from ppcn_jax.inference import streaming
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.schedules import adam
 from ppcn_jax.settings import claim_workdir
-from ppcn_jax.state import init_state
+from ppcn_jax.steps.optimizers import adam
+from ppcn_jax.steps.state import init_state
 from ppcn_jax.weights.checkpoints import Checkpoints
 from ppcn_jax.weights.convert import convert
 from ppcn_jax.weights.load import load_model

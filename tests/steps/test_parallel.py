@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from ppcn_jax.parallel import AXIS, IN_FLIGHT, Calls, parallelize, replicate, to_host
-from ppcn_jax.update import mean_over_devices
+from ppcn_jax.steps.parallel import AXIS, IN_FLIGHT, Calls, parallelize, replicate, to_host
+from ppcn_jax.steps.update import mean_over_devices
 
 DEVICES = 4
 

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from ppcn_jax.schedules import adam, muon, step_decay
+from ppcn_jax.steps.optimizers import adam, muon, step_decay
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ import optax
 import pytest
 
 from ppcn_jax import losses
-from ppcn_jax.augment import image_keys, prepare
 from ppcn_jax.metrics import psnr_of_mse
 from ppcn_jax.models import Discriminator, Student, Teacher, Vgg
-from ppcn_jax.objective import make_objective
-from ppcn_jax.parallel import parallelize, replicate, to_host
-from ppcn_jax.state import init_state
-from ppcn_jax.steps import Networks, make_train_step
-from ppcn_jax.update import without_guard
+from ppcn_jax.steps.augment import image_keys, prepare
+from ppcn_jax.steps.enhancer import Networks, make_train_step
+from ppcn_jax.steps.objective import make_objective
+from ppcn_jax.steps.parallel import parallelize, replicate, to_host
+from ppcn_jax.steps.state import init_state
+from ppcn_jax.steps.update import without_guard
 
 SIDE = 32
 DEVICES = 4

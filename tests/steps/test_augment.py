@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ppcn_jax.augment import image_keys, random_dihedral
+from ppcn_jax.steps.augment import image_keys, random_dihedral
 
 # Flips and rotations by 90 degrees of a square.
 TURNS = [

@@ -11,11 +11,11 @@ import pytest
 
 from configs import super_resolution
 from ppcn_jax.models import SuperResolver
-from ppcn_jax.objective import make_objective
-from ppcn_jax.parallel import parallelize, replicate, to_host
-from ppcn_jax.state import init_state
-from ppcn_jax.supervised import make_train_step
-from ppcn_jax.update import without_guard
+from ppcn_jax.steps.objective import make_objective
+from ppcn_jax.steps.parallel import parallelize, replicate, to_host
+from ppcn_jax.steps.state import init_state
+from ppcn_jax.steps.super_resolver import make_train_step
+from ppcn_jax.steps.update import without_guard
 from tests.references import assert_gradients_close
 
 SIDE = 16

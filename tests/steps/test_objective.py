@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ppcn_jax import losses
-from ppcn_jax.objective import LOSSES, Objective, Term, make_objective
+from ppcn_jax.steps.objective import LOSSES, Objective, Term, make_objective
 
 
 def random_roles(seed):

@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 
 from ppcn_jax.inference.process_programs import ProcessProgram
-from ppcn_jax.state import TrainState, TrainStep
+from ppcn_jax.steps.state import TrainState, TrainStep
 
 AXIS = "devices"
 # Steps that may be in flight; on virtual CPU devices many more can dead-lock their collectives.
