@@ -23,10 +23,11 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 import data
-from ppcn_jax import settings, train
+from ppcn_jax import train
 from ppcn_jax.benchmark import accelerator, scaling, suite
+from ppcn_jax.configuration import check as settings
+from ppcn_jax.configuration.flags import parse_flags
 from ppcn_jax.evaluation import comparison, evaluate, table1, table3
-from ppcn_jax.launch_flags import parse_flags
 from ppcn_jax.runtime.compilation_cache import keep_compiled_programs
 from ppcn_jax.runtime.errors import InputError, is_disk_full
 from ppcn_jax.runtime.malloc import keep_freed_memory

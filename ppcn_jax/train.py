@@ -16,6 +16,7 @@ from jax.experimental import multihost_utils
 
 from ppcn_jax import enhancement, super_resolution
 from ppcn_jax.agreement import check_agreement
+from ppcn_jax.configuration.check import check, claim_workdir
 from ppcn_jax.evaluation.evaluate import Pairs, evaluate, make_enhance
 from ppcn_jax.experiment import Experiment
 from ppcn_jax.guard import Guard, told
@@ -23,7 +24,6 @@ from ppcn_jax.interruption import Interruption
 from ppcn_jax.logs import Progress, Recorder
 from ppcn_jax.ops import onednn
 from ppcn_jax.productive_time import ProductiveTime
-from ppcn_jax.settings import check, claim_workdir
 from ppcn_jax.steps.parallel import IN_FLIGHT, Calls, replicate, to_host
 from ppcn_jax.steps.state import TrainState
 from ppcn_jax.steps.update import without_guard

@@ -10,8 +10,8 @@ from configs import accelerator as configs
 from ppcn_jax.benchmark import accelerator, accelerator_kernels, accelerator_steps
 from ppcn_jax.benchmark.product_formats import FORMATS
 from ppcn_jax.benchmark.rows import FIELDS
+from ppcn_jax.configuration.check import check
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.settings import check
 
 TASKS = {name: f"student's training step, 4 of 16x16, {name}" for name in FORMATS}
 

@@ -22,10 +22,10 @@ from ppcn_jax.benchmark.report import console_line, markdown
 from ppcn_jax.benchmark.rows import Row, Rows, guarded, make_row, with_floor
 from ppcn_jax.benchmark.training import measure_training
 from ppcn_jax.benchmark.training_steps import complete
+from ppcn_jax.configuration.check import check
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_bytes, write_json
 from ppcn_jax.runtime.machine import describe_machine
-from ppcn_jax.settings import check
 
 NETWORKS = ("student", "teacher", "super_resolver")
 PARTS = ("inference", "large_photos", "training", "compilation", "loading", "contextual")

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from ppcn_jax import losses
-from ppcn_jax.fields import flag, real, whole
+from ppcn_jax.configuration.fields import flag, real, whole
 
 Role = Literal["images", "features", "logits", "taps"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ppcn_jax import models
-from ppcn_jax.fields import whole
+from ppcn_jax.configuration.fields import whole
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.state import Params
 

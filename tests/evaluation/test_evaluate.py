@@ -13,6 +13,7 @@ from PIL import Image
 
 from configs import evaluate as evaluate_configs
 from configs import teacher
+from ppcn_jax.configuration.check import claim_workdir
 from ppcn_jax.evaluation.evaluate import (
     evaluate,
     picture,
@@ -24,7 +25,6 @@ from ppcn_jax.evaluation.evaluate import (
 )
 from ppcn_jax.photos.strips import GAP, LABEL_HEIGHT
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.settings import claim_workdir
 from ppcn_jax.steps.optimizers import adam
 from ppcn_jax.steps.state import init_state
 from ppcn_jax.weights.checkpoints import Checkpoints

@@ -6,8 +6,8 @@ import pathlib
 import ml_collections
 import pytest
 
+from ppcn_jax.configuration.check import check, claim_workdir
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.settings import check, claim_workdir
 
 CONFIGS = ("teacher", "super_resolution", "evaluate", "table1", "table3", "benchmark")
 # What a field of each type must not hold.

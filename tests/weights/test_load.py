@@ -14,10 +14,10 @@ import safetensors.numpy
 import ppcn_jax
 from configs import student
 from ppcn_jax import command
+from ppcn_jax.configuration.check import claim_workdir
 from ppcn_jax.inference import enhance as inference
 from ppcn_jax.inference import streaming
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.settings import claim_workdir
 from ppcn_jax.steps.optimizers import adam
 from ppcn_jax.steps.state import init_state
 from ppcn_jax.weights.checkpoints import Checkpoints

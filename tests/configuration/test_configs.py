@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from configs import demo, evaluate, student, super_resolution, teacher
+from ppcn_jax.configuration.check import check
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.settings import check
 from ppcn_jax.steps.objective import make_objective
 
 TRAINING = {

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ppcn_jax import fields
+from ppcn_jax.configuration import fields
 from ppcn_jax.enhancement import load_teachers
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_json
