@@ -23,7 +23,6 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 import data
-from ppcn_jax import train
 from ppcn_jax.benchmark import accelerator, scaling, suite
 from ppcn_jax.configuration import check as settings
 from ppcn_jax.configuration.flags import parse_flags
@@ -32,6 +31,7 @@ from ppcn_jax.runtime.compilation_cache import keep_compiled_programs
 from ppcn_jax.runtime.errors import InputError, is_disk_full
 from ppcn_jax.runtime.malloc import keep_freed_memory
 from ppcn_jax.runtime.processes import START_AGAIN, SharedFate
+from ppcn_jax.training import loop as train
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "Configuration file, e.g. configs/student.py.")

@@ -16,9 +16,9 @@ from ppcn_jax.benchmark.torch_training import (
     make_torch_step,
 )
 from ppcn_jax.benchmark.training_steps import complete, make_jax_step, synthetic_batch
-from ppcn_jax.enhancement import make_experiment
 from ppcn_jax.models import Discriminator, Vgg
 from ppcn_jax.steps.update import without_guard
+from ppcn_jax.training.enhancer import make_experiment
 from ppcn_jax.weights.model import Model, make_network
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'ppcn-jax[bench]'")

@@ -32,9 +32,9 @@ FLOORS = (
     {"ppcn_jax.steps.objective"},
     {"ppcn_jax.steps.enhancer", "ppcn_jax.steps.super_resolver"},
     {"ppcn_jax.steps.parallel"},
-    {"ppcn_jax.experiment"},
-    {"ppcn_jax.enhancement", "ppcn_jax.super_resolution"},
-    {"ppcn_jax.train"},
+    {"ppcn_jax.training.experiment"},
+    {"ppcn_jax.training.enhancer", "ppcn_jax.training.super_resolver"},
+    {"ppcn_jax.training.loop"},
 )
 
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from configs import student
-from ppcn_jax.enhancement import make_experiment
 from ppcn_jax.runtime.processes import START_AGAIN
+from ppcn_jax.training.enhancer import make_experiment
 from ppcn_jax.weights.checkpoints import Checkpoints, restore_params, steps_in
 from tests.processes import end, last_step, rows, wait_until
 

@@ -23,13 +23,13 @@ from ppcn_jax.benchmark.rows import Rows, guarded, make_row, with_floor
 from ppcn_jax.benchmark.suite import left_out, named
 from ppcn_jax.benchmark.training_steps import COMPETITORS, complete
 from ppcn_jax.configuration.check import check
-from ppcn_jax.enhancement import make_experiment
 from ppcn_jax.evaluation.tables import Column, markdown_table, number
 from ppcn_jax.evaluation.timing import take_turns
 from ppcn_jax.inference.enhance import apply_network
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_bytes, write_json
 from ppcn_jax.runtime.machine import describe_machine
+from ppcn_jax.training.enhancer import make_experiment
 from ppcn_jax.weights.model import Model
 
 KERNEL_COLUMNS = (

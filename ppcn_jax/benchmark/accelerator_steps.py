@@ -22,7 +22,7 @@ from ppcn_jax.benchmark.training_steps import (
 )
 from ppcn_jax.benchmark.training_work import step_work, vgg_work
 from ppcn_jax.evaluation.timing import take_turns
-from ppcn_jax.experiment import Experiment
+from ppcn_jax.training.experiment import Experiment
 
 VGG = "JAX, VGG alone"
 # Kernels of a profile that are named.

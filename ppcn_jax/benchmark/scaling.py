@@ -18,9 +18,9 @@ import numpy as np
 import rich.console
 
 from ppcn_jax.benchmark.training_steps import complete, lower_step
-from ppcn_jax.enhancement import make_experiment
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_bytes, write_json
+from ppcn_jax.training.enhancer import make_experiment
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 CHIPS = (1, 8, 64, 256, 1024)

@@ -10,9 +10,9 @@ import numpy as np
 
 from ppcn_jax.benchmark import torch_losses, torch_networks
 from ppcn_jax.evaluation.timing import core_count
-from ppcn_jax.experiment import Experiment
 from ppcn_jax.steps.augment import image_keys
 from ppcn_jax.steps.optimizers import EPSILON, MEAN_DECAY, SQUARE_DECAY
+from ppcn_jax.training.experiment import Experiment
 
 Draws = tuple[Any, Any]
 

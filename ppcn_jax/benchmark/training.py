@@ -16,10 +16,10 @@ from ppcn_jax.benchmark.training_steps import (
     vgg_alone,
 )
 from ppcn_jax.benchmark.training_work import Batch, step_work, vgg_work
-from ppcn_jax.enhancement import make_experiment
 from ppcn_jax.evaluation.timing import take_turns
-from ppcn_jax.experiment import Experiment
 from ppcn_jax.ops.onednn import is_usable
+from ppcn_jax.training.enhancer import make_experiment
+from ppcn_jax.training.experiment import Experiment
 
 ONEDNN = "JAX, oneDNN"
 

@@ -19,12 +19,12 @@ from ppcn_jax.benchmark.torch_training import (
     with_peak_memory,
 )
 from ppcn_jax.benchmark.training_work import Batch, vgg_of
-from ppcn_jax.experiment import Experiment
 from ppcn_jax.export.photos import synthetic_photo
 from ppcn_jax.inference.process_programs import ProcessProgram
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.objective import LOSSES
 from ppcn_jax.steps.parallel import parallelize, replicate, to_host
+from ppcn_jax.training.experiment import Experiment
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.safetensors_file import write_native
 from ppcn_jax.weights.vgg import load_vgg

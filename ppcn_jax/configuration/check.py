@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ppcn_jax.configuration import fields
-from ppcn_jax.enhancement import load_teachers
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_json
 from ppcn_jax.steps.objective import LOSSES, term_problems
+from ppcn_jax.training.enhancer import load_teachers
 from ppcn_jax.weights.load import CONFIG, read_config
 from ppcn_jax.weights.vgg import find_vgg
 

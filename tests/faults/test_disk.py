@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from ppcn_jax.appended import AppendedFile
 from ppcn_jax.runtime.errors import is_disk_full
 from ppcn_jax.runtime.processes import START_AGAIN
+from ppcn_jax.training.appended import AppendedFile
 from ppcn_jax.weights.checkpoints import FOLDER, Checkpoints, steps_in
 from tests.faults.runs import assert_same_state, read_state, train
 from tests.processes import end, last_step, rows, wait_until

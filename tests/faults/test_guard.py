@@ -13,15 +13,15 @@ from jax import lax
 
 import data
 from configs import teacher
-from ppcn_jax import train
-from ppcn_jax.agreement import check_agreement
-from ppcn_jax.enhancement import make_experiment
-from ppcn_jax.guard import Guard
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps import objective
 from ppcn_jax.steps.parallel import Calls, replicate, to_host
 from ppcn_jax.steps.state import init_state
 from ppcn_jax.steps.update import SKIPPED, guarded_update
+from ppcn_jax.training import loop as train
+from ppcn_jax.training.enhancer import make_experiment
+from ppcn_jax.training.replica_check import check_agreement
+from ppcn_jax.training.skipped_updates import Guard
 from ppcn_jax.weights.checkpoints import steps_in
 from tests.faults.runs import train as train_in_process
 from tests.processes import end

@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 from configs import student
 from ppcn_jax import enhance
 from ppcn_jax.configuration.check import check_workdir
-from ppcn_jax.enhancement import make_experiment
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.training.enhancer import make_experiment
 from ppcn_jax.weights.checkpoints import Checkpoints
 from ppcn_jax.weights.load import load_model
 

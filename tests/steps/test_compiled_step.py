@@ -11,11 +11,11 @@ import pytest
 
 from configs import student
 from ppcn_jax.benchmark.training_steps import complete, synthetic_batch
-from ppcn_jax.enhancement import make_experiment
 from ppcn_jax.models import Vgg
 from ppcn_jax.models.vgg import kernel_shapes
 from ppcn_jax.ops import onednn
 from ppcn_jax.steps.parallel import parallelize, replicate
+from ppcn_jax.training.enhancer import make_experiment
 
 DEVICES, BATCH, SIDE = 4, 4, 16
 COMPILED = "/jax/core/compile/backend_compile_duration"

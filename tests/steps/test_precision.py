@@ -9,7 +9,7 @@ import pytest
 
 from configs import student
 from ppcn_jax.benchmark.training_steps import complete, synthetic_batch
-from ppcn_jax.enhancement import make_experiment
+from ppcn_jax.training.enhancer import make_experiment
 
 BATCH, SIDE = 2, 32
 

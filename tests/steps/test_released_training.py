@@ -24,11 +24,11 @@ from flax.traverse_util import flatten_dict
 
 from configs import student, teacher
 from ppcn_jax import losses
-from ppcn_jax.enhancement import make_experiment
 from ppcn_jax.models import Discriminator, Teacher, Vgg, grayscale
 from ppcn_jax.steps.objective import make_objective
 from ppcn_jax.steps.optimizers import adam
 from ppcn_jax.steps.state import apply_gradients, init_state
+from ppcn_jax.training.enhancer import make_experiment
 from ppcn_jax.weights.load import load_model
 from tests.references import assert_gradients_close
 

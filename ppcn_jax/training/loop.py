@@ -14,20 +14,21 @@ import numpy as np
 import rich.console
 from jax.experimental import multihost_utils
 
-from ppcn_jax import enhancement, super_resolution
-from ppcn_jax.agreement import check_agreement
 from ppcn_jax.configuration.check import check, claim_workdir
 from ppcn_jax.evaluation.evaluate import Pairs, evaluate, make_enhance
-from ppcn_jax.experiment import Experiment
-from ppcn_jax.guard import Guard, told
-from ppcn_jax.interruption import Interruption
-from ppcn_jax.logs import Progress, Recorder
 from ppcn_jax.ops import onednn
-from ppcn_jax.productive_time import ProductiveTime
 from ppcn_jax.steps.parallel import IN_FLIGHT, Calls, replicate, to_host
 from ppcn_jax.steps.state import TrainState
 from ppcn_jax.steps.update import without_guard
-from ppcn_jax.watchdog import Watchdog
+from ppcn_jax.training import enhancer as enhancement
+from ppcn_jax.training import super_resolver as super_resolution
+from ppcn_jax.training.experiment import Experiment
+from ppcn_jax.training.interruption import Interruption
+from ppcn_jax.training.logs import Progress, Recorder
+from ppcn_jax.training.replica_check import check_agreement
+from ppcn_jax.training.skipped_updates import Guard, told
+from ppcn_jax.training.time_spent import ProductiveTime
+from ppcn_jax.training.watchdog import Watchdog
 from ppcn_jax.weights.checkpoints import Checkpoints
 
 PACKAGES = ("ppcn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")

@@ -13,9 +13,9 @@ import rich.console
 import rich.progress
 from absl import logging
 
-from ppcn_jax.appended import AppendedFile
-from ppcn_jax.event_file import EventFile
 from ppcn_jax.photos.strips import save_png
+from ppcn_jax.training.appended import AppendedFile
+from ppcn_jax.training.event_file import EventFile
 
 METRICS = "metrics.jsonl"
 

@@ -11,11 +11,11 @@ from PIL import Image
 
 import data
 from configs import super_resolution as configs
-from ppcn_jax import train
 from ppcn_jax.evaluation.luma_scores import score_luma
 from ppcn_jax.models import SuperResolver
 from ppcn_jax.photos.strips import GAP, LABEL_HEIGHT
-from ppcn_jax.super_resolution import CLOSEUP, comparison, make_experiment
+from ppcn_jax.training import loop as train
+from ppcn_jax.training.super_resolver import CLOSEUP, comparison, make_experiment
 from ppcn_jax.weights.checkpoints import steps_in
 from tests.data.pictures import draw
 

@@ -8,17 +8,17 @@ import numpy as np
 
 from ppcn_jax.evaluation.evaluate import Enhance, Pairs
 from ppcn_jax.evaluation.luma_scores import score_luma
-from ppcn_jax.experiment import (
+from ppcn_jax.photos.strips import closeup, most_detailed, strip
+from ppcn_jax.steps.objective import make_objective
+from ppcn_jax.steps.state import init_state
+from ppcn_jax.steps.super_resolver import make_train_step
+from ppcn_jax.training.experiment import (
     Experiment,
     initial_params,
     make_optimizer,
     make_schedule,
     shown,
 )
-from ppcn_jax.photos.strips import closeup, most_detailed, strip
-from ppcn_jax.steps.objective import make_objective
-from ppcn_jax.steps.state import init_state
-from ppcn_jax.steps.super_resolver import make_train_step
 from ppcn_jax.weights.model import make_network
 
 # Side of the closeups, as a part of the photo's smaller side.

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ppcn_jax.agreement import Disagreement, check_agreement
 from ppcn_jax.steps.parallel import AXIS, replicate
+from ppcn_jax.training.replica_check import Disagreement, check_agreement
 
 
 @pytest.fixture

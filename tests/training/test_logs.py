@@ -12,7 +12,7 @@ import rich.console
 from PIL import Image
 from tensorboardX.proto import event_pb2
 
-from ppcn_jax.logs import METRICS, Progress, Recorder
+from ppcn_jax.training.logs import METRICS, Progress, Recorder
 
 
 def rows(workdir):

@@ -10,12 +10,12 @@ import pytest
 
 import data
 from configs import student, super_resolution, teacher
-from ppcn_jax import train
 from ppcn_jax.evaluation import evaluate
 from ppcn_jax.ops import onednn
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.parallel import to_host
 from ppcn_jax.steps.state import TrainState
+from ppcn_jax.training import loop as train
 from ppcn_jax.weights import load as model_files
 from ppcn_jax.weights.checkpoints import steps_in
 

@@ -15,7 +15,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import masked_crc32c
 
-from ppcn_jax.appended import AppendedFile
+from ppcn_jax.training.appended import AppendedFile
 
 
 class EventFile:
