@@ -19,7 +19,7 @@ import ml_collections
 import numpy as np
 
 from ppcn_jax.benchmark.training_steps import make_jax_step, synthetic_batch
-from ppcn_jax.export.photos import synthetic_photo
+from ppcn_jax.export.images import synthetic_photo
 from ppcn_jax.inference.enhance import enhance_levels
 from ppcn_jax.training.enhancer import make_experiment
 from ppcn_jax.weights.load import load_model

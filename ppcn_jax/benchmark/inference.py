@@ -15,7 +15,7 @@ from ppcn_jax.benchmark.competitors import (
 from ppcn_jax.benchmark.floors import network_work
 from ppcn_jax.benchmark.rows import Rows, make_row, reported, timed_rows
 from ppcn_jax.evaluation.timing import take_turns
-from ppcn_jax.export.photos import as_input, synthetic_photo
+from ppcn_jax.export.images import as_input, synthetic_photo
 from ppcn_jax.export.verify import MOST
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import Model

@@ -19,7 +19,7 @@ from ppcn_jax.benchmark.torch_training import (
     with_peak_memory,
 )
 from ppcn_jax.benchmark.training_work import Batch, vgg_of
-from ppcn_jax.export.photos import synthetic_photo
+from ppcn_jax.export.images import synthetic_photo
 from ppcn_jax.inference.process_programs import ProcessProgram
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.objective import LOSSES

@@ -81,7 +81,7 @@ def _export(options: argparse.Namespace) -> None:
     _check_destination(destination, options.overwrite)
     _check_packages(format)
     # Imported here so that --help and mistakes in the command line answer at once.
-    from ppcn_jax.export.photos import read_photos
+    from ppcn_jax.export.images import read_photos
     from ppcn_jax.export.write import write_export
     from ppcn_jax.weights.load import load_model
 

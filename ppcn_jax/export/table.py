@@ -17,7 +17,7 @@ import numpy as np
 
 from ppcn_jax.evaluation.timing import take_turns
 from ppcn_jax.export.command import DEFAULT_SIZE, FORMATS, PRECISIONS
-from ppcn_jax.export.photos import as_input, read_photos
+from ppcn_jax.export.images import as_input, read_photos
 from ppcn_jax.export.write import open_export, write_export
 from ppcn_jax.inference.enhance import apply_network
 from ppcn_jax.runtime.errors import InputError

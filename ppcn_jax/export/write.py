@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ppcn_jax.evaluation.timing import core_count
+from ppcn_jax.export.images import as_input, cut, synthetic_photo
 from ppcn_jax.export.onnx import run_onnx, to_onnx
-from ppcn_jax.export.photos import as_input, cut, synthetic_photo
 from ppcn_jax.export.stablehlo import run_stablehlo, side_step, to_stablehlo
 from ppcn_jax.export.tflite import run_tflite, to_tflite
 from ppcn_jax.export.verify import Difference, Run, compare

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ppcn_jax.export.images import synthetic_photo
 from ppcn_jax.export.onnx import to_onnx
-from ppcn_jax.export.photos import synthetic_photo
 from ppcn_jax.export.stablehlo import to_stablehlo
 from ppcn_jax.inference.enhance import enhance_levels
 from ppcn_jax.weights.model import Model, make_network

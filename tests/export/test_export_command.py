@@ -11,7 +11,7 @@ from PIL import Image
 
 from ppcn_jax import command
 from ppcn_jax.export import write
-from ppcn_jax.export.photos import synthetic_photo
+from ppcn_jax.export.images import synthetic_photo
 from ppcn_jax.export.tflite_file import read_metadata
 from ppcn_jax.weights.model import Model, make_network
 from ppcn_jax.weights.safetensors_file import write_native

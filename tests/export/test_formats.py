@@ -11,8 +11,8 @@ from jax import export
 
 from ppcn_jax.export import onnx_networks
 from ppcn_jax.export.contract import clipped
+from ppcn_jax.export.images import as_input, synthetic_photo
 from ppcn_jax.export.onnx import run_onnx, to_onnx
-from ppcn_jax.export.photos import as_input, synthetic_photo
 from ppcn_jax.export.stablehlo import PLATFORMS, run_stablehlo, to_stablehlo
 from ppcn_jax.export.tflite import run_tflite, to_tflite
 from ppcn_jax.export.tflite_file import read_metadata

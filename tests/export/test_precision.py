@@ -6,7 +6,7 @@ import pytest
 from ai_edge_litert import interpreter
 from ai_edge_litert import schema_py_generated as schema
 
-from ppcn_jax.export.photos import as_input, synthetic_photo
+from ppcn_jax.export.images import as_input, synthetic_photo
 from ppcn_jax.export.tflite import run_tflite, to_tflite
 from ppcn_jax.export.verify import compare
 from ppcn_jax.weights.model import Model, make_network

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ppcn_jax.export.contract import clipped
-from ppcn_jax.export.photos import as_input, cut, read_photos, synthetic_photo
+from ppcn_jax.export.images import as_input, cut, read_photos, synthetic_photo
 from ppcn_jax.export.verify import Difference, compare
 from ppcn_jax.photos.resize import enlarge, shrink
 from ppcn_jax.runtime.errors import InputError
