@@ -187,7 +187,7 @@ def _photos(options: argparse.Namespace) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    from ppcn_jax.serve import serve
+    from ppcn_jax.serving.server import serve
     from ppcn_jax.weights.load import SHIPPED, load_model
 
     named = options.model or [("", name) for name in SHIPPED]

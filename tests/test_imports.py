@@ -22,8 +22,8 @@ INSIDE_FUNCTIONS = {
     "ppcn_jax/weights/vgg.py": {"keras"},
     "ppcn_jax/weights/tensorflow_checkpoint.py": {"tensorflow"},
     "ppcn_jax/export/tflite.py": {"tensorflow"},
-    "ppcn_jax/page.py": {"gradio"},
-    "ppcn_jax/serve.py": {"gradio", "fastapi", "uvicorn"},
+    "ppcn_jax/serving/page.py": {"gradio"},
+    "ppcn_jax/serving/server.py": {"gradio", "fastapi", "uvicorn"},
 }
 
 # From the bottom up; a module of a floor sees only the floors below it.

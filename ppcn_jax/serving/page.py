@@ -14,8 +14,8 @@ import jax
 from ppcn_jax.inference.photo import Treatment, check_size, make_treatment, treat
 from ppcn_jax.photos.read import SUFFIXES, Photo, read_photo
 from ppcn_jax.photos.write import check_output, encode_photo
-from ppcn_jax.preview import make_previews
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.serving.preview import make_previews
 from ppcn_jax.weights.model import ENHANCERS, SUPER_RESOLVERS, Model
 
 # Of a result; more is work for the command, which can be watched and stopped.

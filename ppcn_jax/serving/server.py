@@ -12,8 +12,8 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from ppcn_jax.page import label_choices, make_page
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.serving.page import label_choices, make_page
 from ppcn_jax.weights.model import Model
 
 # Of one upload; a photo of 100 megapixels has about 60 MB as JPEG, 200 MB as PNG.

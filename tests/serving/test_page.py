@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppcn_jax import page
-from ppcn_jax.page import label_choices, show
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.serving import page
+from ppcn_jax.serving.page import label_choices, show
 from ppcn_jax.weights.model import Model, make_network
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (20, 28, 3), np.uint8)

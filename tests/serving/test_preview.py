@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from ppcn_jax import preview
 from ppcn_jax.photos.read import Photo
 from ppcn_jax.photos.resize import enlarge
-from ppcn_jax.preview import make_previews
+from ppcn_jax.serving import preview
+from ppcn_jax.serving.preview import make_previews
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

@@ -18,16 +18,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppcn_jax import command, serve
+from ppcn_jax import command
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.serving import server as serve
 from ppcn_jax.weights.model import Model, make_network
 from ppcn_jax.weights.safetensors_file import write_native
 
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 # The upload limit is lowered so that a small file is beyond it.
 MOST_BYTES = 300_000
 PROGRAM = f"""
-from ppcn_jax import command, serve
+from ppcn_jax import command
+from ppcn_jax.serving import server as serve
 serve.MOST_BYTES = {MOST_BYTES}
 command.main()
 """
