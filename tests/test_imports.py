@@ -16,9 +16,9 @@ FOREIGN = {"tensorflow", "tensorflow_datasets", "keras", "torch", "data", "confi
 FOREIGN |= {"gradio", "fastapi", "uvicorn"}
 INSIDE_FUNCTIONS = {
     "ppcn_jax/benchmark/competitors.py": {"torch"},
-    "ppcn_jax/benchmark/torch_losses.py": {"torch"},
-    "ppcn_jax/benchmark/torch_networks.py": {"torch"},
-    "ppcn_jax/benchmark/torch_training.py": {"torch"},
+    "ppcn_jax/benchmark/pytorch/losses.py": {"torch"},
+    "ppcn_jax/benchmark/pytorch/networks.py": {"torch"},
+    "ppcn_jax/benchmark/pytorch/training.py": {"torch"},
     "ppcn_jax/weights/vgg.py": {"keras"},
     "ppcn_jax/weights/tensorflow_checkpoint.py": {"tensorflow"},
     "ppcn_jax/export/tflite.py": {"tensorflow"},

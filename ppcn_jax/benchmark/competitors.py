@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ppcn_jax.benchmark.torch_networks import to_torch
+from ppcn_jax.benchmark.pytorch.networks import to_torch
 from ppcn_jax.evaluation.timing import core_count
 from ppcn_jax.export.contract import INPUT, OUTPUT
 from ppcn_jax.export.onnx import to_onnx

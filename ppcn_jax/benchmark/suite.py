@@ -11,16 +11,16 @@ import rich.console
 
 from ppcn_jax.benchmark.chart import draw_chart
 from ppcn_jax.benchmark.competitors import COMPETITORS, missing_packages
-from ppcn_jax.benchmark.compilation import measure_compilation
-from ppcn_jax.benchmark.contextual import measure_contextual
 from ppcn_jax.benchmark.floors import Peaks, highest, measure_peaks
-from ppcn_jax.benchmark.inference import measure_inference
-from ppcn_jax.benchmark.large_photos import measure_large_photos
-from ppcn_jax.benchmark.loading import Batches, measure_loading
+from ppcn_jax.benchmark.parts.compilation import measure_compilation
+from ppcn_jax.benchmark.parts.contextual import measure_contextual
+from ppcn_jax.benchmark.parts.inference import measure_inference
+from ppcn_jax.benchmark.parts.large_photos import measure_large_photos
+from ppcn_jax.benchmark.parts.loading import Batches, measure_loading
+from ppcn_jax.benchmark.parts.training import measure_training
 from ppcn_jax.benchmark.random_weights import models_by_name
 from ppcn_jax.benchmark.report import console_line, markdown
 from ppcn_jax.benchmark.rows import Row, Rows, guarded, make_row, with_floor
-from ppcn_jax.benchmark.training import measure_training
 from ppcn_jax.benchmark.training_steps import complete
 from ppcn_jax.configuration.check import check
 from ppcn_jax.runtime.errors import InputError

@@ -11,13 +11,13 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from ppcn_jax.benchmark.product_formats import FLOAT32, HALF
-from ppcn_jax.benchmark.random_weights import random_model, write_random_vgg
-from ppcn_jax.benchmark.torch_training import (
+from ppcn_jax.benchmark.pytorch.training import (
     allow_tensorfloat32,
     make_torch_step,
     repeat_torch_step,
     with_peak_memory,
 )
+from ppcn_jax.benchmark.random_weights import random_model, write_random_vgg
 from ppcn_jax.benchmark.training_work import Batch, vgg_of
 from ppcn_jax.export.images import synthetic_photo
 from ppcn_jax.inference.process_programs import ProcessProgram

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from configs import benchmark as configs
-from ppcn_jax.benchmark import child, competitors, compilation, contextual, inference, suite
+from ppcn_jax.benchmark import child, competitors, suite
 from ppcn_jax.benchmark.floors import (
     Peaks,
     Work,
@@ -20,6 +20,7 @@ from ppcn_jax.benchmark.floors import (
     least_seconds,
     measure_peaks,
 )
+from ppcn_jax.benchmark.parts import compilation, contextual, inference
 from ppcn_jax.benchmark.random_weights import random_model
 from ppcn_jax.benchmark.rows import FIELDS
 from ppcn_jax.benchmark.training_steps import complete

@@ -1,6 +1,6 @@
 """Every format of every network named: size, difference from JAX and time, as a Markdown table.
 
-    python -m ppcn_jax.export.table WEIGHTS... --photos PATH...
+    python -m ppcn_jax.benchmark.exports WEIGHTS... --photos PATH...
 
 The files stay in `--output`. Each file and JAX, as `ppcn-jax enhance` runs it, take turns on the
 same photo at 1280x720, on all cores of the processor; times are medians, and ratios to JAX's.

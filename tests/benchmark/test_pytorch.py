@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from configs import student
-from ppcn_jax.benchmark import torch_networks, training_steps
+from ppcn_jax.benchmark import training_steps
 from ppcn_jax.benchmark.accelerator_steps import VGG, Contest, measure_steps
 from ppcn_jax.benchmark.competitors import in_float64, open_torch
-from ppcn_jax.benchmark.random_weights import random_model
-from ppcn_jax.benchmark.torch_training import (
+from ppcn_jax.benchmark.pytorch import networks as torch_networks
+from ppcn_jax.benchmark.pytorch.training import (
     allow_tensorfloat32,
     draws_of_step,
     make_torch_step,
 )
+from ppcn_jax.benchmark.random_weights import random_model
 from ppcn_jax.benchmark.training_steps import complete, make_jax_step, synthetic_batch
 from ppcn_jax.models import Discriminator, Vgg
 from ppcn_jax.steps.update import without_guard
