@@ -29,14 +29,14 @@ Importing this package needs neither TensorFlow nor TFDS; a source that does nee
 says which extra to install.
 """
 
+from data.batches.loaders import batches, sample_names
+from data.batches.quarantine import Quarantine
+from data.batches.source import Source
 from data.errors import DataError
-from data.in_memory import InMemory
-from data.loaders import batches, sample_names
-from data.protocols import Source
-from data.quarantine import Quarantine
-from data.sources import make_source
-from data.test_sets import open_test_sets
-from data.training import TrainingData
+from data.open import make_source
+from data.run import TrainingData
+from data.sources.in_memory import InMemory
+from data.sources.test_sets import open_test_sets
 
 __all__ = [
     "DataError",

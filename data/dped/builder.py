@@ -5,13 +5,13 @@ import pathlib
 from collections.abc import Iterator
 from typing import ClassVar
 
-from data.checks import check_pair
 from data.dped.layout import PHONES, VERSION, patch_folders
 from data.errors import DataError
 from data.extras import require
-from data.folders import paired_names
-from data.images import read_bytes, tf_decodable
-from data.progress import progress
+from data.pictures.checks import check_pair
+from data.pictures.folders import paired_names
+from data.pictures.images import read_bytes, tf_decodable
+from data.pictures.progress import progress
 
 _DESCRIPTION = """
 The DSLR Photo Enhancement Dataset: 100x100 patches of photos that three phones (iPhone 3GS,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from data.dped.layout import PHONES, find_prepared, patch_folders, prepare_command
 from data.dped.prepared import Prepared
 from data.errors import DataError
-from data.folders import paired_names
-from data.pairs import Pairs
+from data.pictures.folders import paired_names
+from data.sources.pairs import Pairs
 
 
 def open_dped(

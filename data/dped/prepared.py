@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.checks import check_pair
+from data.batches.order import Order
 from data.errors import DataError
 from data.extras import import_tensorflow, require
-from data.images import decode
-from data.order import Order
+from data.pictures.checks import check_pair
+from data.pictures.images import decode
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -3,7 +3,7 @@
 import pytest
 
 import data
-from tests.data.pictures import write_pairs
+from tests.data.sample_pictures import write_pairs
 
 
 @pytest.fixture

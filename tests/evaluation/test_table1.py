@@ -17,7 +17,7 @@ from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import Model, make_network
 from ppcn_jax.weights.safetensors_file import write_native
-from tests.data.pictures import draw
+from tests.data.sample_pictures import draw
 
 NETWORKS = {"ours": ("super_resolver", {}), "srcnn": ("srcnn", {})}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import data
-from tests.data.pictures import write_pairs
+from tests.data.sample_pictures import write_pairs
 from tests.faults.runs import train
 from tests.processes import end, rows
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ppcn_jax.runtime.processes import START_AGAIN
 from ppcn_jax.weights.checkpoints import FOLDER, steps_in
-from tests.data.pictures import draw
+from tests.data.sample_pictures import draw
 from tests.faults.runs import SETTINGS, SUPER_RESOLVER, assert_same_state, read_state, train
 from tests.processes import REPOSITORY, end, last_step, rows, wait_until
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import high_resolution
+from data.sources import high_resolution
 from ppcn_jax.photos.resize import KERNELS, crop_to_multiple, enlarge, shrink
 from tests import references
 

@@ -17,7 +17,7 @@ from ppcn_jax.photos.strips import GAP, LABEL_HEIGHT
 from ppcn_jax.training import loop as train
 from ppcn_jax.training.super_resolver import CLOSEUP, comparison, make_experiment
 from ppcn_jax.weights.checkpoints import steps_in
-from tests.data.pictures import draw
+from tests.data.sample_pictures import draw
 
 SIZE = (40, 52)  # of the photos
 

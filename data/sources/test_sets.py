@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 
 from data.errors import DataError
-from data.high_resolution import SMALLEST_TEST_SIDE
-from data.images import read
-from data.photo_folder import photo_names
+from data.pictures.images import read
+from data.sources.high_resolution import SMALLEST_TEST_SIDE
+from data.sources.photo_folder import photo_names
 
 _GRAY = ("1", "L", "I;16", "I", "F")
 

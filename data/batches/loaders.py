@@ -9,11 +9,11 @@ from collections.abc import Generator, Iterator
 
 import numpy as np
 
-from data.crops import gather
+from data.batches.crops import gather
+from data.batches.order import Order
+from data.batches.quarantine import Quarantine
+from data.batches.source import OnDisk, Source
 from data.extras import check_installed, import_tensorflow
-from data.order import Order
-from data.protocols import OnDisk, Source
-from data.quarantine import Quarantine
 
 _AHEAD = 8  # batches prepared while the consumer works; it keeps about as many in flight
 

@@ -13,10 +13,10 @@ import pytest
 import data
 from data.dped.layout import PHONES, find_prepared, prepared_root
 from data.dped.prepare import main, prepare
-from data.images import decode
-from tests.data.pictures import draw, encode, sideways, write_pairs
+from data.pictures.images import decode
+from tests.data.sample_pictures import draw, encode, sideways, write_pairs
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 TRAIN, TEST = ["1.jpg", "2.jpg", "10.jpg", "33.jpg", "100.jpg"], ["3.jpg", "7.jpg"]
 
 

@@ -5,10 +5,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from data.batches.source import Source
 from data.errors import DataError
-from data.memory import available_bytes
-from data.progress import parallel
-from data.protocols import Source
+from data.pictures.memory import available_bytes
+from data.pictures.progress import parallel
 
 T = TypeVar("T", bound=np.ndarray | tuple[np.ndarray, ...])
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from data.errors import DataError
-from data.folders import natural_key
-from data.images import SUFFIXES, read
+from data.pictures.folders import natural_key
+from data.pictures.images import SUFFIXES, read
 
 
 class PhotoFolder:

@@ -4,17 +4,17 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from data.div2k import Div2k
+from data.batches.source import Source
 from data.dped.open import open_dped
 from data.errors import DataError
-from data.high_resolution import Photos as UndecodedPhotos
-from data.high_resolution import open_high_resolution
-from data.in_memory import InMemory
-from data.pairs import open_pairs
-from data.photo_folder import PhotoFolder, photo_names, photo_split
-from data.photos import Photos
-from data.protocols import Source
-from data.synthetic import Synthetic
+from data.sources.demo_photos import Photos
+from data.sources.div2k import Div2k
+from data.sources.high_resolution import Photos as UndecodedPhotos
+from data.sources.high_resolution import open_high_resolution
+from data.sources.in_memory import InMemory
+from data.sources.pairs import open_pairs
+from data.sources.photo_folder import PhotoFolder, photo_names, photo_split
+from data.sources.synthetic import Synthetic
 
 
 def make_source(

@@ -9,7 +9,7 @@ import numpy as np
 
 from data.errors import DataError
 from data.extras import require
-from data.images import decode
+from data.pictures.images import decode
 
 # The low-resolution images that come with a configuration are not used: the loader makes its own.
 _CONFIG = "bicubic_x4"

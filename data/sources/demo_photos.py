@@ -8,11 +8,11 @@ import pathlib
 
 import numpy as np
 
-from data.checks import check_pair
 from data.errors import DataError
 from data.extras import package_folder
-from data.images import read
-from data.phone_look import phone_look
+from data.pictures.checks import check_pair
+from data.pictures.images import read
+from data.sources.phone_look import phone_look
 
 _TEST = ("chelsea.png", "coffee.png")
 # Five photographs hold few hues, and a network that sees no others loses the rest. Each trains in

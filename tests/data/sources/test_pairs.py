@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import data
-from data import loaders
-from data import pairs as pairs_module
-from tests.data.pictures import draw, encode, sideways, write_pairs
+from data.batches import loaders
+from data.sources import pairs as pairs_module
+from tests.data.sample_pictures import draw, encode, sideways, write_pairs
 
 
 def test_the_tail_in_natural_order_is_held_out(pairs, make):

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import data
-from data import high_resolution
-from tests.data.pictures import draw, encode, sideways
+from data.sources import high_resolution
+from tests.data.sample_pictures import draw, encode, sideways
 
 SCALE, CROP = 4, 24
 
@@ -213,7 +213,7 @@ def test_missing_and_empty_folders(open_photos, photos, tmp_path):
 
 
 def test_too_little_memory(open_photos, monkeypatch):
-    monkeypatch.setattr("data.in_memory.available_bytes", lambda: 10_000)
+    monkeypatch.setattr("data.sources.in_memory.available_bytes", lambda: 10_000)
     with pytest.raises(data.DataError, match=r"5 decoded photos take .* set in_memory=False"):
         open_photos(in_memory=True)
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import DataError, images
-from tests.data.pictures import draw, encode, sideways
+from data import DataError
+from data.pictures import images
+from tests.data.sample_pictures import draw, encode, sideways
 
 RGB = draw(0, 33, 47)
 

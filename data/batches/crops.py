@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.batches.order import Order
+from data.batches.source import Degrading, Source
 from data.errors import DataError
 from data.extras import import_tensorflow
-from data.order import Order
-from data.protocols import Degrading, Source
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from data.loaders import batches, sample_names
+from data.batches.loaders import batches, sample_names
+from data.batches.quarantine import Quarantine
 from data.names import read_names, write_names
-from data.quarantine import Quarantine
-from data.sources import make_source
+from data.open import make_source
 
 QUARANTINE = "quarantine.jsonl"
 

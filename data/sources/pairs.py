@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.cache import Cache
-from data.checks import check_pair
-from data.crops import gather_in_tensorflow
+from data.batches.crops import gather_in_tensorflow
+from data.batches.order import Order
 from data.errors import DataError
-from data.folders import paired_names
-from data.images import checked_shape, read, read_bytes
-from data.order import Order
-from data.progress import parallel
+from data.pictures.cache import Cache
+from data.pictures.checks import check_pair
+from data.pictures.folders import paired_names
+from data.pictures.images import checked_shape, read, read_bytes
+from data.pictures.progress import parallel
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import data
-from data import in_memory, memory
+from data.pictures import memory
+from data.sources import in_memory
 
 
 def test_copies_a_source(make):

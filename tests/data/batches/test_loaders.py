@@ -63,7 +63,7 @@ next(batches)
 def test_iterator_left_open_at_exit_is_silent():
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", OPEN_AT_EXIT],
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=Path(__file__).resolve().parents[3],
         capture_output=True,
         timeout=60,
         check=True,

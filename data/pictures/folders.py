@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection
 
 from data.errors import DataError
-from data.images import SUFFIXES
+from data.pictures.images import SUFFIXES
 
 
 def paired_names(inputs: pathlib.Path, targets: pathlib.Path) -> list[str]:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from PIL import Image
 
-from data.cache import Cache
-from data.crops import gather_in_tensorflow
+from data.batches.crops import gather_in_tensorflow
+from data.batches.order import Order
 from data.errors import DataError
-from data.in_memory import decode_all, value_of
-from data.memory import available_bytes
-from data.order import Order
-from data.progress import parallel
+from data.pictures.cache import Cache
+from data.pictures.memory import available_bytes
+from data.pictures.progress import parallel
+from data.sources.in_memory import decode_all, value_of
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -1,0 +1,4 @@
+"""Picture files: decoding, folders, caches, progress.
+
+Imports only `data.errors`.
+"""
