@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ppcn_jax.steps.state import Params
+from ppcn_jax.models.layers import Params
 
 # Sides of the matrices that are multiplied, and bytes of the array that is copied.
 MATRIX_SIDE = 3072

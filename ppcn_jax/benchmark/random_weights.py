@@ -10,7 +10,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from ppcn_jax.models import Vgg
-from ppcn_jax.steps.state import Params
+from ppcn_jax.models.layers import Params
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import Model, abstract_params, make_network
 

@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 
 from ppcn_jax.benchmark.floors import Work, layer_operations, total_bytes
 from ppcn_jax.models import Discriminator, Vgg
-from ppcn_jax.steps.state import Params
+from ppcn_jax.models.layers import Params
 from ppcn_jax.training.experiment import Experiment
 from ppcn_jax.weights.model import make_network
 

@@ -15,10 +15,10 @@ import rich.table
 
 from ppcn_jax.inference.enhance import apply_network
 from ppcn_jax.metrics import ms_ssim, psnr
+from ppcn_jax.models.layers import Params
 from ppcn_jax.photos.strips import save_png, strip
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_json
-from ppcn_jax.steps.state import Params
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import ENHANCERS, Model
 

@@ -14,7 +14,7 @@ import rich.console
 import rich.progress
 
 from ppcn_jax.inference.enhance import apply_network
-from ppcn_jax.steps.state import Params
+from ppcn_jax.models.layers import Params
 from ppcn_jax.weights.model import Model, make_network
 
 HEIGHT, WIDTH = 720, 1280  # of the paper's tables and of the challenge

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ppcn_jax.steps.state import Params
+from ppcn_jax.models.layers import Params
 
 # 18 is the first whose ReduceMean takes its axes as an input; runtimes of 2023 and later know it.
 OPSET, IR_VERSION = 18, 8

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ppcn_jax.steps.state import Params
+from ppcn_jax.models.layers import Params
 
 AXIS = "images"
 

@@ -13,11 +13,10 @@ from ppcn_jax.inference.batch_sharding import apply_batch
 from ppcn_jax.inference.process_programs import ProcessProgram
 from ppcn_jax.inference.row_sharding import apply_sharded
 from ppcn_jax.inference.streaming import can_keep, default_band, stream
-from ppcn_jax.models.layers import SMALLEST_SIDE
+from ppcn_jax.models.layers import SMALLEST_SIDE, Params
 from ppcn_jax.photos.resize import enlarge
 from ppcn_jax.photos.strips import to_uint8
 from ppcn_jax.photos.write import to_8_bits
-from ppcn_jax.steps.state import Params
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import ENHANCERS, SUPER_RESOLVERS, Model
 

@@ -15,8 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ppcn_jax.models.layers import Conv, Statistics
-from ppcn_jax.steps.state import Params
+from ppcn_jax.models.layers import Conv, Params, Statistics
 
 AXIS = "rows"
 

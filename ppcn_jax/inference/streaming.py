@@ -22,9 +22,8 @@ import numpy as np
 from psutil import virtual_memory
 
 from ppcn_jax.inference.process_programs import ProcessProgram
-from ppcn_jax.models.layers import SMALLEST_SIDE, Conv, Statistics
+from ppcn_jax.models.layers import SMALLEST_SIDE, Conv, Params, Statistics
 from ppcn_jax.ops.moments import Moments, row_moments
-from ppcn_jax.steps.state import Params
 
 # Of the available memory, a quarter is used for a band, and this many bytes at most: a process
 # stays below 1.5 GB with its first photo of 12 megapixels.

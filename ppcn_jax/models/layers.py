@@ -5,6 +5,7 @@ exports with dynamic sizes get wrong for dilated kernels.
 """
 
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -17,6 +18,8 @@ from jax.typing import DTypeLike
 from ppcn_jax.ops.convolution import convolve, convolve_with_moments
 from ppcn_jax.ops.moments import Moments, spatial_moments
 from ppcn_jax.ops.onednn import is_asked
+
+Params = Any
 
 SMALLEST_SIDE = 16
 

@@ -1,14 +1,13 @@
 """The train state: a step counter and the players it trains, nothing frozen."""
 
 from collections.abc import Callable
-from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 
-Params = Any
+from ppcn_jax.models.layers import Params
 
 
 @flax.struct.dataclass

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from ppcn_jax.steps.state import Params, TrainState, apply_gradients
+from ppcn_jax.models.layers import Params
+from ppcn_jax.steps.state import TrainState, apply_gradients
 
 T = TypeVar("T")
 

@@ -10,12 +10,13 @@ import numpy as np
 from ppcn_jax import losses
 from ppcn_jax.evaluation.evaluate import Enhance, Pairs, score_image
 from ppcn_jax.models import Discriminator, Vgg
+from ppcn_jax.models.layers import Params
 from ppcn_jax.photos.strips import strip
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.enhancer import Networks, make_train_step
 from ppcn_jax.steps.objective import Objective, make_objective
 from ppcn_jax.steps.optimizers import adam
-from ppcn_jax.steps.state import Params, init_state
+from ppcn_jax.steps.state import init_state
 from ppcn_jax.training.experiment import (
     Experiment,
     initial_params,

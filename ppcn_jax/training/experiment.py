@@ -11,8 +11,9 @@ import numpy as np
 import optax
 
 from ppcn_jax.evaluation.evaluate import Enhance, Pairs, ScoreImage
+from ppcn_jax.models.layers import Params
 from ppcn_jax.steps.optimizers import adam, muon, step_decay
-from ppcn_jax.steps.state import Params, TrainState, TrainStep
+from ppcn_jax.steps.state import TrainState, TrainStep
 
 PICTURES = 3
 

@@ -12,8 +12,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ppcn_jax import models
 from ppcn_jax.configuration.fields import whole
+from ppcn_jax.models.layers import Params
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.steps.state import Params
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "student": models.Student,

@@ -12,8 +12,8 @@ import numpy as np
 
 from ppcn_jax.models import discriminator, super_resolver
 from ppcn_jax.models.enhancer import CONTRAST, SLOPE
+from ppcn_jax.models.layers import Params
 from ppcn_jax.models.vgg import kernel_shapes
-from ppcn_jax.steps.state import Params
 from ppcn_jax.weights.model import Model
 
 Module = Any  # torch.nn.Module
