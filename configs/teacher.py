@@ -80,8 +80,6 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     # Adam's epsilon is added to the bias-corrected root (Kingma and Ba, Algorithm 1) or, when
     # False, to the root before its correction, as TensorFlow 1 does.
     config.train.epsilon_corrected = True
-    # On x86 processors: faster convolutions, but the step is compiled at every start.
-    config.train.onednn = False
     config.train.guard = ml_collections.ConfigDict()  # updates that are not finite are left out
     config.train.guard.total_limit = 0.0  # also those of a larger total loss; 0: of none
     config.train.guard.stop_after = 10  # updates left out in a row, then the run stops

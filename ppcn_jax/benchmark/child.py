@@ -108,7 +108,7 @@ def seconds_to_first_step(config_file: str) -> float:
     """
     config = ml_collections.ConfigDict(json.loads(pathlib.Path(config_file).read_text()))
     batch = synthetic_batch(config.train.batch_size, config.data.crop)
-    step = make_jax_step(make_experiment(config), batch, onednn=config.train.onednn)
+    step = make_jax_step(make_experiment(config), batch)
     start = time.perf_counter()
     step()
     return time.perf_counter() - start

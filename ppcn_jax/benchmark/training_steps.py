@@ -20,7 +20,6 @@ from ppcn_jax.benchmark.pytorch.training import (
 from ppcn_jax.benchmark.random_weights import random_model, write_random_vgg
 from ppcn_jax.benchmark.training_work import Batch, vgg_of
 from ppcn_jax.export.images import synthetic_photo
-from ppcn_jax.inference.process_programs import ProcessProgram
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.objective import LOSSES
 from ppcn_jax.steps.parallel import parallelize, replicate, to_host
@@ -81,18 +80,17 @@ def synthetic_batch(count: int, side: int) -> Batch:
     return {"input": patches, "target": np.rint(255 * (patches / 255) ** 0.8).astype(np.uint8)}
 
 
-def make_jax_step(experiment: Experiment, batch: Batch, *, onednn: bool = False) -> Step:
+def make_jax_step(experiment: Experiment, batch: Batch) -> Step:
     """The step as `train` runs it, always on one batch.
 
     Args:
         experiment: its first state is where the step starts.
         batch: on the host.
-        onednn: as of `parallelize`.
 
     Returns:
         `step() -> losses`.
     """
-    program = parallelize(experiment.step, onednn=onednn)
+    program = parallelize(experiment.step)
     return functools.partial(repeat_jax_step(program, experiment, by_device(batch)), 1)
 
 
@@ -198,14 +196,13 @@ def largest_difference(losses: dict[str, float], expected: dict[str, float]) -> 
 
 
 def vgg_alone(
-    experiment: Experiment, batch: Batch, *, onednn: bool = False, dtype: DTypeLike | None = None
+    experiment: Experiment, batch: Batch, *, dtype: DTypeLike | None = None
 ) -> Callable[[], object]:
     """VGG's part of a step, on one device: features of both images, and the gradient of one.
 
     Args:
         experiment: whose VGG it is.
         batch: on the host.
-        onednn: as of `parallelize`.
         dtype: of VGG's convolutions.
 
     Returns:
@@ -213,7 +210,7 @@ def vgg_alone(
     """
     vgg = vgg_of(experiment, dtype)
 
-    @(ProcessProgram if onednn else jax.jit)
+    @jax.jit
     def run(params, images, targets):
         features, pull_back = jax.vjp(functools.partial(vgg.apply, {"params": params}), images)
         return features, pull_back(vgg.apply({"params": params}, targets))

@@ -34,10 +34,11 @@ _BEFORE = {
     "precision": dict.fromkeys(("vgg", "discriminator", "generator"), "float32"),
     "imitation": 0.0,
     "objective.log_mse.clipped": False,
-    "train.onednn": False,
     "train.optimizer": "adam",
     "train.weight_decay": 0.0,
 }
+# Fields that only workdirs of older versions have; they never changed what a run learns.
+_REMOVED = ("train.onednn",)
 # Fields, or groups of them, that must fit to others.
 _FITTED = (
     "data.crop",
@@ -210,6 +211,20 @@ def claim_workdir(workdir: pathlib.Path, config, versions: dict[str, str], *, wr
             raise InputError(f"--workdir {workdir} cannot be written: {error}") from error
 
 
+def removed_fields(workdir: pathlib.Path) -> list[str]:
+    """Fields in a workdir's configuration that this version no longer has and ignores.
+
+    Args:
+        workdir: of the run.
+
+    Returns:
+        Their dotted names.
+    """
+    path = workdir / CONFIG
+    config = read_config(path) if path.is_file() else {}
+    return [field for field in _REMOVED if field.split(".")[1] in config.get("train", {})]
+
+
 def _differences(old: dict, new: dict, prefix: str = ""):
     for key in sorted({*old, *new}):
         field = f"{prefix}{key}"
@@ -220,7 +235,7 @@ def _differences(old: dict, new: dict, prefix: str = ""):
             there = {**new[key], "weight": 0.0}
         else:
             there = _BEFORE.get(field)
-        if field in FREE_ON_RESUME or there == now:
+        if field in (*FREE_ON_RESUME, *_REMOVED) or there == now:
             continue
         if isinstance(there, dict) and isinstance(now, dict):
             yield from _differences(there, now, f"{field}.")

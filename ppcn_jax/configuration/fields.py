@@ -114,7 +114,6 @@ _TRAINING: Rules = {
         "optimizer": choice("adam", "muon"),
         "weight_decay": real(zero=True),
         "epsilon_corrected": flag,
-        "onednn": flag,
         "guard": {"total_limit": real(zero=True), "stop_after": whole()},
         "unreadable": real(zero=True, most=1),
     },

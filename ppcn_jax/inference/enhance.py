@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ppcn_jax.inference.batch_sharding import apply_batch
-from ppcn_jax.inference.process_programs import ProcessProgram
+from ppcn_jax.inference.programs import BoundedJit
 from ppcn_jax.inference.row_sharding import apply_sharded
 from ppcn_jax.inference.streaming import can_keep, default_band, stream
 from ppcn_jax.models.layers import SMALLEST_SIDE, Params
@@ -24,7 +24,7 @@ from ppcn_jax.weights.model import ENHANCERS, SUPER_RESOLVERS, Model
 WHOLE_PIXELS = 2**21
 
 
-@functools.partial(ProcessProgram, transform=functools.partial(jax.jit, static_argnums=0))
+@functools.partial(BoundedJit, static_argnums=0)
 def apply_network(module: nn.Module, params: Params, image: jax.Array) -> jax.Array:
     """A network's output for one image, compiled once for each network and image size.
 

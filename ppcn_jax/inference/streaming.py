@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from psutil import virtual_memory
 
-from ppcn_jax.inference.process_programs import ProcessProgram
+from ppcn_jax.inference.programs import BoundedJit
 from ppcn_jax.models.layers import SMALLEST_SIDE, Conv, Params, Statistics
 from ppcn_jax.ops.moments import Moments, row_moments
 
@@ -71,7 +71,7 @@ def default_band(module: nn.Module, params: Params, width: int) -> int:
         as it has, at most.
     """
     window = jax.ShapeDtypeStruct((_PROBE_ROWS, width, 3), jnp.float32)
-    memory = _output.compiled(module, params, {}, window, {}).memory_analysis()
+    memory = _output.lower(module, params, {}, window, {}).compile().memory_analysis()
     # What goes in and comes out also exists on the host, before and after.
     total = memory.temp_size_in_bytes + 2 * (
         memory.argument_size_in_bytes + memory.output_size_in_bytes
@@ -248,7 +248,7 @@ def _supply(
     return intercept
 
 
-@functools.partial(ProcessProgram, transform=functools.partial(jax.jit, static_argnums=(0, 1)))
+@functools.partial(BoundedJit, static_argnums=(0, 1))
 def _gather(
     module: nn.Module,
     kept: tuple[str, ...],
@@ -273,7 +273,7 @@ def _gather(
     }
 
 
-@functools.partial(ProcessProgram, transform=functools.partial(jax.jit, static_argnums=0))
+@functools.partial(BoundedJit, static_argnums=0)
 def _output(
     module: nn.Module, params: Params, known: Known, window: jax.Array, given: Results
 ) -> jax.Array:

@@ -20,7 +20,6 @@ from ppcn_jax.models.layers import (
     Statistics,
     check_images,
     enhancer_output,
-    leaky_relu,
 )
 
 CONTRAST = 1.2
@@ -47,7 +46,7 @@ def stretch_contrast(images: jax.Array, mean: jax.Array) -> jax.Array:
 
 def lrelu(x: jax.Array) -> jax.Array:
     """Leaky ReLU of the enhancers, slope 0.05."""
-    return leaky_relu(x, SLOPE)
+    return nn.leaky_relu(x, SLOPE)
 
 
 class Student(nn.Module):

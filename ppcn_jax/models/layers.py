@@ -4,7 +4,6 @@ Padding is always explicit: "SAME" is resolved from the image size at trace time
 exports with dynamic sizes get wrong for dilated kernels.
 """
 
-import functools
 from typing import Any
 
 import flax.linen as nn
@@ -17,7 +16,6 @@ from jax.typing import DTypeLike
 
 from ppcn_jax.ops.convolution import convolve, convolve_with_moments
 from ppcn_jax.ops.moments import Moments, spatial_moments
-from ppcn_jax.ops.onednn import is_asked
 
 Params = Any
 
@@ -58,31 +56,6 @@ def enhancer_output(x: jax.Array) -> jax.Array:
         float32 of the same shape, in [-0.08, 1.08].
     """
     return 0.58 * jnp.tanh(x.astype(jnp.float32)) + 0.5
-
-
-def leaky_relu(x: jax.Array, slope: float) -> jax.Array:
-    """Leaky ReLU, the same values as `nn.leaky_relu`'s.
-
-    Args:
-        x: any shape.
-        slope: of negative values.
-
-    Returns:
-        Like `x`.
-    """
-    return _leaky_relu(x, slope) if is_asked(x.dtype) else nn.leaky_relu(x, slope)
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _leaky_relu(x: jax.Array, slope: float) -> jax.Array:
-    # Not by a choice for each value: of 16 channels LLVM makes no vectors then.
-    return jnp.maximum(x, 0) + slope * jnp.minimum(x, 0)
-
-
-@_leaky_relu.defjvp
-def _leaky_relu_derivative(slope: float, primals, tangents):
-    (x,), (tangent,) = primals, tangents
-    return _leaky_relu(x, slope), jnp.where(x >= 0, tangent, slope * tangent)
 
 
 class Conv(nn.Module):

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from ppcn_jax.models.layers import Conv, Statistics, check_images, leaky_relu
+from ppcn_jax.models.layers import Conv, Statistics, check_images
 
 SLOPE = 0.05
 BLOCKS, RESIDUALS = 2, 2
@@ -103,4 +103,4 @@ def depth_to_space(x: jax.Array, scale: int) -> jax.Array:
 
 
 def _lrelu(x: jax.Array) -> jax.Array:
-    return leaky_relu(x, SLOPE)
+    return nn.leaky_relu(x, SLOPE)

@@ -1,7 +1,7 @@
 """Convolutions with a zero border, in the form that the platform is fast at.
 
 On accelerators a convolution is one operation; on processors it is folded where that pays, and so
-is its gradient. In programs that ask for oneDNN it is one operation again, and oneDNN's.
+is its gradient.
 """
 
 import functools
@@ -11,14 +11,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ppcn_jax.ops.folding import DIMENSIONS, block_kernel, border, fold, pays
+from ppcn_jax.ops.folding import DIMENSIONS, border, fold, pays
 from ppcn_jax.ops.moments import Moments, by_deviations, row_moments
-from ppcn_jax.ops.onednn import convolution as onednn_convolution
-from ppcn_jax.ops.onednn import is_asked
 from ppcn_jax.ops.portable import exporting
-
-# Of float32 in a vector.
-_LANES = 16
 
 
 def convolve(
@@ -45,8 +40,6 @@ def convolve(
     """
     if _is_portable(x):
         y = _plain(x, kernel, stride, dilation)
-    elif is_asked(x.dtype):
-        return _by_onednn(x, kernel, bias, plus, stride, dilation)
     else:
         y, _ = _convolve(x, kernel, stride, dilation, False)
     if bias is not None:
@@ -74,78 +67,12 @@ def convolve_with_moments(
     """
     if _is_portable(x):
         return _plain(x, kernel, 1, dilation), None
-    if is_asked(x.dtype):
-        y = _by_onednn(x, kernel, None, None, 1, dilation)
-        return y, row_moments(lax.stop_gradient(y)) if x.shape[0] == 1 else None
     return _convolve(x, kernel, 1, dilation, x.shape[0] == 1)
 
 
 def _is_portable(x: jax.Array) -> bool:
     symbolic = not all(isinstance(side, int) for side in x.shape)
     return symbolic or exporting()
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
-def _by_onednn(
-    x: jax.Array,
-    kernel: jax.Array,
-    bias: jax.Array | None,
-    plus: jax.Array | None,
-    stride: int,
-    dilation: int,
-) -> jax.Array:
-    return _onednn_call(x, kernel, bias, plus, stride=stride, dilation=dilation)
-
-
-def _forward(x, kernel, bias, plus, stride: int, dilation: int):
-    y = _by_onednn(x, kernel, bias, plus, stride, dilation)
-    return y, (x, kernel, bias is not None, plus is not None)
-
-
-def _backward(stride: int, dilation: int, residuals, g: jax.Array):
-    x, kernel, has_bias, has_plus = residuals
-    by_bias = g.astype(jnp.float32).sum((0, 1, 2)) if has_bias else None
-    by_plus = g if has_plus else None
-    if not _is_centered(kernel, stride):
-        plain = functools.partial(_plain, stride=stride, dilation=dilation)
-        return *jax.vjp(plain, x, kernel)[1](g), by_bias, by_plus
-    # As by the turned kernel, without a copy of it with inputs and outputs swapped.
-    by_input = _onednn_call(g, kernel[::-1, ::-1], dilation=dilation, swapped=True)
-    return by_input, _kernel_gradient(x, g, kernel.shape, dilation), by_bias, by_plus
-
-
-_by_onednn.defvjp(_forward, _backward)
-
-
-def _onednn_call(
-    x: jax.Array,
-    kernel: jax.Array,
-    bias: jax.Array | None = None,
-    plus: jax.Array | None = None,
-    *,
-    stride: int = 1,
-    dilation: int = 1,
-    swapped: bool = False,
-) -> jax.Array:
-    """A convolution by oneDNN; of few features, for as many columns at once as fill a vector."""
-    features = kernel.shape[2 if swapped else 3]
-    columns = _LANES // features
-    padding = _padding(x, kernel, stride, dilation)
-    if columns < 2 or kernel.shape[1] == 1 or stride > 1 or dilation > 1 or plus is not None:
-        return onednn_convolution(
-            x, kernel, padding, (stride, stride), dilation, bias=bias, plus=plus, swapped=swapped
-        )
-    kernel = kernel.swapaxes(2, 3) if swapped else kernel
-    rows, (before, after) = padding
-    y = onednn_convolution(
-        x,
-        block_kernel(kernel, (1, columns)),
-        [rows, (before, after + -x.shape[2] % columns)],
-        (1, columns),
-        1,
-        bias=None if bias is None else jnp.tile(bias, columns),
-    )
-    return y.reshape(*x.shape[:2], -1, features)[:, :, : x.shape[2]]
 
 
 def _padding(x: jax.Array, kernel: jax.Array, stride: int, dilation: int) -> list[tuple[int, int]]:

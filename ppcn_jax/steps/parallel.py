@@ -2,7 +2,7 @@
 
 import collections
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.jax_utils
@@ -10,7 +10,6 @@ import jax
 import numpy as np
 from jax import lax
 
-from ppcn_jax.inference.process_programs import ProcessProgram
 from ppcn_jax.steps.state import TrainState, TrainStep
 
 AXIS = "devices"
@@ -21,26 +20,18 @@ Batch = dict[str, np.ndarray]
 Metrics = dict[str, jax.Array]
 
 
-def parallelize(step: TrainStep, *, onednn: bool = False) -> TrainStep:
+def parallelize(step: TrainStep) -> TrainStep:
     """Map a pure step over all devices of all processes.
 
     Args:
         step: `step(state, batch, frozen, *, axis_name)`.
-        onednn: its convolutions are oneDNN's where that is usable, and it is compiled at every
-            start (see `ProcessProgram`).
 
     Returns:
         The same for a replicated state and frozen parameters (see `replicate`) and a batch
         `[local_devices, per_device_batch, ...]`; metrics come back stacked by local device, all
         equal. The state is donated: use the returned one.
     """
-    program = functools.partial(step, axis_name=AXIS)
-    return ProcessProgram(program, _map) if onednn else _map(program)
-
-
-def _map(program: Callable, compiler_options: Mapping[str, Any] | None = None) -> Any:
-    del compiler_options  # jax.pmap knows none; a step is as fast without
-    return jax.pmap(program, AXIS, donate_argnums=0)
+    return jax.pmap(functools.partial(step, axis_name=AXIS), AXIS, donate_argnums=0)
 
 
 class Calls:
@@ -56,7 +47,6 @@ class Calls:
             over one, so that the bits do not depend on their number); otherwise one by one. On
             CPUs it does not pay: XLA brings only those convolutions into a fast form that stand
             outside of loops, and dispatching costs nothing beside a step.
-        onednn: as of `parallelize`, where steps are dispatched one by one.
         finished: given the metrics of finished steps, in order: stacked by local device, and with
             `scan` those of a call together, `[local_devices, steps]`.
     """
@@ -66,10 +56,9 @@ class Calls:
         step: TrainStep,
         *,
         scan: bool,
-        onednn: bool = False,
         finished: Callable[[Metrics], None] = lambda _: None,
     ):
-        self._single = parallelize(step, onednn=onednn)
+        self._single = parallelize(step)
         self._looped = jax.pmap(functools.partial(_loop, step), AXIS, donate_argnums=0)
         self._scan, self._finished = scan, finished
         self._unfinished: collections.deque[Metrics] = collections.deque()

@@ -14,9 +14,8 @@ import numpy as np
 import rich.console
 from jax.experimental import multihost_utils
 
-from ppcn_jax.configuration.check import check, claim_workdir
+from ppcn_jax.configuration.check import check, claim_workdir, removed_fields
 from ppcn_jax.evaluation.evaluate import Pairs, evaluate, make_enhance
-from ppcn_jax.ops import onednn
 from ppcn_jax.steps.parallel import IN_FLIGHT, Calls, replicate, to_host
 from ppcn_jax.steps.state import TrainState
 from ppcn_jax.steps.update import without_guard
@@ -69,6 +68,7 @@ def run(
     family = super_resolution if config.model == "super_resolver" else enhancement
     experiment = family.make_experiment(config)
     first = jax.process_index() == 0
+    removed = removed_fields(workdir)
     claim_workdir(workdir, config, _versions(), write=first)
     console = rich.console.Console(quiet=not first)
     # Signals wait until the last checkpoint is on disk, which is when `checkpoints` are closed.
@@ -87,8 +87,8 @@ def run(
                 stack.callback(recorder.close)
             progress = stack.enter_context(Progress(config.train.steps, start, console))
             progress.say(_greeting(config, start, len(pairs)))
-            if config.train.onednn and not onednn.is_usable():
-                progress.say(f"train.onednn changes nothing here: {onednn.NEEDS}")
+            if removed:
+                progress.say(f"ignored, as this version no longer has them: {', '.join(removed)}")
             tools = SimpleNamespace(
                 checkpoints=checkpoints,
                 recorder=recorder,
@@ -107,7 +107,7 @@ def _loop(config, experiment: Experiment, state: TrainState, batches: Batches, t
     start, total = int(state.step), config.train.steps
     guard = _guard(config, start, tools)
     scan = jax.default_backend() != "cpu"
-    call = Calls(experiment.step, scan=scan, onednn=config.train.onednn, finished=guard.look)
+    call = Calls(experiment.step, scan=scan, finished=guard.look)
     replicas, frozen = replicate(state), replicate(experiment.frozen)
     check_agreement(replicas, start)
     step, stopping, compiled = start, False, set[int]()

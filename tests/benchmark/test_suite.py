@@ -25,7 +25,6 @@ from ppcn_jax.benchmark.random_weights import random_model
 from ppcn_jax.benchmark.rows import FIELDS
 from ppcn_jax.benchmark.training_steps import complete
 from ppcn_jax.evaluation.timing import take_turns
-from ppcn_jax.ops.onednn import is_usable
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_json
 from ppcn_jax.weights.safetensors_file import write_native
@@ -73,7 +72,7 @@ def test_rows(results):
     rows = results[0]["rows"]
     named = [(row["task"], row["name"]) for row in rows]
     networks = ("student", "teacher", "super-resolver")
-    ours = ("JAX", "JAX, oneDNN") if is_usable() else ("JAX",)
+    ours = ("JAX",)
     steps = [*ours, *(f"{name}, bfloat16" for name in ours)]
     parts = [f"{name}, VGG alone" for name in ours]
     assert named == [
@@ -215,24 +214,20 @@ def test_a_floor_is_the_longer_of_work_and_traffic():
 
 
 def test_cold_and_cached_starts_share_a_cache_that_no_other_pair_has(tmp_path, monkeypatch):
-    monkeypatch.setattr(compilation, "is_usable", lambda: True)
-    caches, answers = [], iter([8, 2, 5, 10, 4, 7])
+    caches, answers = [], iter([8, 2, 10, 4])
 
     def run_child(task, file, *, environment):
         assert task == "first_step"
         values = json.loads(pathlib.Path(file).read_text())
         assert values["model"] == "student"
-        caches.append((environment["JAX_COMPILATION_CACHE_DIR"], values["train"]["onednn"]))
+        caches.append(environment["JAX_COMPILATION_CACHE_DIR"])
         return next(answers)
 
     monkeypatch.setattr(compilation, "run_child", run_child)
     rows = list(compilation.measure_compilation(request().training, tmp_path, rounds=2))
     times = {row["name"]: row["milliseconds"] for row in rows}
-    assert times == {"cold": 9e3, "cached": 3e3, "oneDNN": 6e3}
-    folders, by_onednn = zip(*caches, strict=True)
-    assert folders[:3] == 3 * folders[:1] and folders[3:] == 3 * folders[3:4]
-    assert folders[0] != folders[3]
-    assert by_onednn == (False, False, True) * 2
+    assert times == {"cold": 9e3, "cached": 3e3}
+    assert caches[0] == caches[1] != caches[2] == caches[3]
 
 
 def test_the_first_step_of_a_written_configuration(tmp_path):

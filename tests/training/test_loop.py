@@ -11,7 +11,6 @@ import pytest
 import data
 from configs import student, super_resolution, teacher
 from ppcn_jax.evaluation import evaluate
-from ppcn_jax.ops import onednn
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.parallel import to_host
 from ppcn_jax.steps.state import TrainState
@@ -141,33 +140,6 @@ def test_a_super_resolver_has_the_same_bits_with_every_number_of_steps_per_call(
     for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
         np.testing.assert_array_equal(a, b)
     assert rows(tmp_path) == rows(workdir)
-
-
-@pytest.mark.skipif(not onednn.is_usable(), reason=onednn.NEEDS)
-def test_a_run_by_onednn_has_the_same_losses_and_bits_of_its_own(super_resolved, tmp_path):
-    config, workdir, _ = super_resolved
-    config = config.copy_and_resolve_references()
-    config.train.onednn = True
-    unbroken = run(config, tmp_path / "unbroken")
-    assert run(config, tmp_path / "broken", interrupt_at=2).step == 3
-    resumed = run(config, tmp_path / "broken")
-    for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(unbroken), strict=True):
-        np.testing.assert_array_equal(a, b)
-    for ours, others in zip(rows(tmp_path / "unbroken"), rows(workdir), strict=True):
-        assert ours.pop("split") == others.pop("split")
-        assert ours == pytest.approx(others, rel=1e-4)
-
-
-def test_where_onednn_is_not_usable_a_run_says_so_and_is_an_ordinary_one(
-    super_resolved, tmp_path, monkeypatch, capsys
-):
-    config, workdir, _ = super_resolved
-    config = config.copy_and_resolve_references()
-    config.train.onednn = True
-    monkeypatch.setattr(onednn, "is_usable", lambda: False)
-    run(config, tmp_path)
-    assert onednn.NEEDS in " ".join(capsys.readouterr().out.split())
-    assert rows(tmp_path, "train") == rows(workdir, "train")
 
 
 def test_a_call_never_goes_beyond_what_is_due(finished):
@@ -338,3 +310,19 @@ def evaluate_config(path):
     config = evaluate_configs.get_config()
     config.weights = path
     return config
+
+
+def test_a_field_that_this_version_has_removed_is_ignored_in_a_resumed_workdir(
+    finished, tmp_path, capsys
+):
+    config, _, unbroken = finished
+    assert run(config, tmp_path, interrupt_at=2).step == 3
+    written = json.loads((tmp_path / "config.json").read_text())
+    written["train"]["onednn"] = True
+    (tmp_path / "config.json").write_text(json.dumps(written))
+    resumed = run(config, tmp_path)
+    assert "ignored, as this version no longer has them: train.onednn" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(unbroken), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -6,7 +6,6 @@ import statistics
 
 from ppcn_jax.benchmark.child import run_child
 from ppcn_jax.benchmark.rows import Rows, timed_rows
-from ppcn_jax.ops.onednn import is_usable
 from ppcn_jax.runtime.files import write_json
 
 
@@ -19,25 +18,18 @@ def measure_compilation(config, folder: pathlib.Path, *, rounds: int) -> Rows:
         rounds: how many times each is measured, cold and cached in turns.
 
     Yields:
-        A row for the cold start, one for the start with all programs in the cache, and where oneDNN
-        is usable one for a start with that, whose step is in no cache.
+        A row for the cold start, and one for the start with all programs in the cache.
     """
-    files = {"cold": folder / "first_step.json"}  # the first of these fills the cache
-    files["cached"] = files["cold"]
-    write_json(files["cold"], json.loads(config.to_json()))
-    if is_usable():
-        files["oneDNN"] = folder / "first_step_by_onednn.json"
-        values = json.loads(config.to_json())
-        values["train"]["onednn"] = True
-        write_json(files["oneDNN"], values)
-    times: dict[str, list[float]] = {name: [] for name in files}
+    file = folder / "first_step.json"
+    write_json(file, json.loads(config.to_json()))
+    times: dict[str, list[float]] = {"cold": [], "cached": []}
     for index in range(rounds):
         environment = {
             "JAX_COMPILATION_CACHE_DIR": str(folder / f"compiled{index}"),
             "JAX_ENABLE_COMPILATION_CACHE": "true",
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
-        for name, file in files.items():
-            times[name].append(run_child("first_step", str(file), environment=environment))
+        for values in times.values():  # the cold start fills the cache
+            values.append(run_child("first_step", str(file), environment=environment))
     medians = {name: statistics.median(values) for name, values in times.items()}
     yield from timed_rows("student's first training step, with compilation", medians)

@@ -17,11 +17,8 @@ from ppcn_jax.benchmark.training_steps import (
 )
 from ppcn_jax.benchmark.training_work import Batch, step_work, vgg_work
 from ppcn_jax.evaluation.timing import take_turns
-from ppcn_jax.ops.onednn import is_usable
 from ppcn_jax.training.enhancer import make_experiment
 from ppcn_jax.training.experiment import Experiment
-
-ONEDNN = "JAX, oneDNN"
 
 
 def measure_training(config, competitors: Sequence[str], *, rounds: int) -> Rows:
@@ -33,8 +30,7 @@ def measure_training(config, competitors: Sequence[str], *, rounds: int) -> Rows
         rounds: measured of each.
 
     Yields:
-        A row for JAX, for each competitor, for JAX by oneDNN where that is usable, for both with
-        VGG and discriminator in bfloat16, and for VGG's part of a step alone. `difference` is the
+        A row for JAX, for each competitor, for JAX with VGG and discriminator in bfloat16, and for VGG's part of a step alone. `difference` is the
         largest of the first step's losses, relative to JAX's; a competitor that differs by more
         than 1e-4 is not timed.
     """
@@ -53,11 +49,7 @@ def measure_training(config, competitors: Sequence[str], *, rounds: int) -> Rows
                 )
                 runners[name] = functools.partial(run, 1)
     runners |= ours
-    parts = {
-        f"{name}, VGG alone": vgg_alone(experiment, batch, onednn=onednn)
-        for name, onednn in ((JAX, False), (ONEDNN, True))
-        if name in runners
-    }
+    parts = {f"{JAX}, VGG alone": vgg_alone(experiment, batch)}
     seconds = take_turns(runners | parts, rounds=rounds)
     alone = {name: seconds.pop(name) for name in parts}
     work = step_work(config, experiment, batch)
@@ -82,6 +74,4 @@ def _our_steps(config, experiment: Experiment, batch: Batch) -> dict[str, Step]:
     steps = {}
     for ending, made in (("", experiment), (", bfloat16", make_experiment(half))):
         steps[JAX + ending] = make_jax_step(made, batch)
-        if is_usable():
-            steps[ONEDNN + ending] = make_jax_step(made, batch, onednn=True)
     return steps
