@@ -1,4 +1,4 @@
-"""Who may import whom."""
+"""Who may import whom: the wings of both halves, and the doors to other libraries."""
 
 import ast
 import functools
@@ -11,40 +11,64 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-# The training half runs on machines without TensorFlow; weights in Keras's keeping need Keras.
-FOREIGN = {"tensorflow", "tensorflow_datasets", "keras", "torch", "data", "configs"}
-FOREIGN |= {"gradio", "fastapi", "uvicorn"}
-INSIDE_FUNCTIONS = {
-    "ppcn_jax/benchmark/competitors.py": {"torch"},
-    "ppcn_jax/benchmark/pytorch/losses.py": {"torch"},
-    "ppcn_jax/benchmark/pytorch/networks.py": {"torch"},
-    "ppcn_jax/benchmark/pytorch/training.py": {"torch"},
-    "ppcn_jax/weights/vgg.py": {"keras"},
-    "ppcn_jax/weights/tensorflow_checkpoint.py": {"tensorflow"},
-    "ppcn_jax/export/tflite.py": {"tensorflow"},
-    "ppcn_jax/serving/page.py": {"gradio"},
-    "ppcn_jax/serving/server.py": {"gradio", "fastapi", "uvicorn"},
+# A wing of `ppcn_jax` may import itself and the wings listed. `metrics` and `command` are modules.
+WINGS = {
+    "runtime": "",
+    "ops": "",
+    "losses": "ops",
+    "models": "ops",
+    "photos": "runtime",
+    "metrics": "losses",
+    "weights": "models runtime",
+    "steps": "losses models metrics ops",
+    "inference": "weights models photos ops runtime",
+    "evaluation": "inference weights models photos metrics runtime",
+    "export": "inference weights models photos ops runtime",
+    "serving": "inference weights photos runtime",
+    "configuration": "steps weights models runtime",
+    "training": "configuration evaluation steps weights models losses photos ops runtime",
+    "benchmark": (
+        "runtime ops losses models photos metrics weights steps inference evaluation export "
+        "configuration training"
+    ),
+    "command": "serving export inference weights photos runtime",
 }
+# Modules and packages of `data`, each with what it may import beside itself.
+DATA = {
+    "errors": "",
+    "pictures": "errors",
+    "batches": "errors pictures",
+    "sources": "errors pictures batches",
+    "dped": "errors pictures batches sources",
+    "open": "errors pictures batches sources dped",
+    "run": "errors pictures batches sources dped open",
+}
+# launch.py is the only file that imports both halves, and nothing below these wings.
+LAUNCHER = {"benchmark", "training", "evaluation", "configuration", "runtime"}
 
-# From the bottom up; a module of a floor sees only the floors below it.
-FLOORS = (
-    {"ppcn_jax.losses", "ppcn_jax.models"},
-    {"ppcn_jax.steps.objective"},
-    {"ppcn_jax.steps.enhancer", "ppcn_jax.steps.super_resolver"},
-    {"ppcn_jax.steps.parallel"},
-    {"ppcn_jax.training.experiment"},
-    {"ppcn_jax.training.enhancer", "ppcn_jax.training.super_resolver"},
-    {"ppcn_jax.training.loop"},
-)
+# Where a library may be imported; a path ending in / is a package.
+DOORS = {
+    "orbax": ("ppcn_jax/weights/checkpoints.py", "ppcn_jax/runtime/processes.py"),
+    "PIL": ("ppcn_jax/photos/",),
+    "gradio": ("ppcn_jax/serving/",),
+    "fastapi": ("ppcn_jax/serving/",),
+    "uvicorn": ("ppcn_jax/serving/",),
+    "torch": ("ppcn_jax/benchmark/pytorch/",),
+    "tensorflow": ("ppcn_jax/weights/tensorflow_checkpoint.py", "ppcn_jax/export/tflite.py"),
+    "keras": ("ppcn_jax/weights/vgg.py",),
+    "tensorflow_datasets": (),
+    "configs": (),
+}
+# Heavy libraries are imported by the function that needs them, so that a module stays light.
+INSIDE_FUNCTIONS = {"torch", "tensorflow", "keras", "gradio", "fastapi", "uvicorn"}
 
 
 def sources(top):
     return sorted((REPOSITORY / top).rglob("*.py"))
 
 
-def module_name(path):
-    parts = path.relative_to(REPOSITORY).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+def label(path):
+    return path.relative_to(REPOSITORY).as_posix()
 
 
 def imported_by(node):
@@ -57,96 +81,147 @@ def imported_by(node):
     return []
 
 
-@functools.cache
-def imports(path, *, inside_functions=True):
-    """Dotted names that a file imports; the last part may be a member of a module."""
-    nodes = [ast.parse(path.read_text())]
+def imports(text, *, inside_functions=True):
+    """Dotted names that a module imports; the last part may be a member of a module."""
+    nodes = [ast.parse(text)]
     names = set()
     while nodes:
         node = nodes.pop()
         names.update(imported_by(node))
         if inside_functions or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             nodes.extend(ast.iter_child_nodes(node))
-    return frozenset(names)
+    return names
 
 
 def tops(names):
     return {name.partition(".")[0] for name in names}
 
 
-def within(name, package):
-    return name == package or name.startswith(f"{package}.")
+def second_parts(names, top):
+    """Wings that are imported: "weights" of ppcn_jax.weights.load."""
+    return {name.split(".")[1] for name in names if name.startswith(f"{top}.")}
 
 
-def label(path):
-    return path.relative_to(REPOSITORY).as_posix()
+def wing_of(path):
+    """The wing that a file belongs to; None for a package's own __init__ and __main__."""
+    second = Path(path).parts[1]
+    return None if second in ("__init__.py", "__main__.py") else second.removesuffix(".py")
 
 
-@pytest.mark.parametrize("path", sources("ppcn_jax"), ids=label)
-def test_package_imports_nothing_of_the_other_half(path):
-    assert not tops(imports(path, inside_functions=False)) & FOREIGN
-    assert tops(imports(path)) & FOREIGN <= INSIDE_FUNCTIONS.get(label(path), set())
+def uses_attribute(text, *dotted):
+    """Whether a module uses `jax.pmap` or the like, as an attribute or by an import."""
+    tree = ast.parse(text)
+    attributes = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return any(name in attributes or name in imports(text) for name in dotted)
 
 
-@pytest.mark.parametrize("path", sources("data"), ids=label)
-def test_data_imports_nothing_of_the_other_half(path):
-    assert not tops(imports(path)) & {"jax", "flax", "optax", "ppcn_jax", "configs"}
+def problems(path, text):
+    """What is wrong with the imports of a file of the package or of `data`.
+
+    Args:
+        path: relative to the repository, with slashes.
+        text: the file's content.
+    """
+    found = []
+    names = imports(text)
+    half = path.partition("/")[0]
+    table = WINGS if half == "ppcn_jax" else DATA
+    wing = wing_of(path)
+    if wing is not None:
+        assert wing in table, f"{path} stands outside of the wings"
+        # Names that are no wing, such as ppcn_jax.enhance, are the package's own.
+        strangers = second_parts(names, half) & set(table) - {wing, *table[wing].split()}
+        found += [f"imports the wing {stranger}" for stranger in sorted(strangers)]
+    if half == "data":
+        forbidden = tops(names) & {"jax", "flax", "optax", "ppcn_jax", "configs"}
+        return found + [f"imports {name}" for name in sorted(forbidden)]
+    if "data" in tops(names):
+        found.append("imports data")
+    for library, doors in DOORS.items():
+        if library in tops(names) and not path.startswith(doors):
+            found.append(f"imports {library}")
+    early = tops(imports(text, inside_functions=False)) & INSIDE_FUNCTIONS
+    found += [f"imports {name} outside of a function" for name in sorted(early)]
+    if any(name.startswith("jax._src") for name in names) or uses_attribute(text, "jax._src"):
+        found.append("uses jax._src")
+    if uses_attribute(text, "jax.pmap") and path != "ppcn_jax/steps/parallel.py":
+        found.append("uses jax.pmap")
+    return found
+
+
+@pytest.mark.parametrize("path", [*sources("ppcn_jax"), *sources("data")], ids=label)
+def test_imports(path):
+    assert not problems(label(path), path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "problem"),
+    [
+        ("ppcn_jax/ops/x.py", "from ppcn_jax.runtime import errors", "the wing runtime"),
+        ("ppcn_jax/losses/x.py", "from ppcn_jax.models import Student", "the wing models"),
+        ("ppcn_jax/models/x.py", "import ppcn_jax.losses", "the wing losses"),
+        ("ppcn_jax/metrics.py", "from ppcn_jax import models", "the wing models"),
+        ("ppcn_jax/weights/x.py", "from ppcn_jax.steps.state import Player", "the wing steps"),
+        ("ppcn_jax/configuration/x.py", "import ppcn_jax.training.loop", "the wing training"),
+        ("ppcn_jax/export/x.py", "from ppcn_jax.benchmark import rows", "the wing benchmark"),
+        ("ppcn_jax/command.py", "from ppcn_jax.training import loop", "the wing training"),
+        ("ppcn_jax/steps/x.py", "def f():\n    import data", "imports data"),
+        ("ppcn_jax/training/x.py", "from configs import student", "imports configs"),
+        ("ppcn_jax/training/x.py", "import orbax.checkpoint", "imports orbax"),
+        ("ppcn_jax/inference/x.py", "from PIL import Image", "imports PIL"),
+        ("ppcn_jax/inference/x.py", "import gradio", "imports gradio"),
+        ("ppcn_jax/benchmark/x.py", "def f():\n    import torch", "imports torch"),
+        ("ppcn_jax/benchmark/pytorch/x.py", "import torch", "torch outside of a function"),
+        ("ppcn_jax/photos/x.py", "def f():\n    import tensorflow", "imports tensorflow"),
+        ("ppcn_jax/runtime/x.py", "from jax._src import distributed", "uses jax._src"),
+        ("ppcn_jax/runtime/x.py", "import jax\njax._src.core", "uses jax._src"),
+        ("ppcn_jax/training/x.py", "import jax\njax.pmap(len)", "uses jax.pmap"),
+        ("ppcn_jax/training/x.py", "from jax import pmap", "uses jax.pmap"),
+        ("data/pictures/x.py", "from data.batches.order import Order", "the wing batches"),
+        ("data/errors.py", "from data.pictures import images", "the wing pictures"),
+        ("data/sources/x.py", "import jax", "imports jax"),
+        ("data/open.py", "from ppcn_jax import losses", "imports ppcn_jax"),
+    ],
+)
+def test_a_wrong_import_is_found(path, line, problem):
+    assert any(problem in found for found in problems(path, line))
+
+
+def test_a_module_outside_of_the_wings_is_found():
+    with pytest.raises(AssertionError, match="outside of the wings"):
+        problems("ppcn_jax/helpers.py", "")
 
 
 @pytest.mark.parametrize("path", sources("configs"), ids=label)
 def test_configs_import_only_each_other(path):
-    assert tops(imports(path)) <= {"ml_collections", "configs"}
+    assert tops(imports(path.read_text())) <= {"ml_collections", "configs"}
 
 
-def test_only_the_launcher_imports_both_halves():
-    files = [*REPOSITORY.glob("*.py")]
-    for top in ("ppcn_jax", "data", "configs", "docs"):
-        files += sources(top)
-    both = {label(path) for path in files if {"ppcn_jax", "data"} <= tops(imports(path))}
-    assert both <= {"launch.py"}
-
-
-def test_launcher_imports_both_halves():
-    path = REPOSITORY / "launch.py"
-    assert {"ppcn_jax", "data"} <= tops(imports(path))
-
-
-@pytest.mark.parametrize(
-    ("room", "allowed"),
-    [
-        ("losses", ("ppcn_jax.losses", "ppcn_jax.ops")),
-        ("models", ("ppcn_jax.models", "ppcn_jax.ops")),
-    ],
-)
-def test_losses_and_models_know_nothing_above(room, allowed):
-    for path in sources(f"ppcn_jax/{room}"):
-        own = {name for name in imports(path) if within(name, "ppcn_jax")}
-        strangers = {name for name in own if not any(within(name, a) for a in allowed)}
-        assert not strangers, label(path)
+def test_the_launcher_alone_imports_both_halves():
+    names = imports((REPOSITORY / "launch.py").read_text())
+    assert {"ppcn_jax", "data"} <= tops(names)
+    assert second_parts(names, "ppcn_jax") <= LAUNCHER
+    others = [*sources("configs"), *sources("docs")]
+    assert not [label(p) for p in others if {"ppcn_jax", "data"} <= tops(imports(p.read_text()))]
 
 
 @functools.cache
 def graph():
     """Module of the package -> modules of the package that it imports."""
-    modules = {module_name(path): path for path in sources("ppcn_jax")}
+    modules = {}
+    for path in sources("ppcn_jax"):
+        parts = path.relative_to(REPOSITORY).with_suffix("").parts
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return {
         module: {
             other
-            for name in imports(path)
+            for name in imports(path.read_text())
             for other in (name, name.rpartition(".")[0])
             # A name in a package's __init__ is a reference to the package only.
             if other in modules and other not in (module, "ppcn_jax")
         }
         for module, path in modules.items()
     }
-
-
-def test_floors():
-    for height, floor in enumerate(FLOORS):
-        above = set().union(*FLOORS[height + 1 :])
-        for module, others in graph().items():
-            if any(within(module, name) for name in floor):
-                assert not {o for o in others if any(within(o, a) for a in above)}, module
 
 
 def test_imports_have_no_cycle():
