@@ -32,6 +32,7 @@ from ppcn_jax.runtime.errors import InputError, is_disk_full
 from ppcn_jax.runtime.malloc import keep_freed_memory
 from ppcn_jax.runtime.processes import START_AGAIN, SharedFate
 from ppcn_jax.training import loop as train
+from ppcn_jax.training.enhancer import check_files
 
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "Configuration file, e.g. configs/student.py.")
@@ -77,7 +78,7 @@ def join_processes() -> None:
 
 def run_training(config, workdir: pathlib.Path) -> None:
     """Open both splits of the data and train."""
-    settings.check_files(config)
+    check_files(config)
     training = data.TrainingData(
         config.data,
         workdir,

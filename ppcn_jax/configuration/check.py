@@ -10,9 +10,7 @@ from ppcn_jax.configuration import fields
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_json
 from ppcn_jax.steps.objective import LOSSES, term_problems
-from ppcn_jax.training.enhancer import load_teachers
 from ppcn_jax.weights.load import CONFIG, read_config
-from ppcn_jax.weights.vgg import find_vgg
 
 # What may change when a run is continued, because it does not change the steps it makes.
 FREE_ON_RESUME = (
@@ -145,22 +143,6 @@ def _enhancer(config: Mapping[str, Any], weights: Mapping[str, float]) -> Iterat
     of_images = (name for name in weights if LOSSES[name][1] == "images")
     if config["imitation"] and not any(weights[name] for name in of_images):
         yield "imitation is for losses of images, of which none has a weight; set it to 0"
-
-
-def check_files(config) -> None:
-    """Refuse a teacher or VGG weights that cannot be used, before data is opened.
-
-    Args:
-        config: of a training run, checked.
-
-    Raises:
-        InputError: names the file and says what to change.
-    """
-    weights = {name: term.weight for name, term in config.objective.items()}
-    if any(weight and LOSSES[name][1] == "features" for name, weight in weights.items()):
-        find_vgg(config.vgg.weights)
-    if config.get("teacher"):
-        load_teachers(config)
 
 
 def check_workdir(workdir: pathlib.Path, config) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from ppcn_jax import losses
 from ppcn_jax.evaluation.evaluate import Enhance, Pairs, score_image
@@ -14,7 +15,7 @@ from ppcn_jax.models.layers import Params
 from ppcn_jax.photos.strips import strip
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.enhancer import Networks, make_train_step
-from ppcn_jax.steps.objective import Objective, make_objective
+from ppcn_jax.steps.objective import LOSSES, Objective, make_objective
 from ppcn_jax.steps.optimizers import adam
 from ppcn_jax.steps.state import init_state
 from ppcn_jax.training.experiment import (
@@ -26,7 +27,7 @@ from ppcn_jax.training.experiment import (
 )
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import Model, make_network
-from ppcn_jax.weights.vgg import load_vgg
+from ppcn_jax.weights.vgg import find_vgg, load_vgg
 
 
 def make_experiment(config) -> Experiment:
@@ -93,6 +94,18 @@ def _networks(config, objective: Objective) -> tuple[Networks, dict[str, Params]
     )
     generator = make_network(config.model).clone(dtype=config.precision.generator)
     return Networks(generator, discriminator, vgg, teacher), frozen
+
+
+def check_files(config: ConfigDict) -> None:
+    """Check the teacher and VGG weights that a training run names, before data is opened.
+
+    Raises:
+        InputError: a file cannot be used; the message names it and says what to change.
+    """
+    if any(term.weight and LOSSES[name][1] == "features" for name, term in config.objective.items()):
+        find_vgg(config.vgg.weights)
+    if config.get("teacher"):
+        load_teachers(config)
 
 
 def load_teachers(config) -> list[Model]:
