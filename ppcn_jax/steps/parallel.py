@@ -106,6 +106,12 @@ def replicate(tree: Any) -> Any:
     return flax.jax_utils.replicate(tree, axis_name=AXIS)
 
 
+def to_devices(batch: Any) -> Any:
+    """Copy a batch `[local_devices, ...]` of host arrays to the devices, each its own part."""
+    # The sharding is that of a mapped step's arguments, so that the step copies nothing.
+    return jax.pmap(lambda part: part, AXIS)(batch)
+
+
 def to_host(tree: Any) -> Any:
     """One replica of a replicated tree as NumPy arrays, fetched together."""
     # Indexing on the device would compile a program for every shape.
