@@ -31,3 +31,8 @@ def printable(text: str) -> str:
         The same where every character can be printed.
     """
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def install_hint(extra: str) -> str:
+    """How to install an optional dependency group of the package, which is on no index."""
+    return f"run pip install '.[{extra}]' in a clone of the repository"
