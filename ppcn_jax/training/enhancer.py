@@ -102,7 +102,9 @@ def check_files(config: ConfigDict) -> None:
     Raises:
         InputError: a file cannot be used; the message names it and says what to change.
     """
-    if any(term.weight and LOSSES[name][1] == "features" for name, term in config.objective.items()):
+    if any(
+        term.weight and LOSSES[name][1] == "features" for name, term in config.objective.items()
+    ):
         find_vgg(config.vgg.weights)
     if config.get("teacher"):
         load_teachers(config)
