@@ -12,10 +12,10 @@ import jax
 import numpy as np
 
 from ppcn_jax.benchmark.pytorch.networks import to_torch
-from ppcn_jax.evaluation.timing import core_count
 from ppcn_jax.export.contract import INPUT, OUTPUT
 from ppcn_jax.export.onnx import to_onnx
 from ppcn_jax.inference.enhance import apply_network
+from ppcn_jax.runtime.machine import core_count
 from ppcn_jax.weights.model import Model
 
 Run = Callable[[], np.ndarray]

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import rich.box
 import rich.table
 
-from ppcn_jax.evaluation.timing import device_name
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_bytes, write_json
+from ppcn_jax.runtime.machine import device_name
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import Model
 from ppcn_jax.weights.safetensors_file import SUFFIX

@@ -1,8 +1,5 @@
-"""How long networks take on this machine, and what machine it is."""
+"""How long networks take on this machine."""
 
-import os
-import pathlib
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -91,25 +88,3 @@ def time_models(
     return {name: measured[model.module] for name, model in models.items()} | {
         "SRCNN": measured[srcnn]
     }
-
-
-def device_name() -> str:
-    """What the times were measured on: accelerator, or processor and its cores."""
-    device = jax.devices()[0]
-    if device.platform != "cpu":
-        return device.device_kind
-    return f"{_processor()}, {core_count()} cores"
-
-
-def core_count() -> int:
-    """How many cores of the processor this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _processor() -> str:
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

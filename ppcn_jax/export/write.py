@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ppcn_jax.evaluation.timing import core_count
 from ppcn_jax.export.images import as_input, cut, synthetic_photo
 from ppcn_jax.export.onnx import run_onnx, to_onnx
 from ppcn_jax.export.stablehlo import run_stablehlo, side_step, to_stablehlo
@@ -14,6 +13,7 @@ from ppcn_jax.export.tflite import run_tflite, to_tflite
 from ppcn_jax.export.verify import Difference, Run, compare
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import replacing
+from ppcn_jax.runtime.machine import core_count
 from ppcn_jax.weights.model import Model
 
 # How many photos are checked with: more of them find nothing new and take their time.

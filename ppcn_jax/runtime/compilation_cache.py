@@ -1,18 +1,18 @@
 """Compiled programs kept on disk, so that only the first run of a configuration compiles."""
 
-import hashlib
 import os
 import pathlib
 import tempfile
 
 import jax
 
+from ppcn_jax.runtime.machine import processor_digest
+
 # JAX's own variables, which it reads itself; see its documentation of the persistent cache.
 FOLDER_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 SECONDS_VARIABLE = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
 # Programs that compile faster are not kept. JAX's own 1 s leaves out much of a start.
 SECONDS = 0.1
-_CPU = pathlib.Path("/proc/cpuinfo")
 
 
 def keep_compiled_programs() -> str | None:
@@ -28,7 +28,7 @@ def keep_compiled_programs() -> str | None:
         return None
     try:
         caches = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-        folder = pathlib.Path(caches, "ppcn-jax", "compiled", _processor())
+        folder = pathlib.Path(caches, "ppcn-jax", "compiled", processor_digest())
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -41,13 +41,3 @@ def keep_compiled_programs() -> str | None:
     if SECONDS_VARIABLE not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", SECONDS)
     return None
-
-
-def _processor() -> str:
-    # Homes are shared by machines, but programs for one CPU may crash on another; JAX's keys do
-    # not tell them apart.
-    if not _CPU.exists():
-        return "cpu"
-    lines = _CPU.read_text().splitlines()
-    features = [line for line in lines if line.startswith(("model name", "flags", "Features"))]
-    return hashlib.sha256("\n".join(sorted(set(features))).encode()).hexdigest()[:12]

@@ -1,45 +1,84 @@
-"""What a benchmark ran on."""
+"""What this process runs on: processor, cores, accelerator, versions of packages, commit."""
 
+import hashlib
 import importlib.metadata
+import os
 import pathlib
 import platform
 import subprocess
 from typing import Any
 
-from ppcn_jax.evaluation.timing import core_count, device_name
+import jax
 
-PACKAGES = ("ppcn-jax", "jax", "jaxlib", "flax", "optax", "numpy", "onnxruntime", "torch")
+PACKAGES = (
+    *("ppcn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow"),
+    *("onnxruntime", "torch"),
+)
+_CPUINFO = pathlib.Path("/proc/cpuinfo")
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, cores, versions and the commit of the code, as far as they are known.
+    """Everything that a benchmark's numbers depend on, as far as it is known.
 
     Returns:
-        `{"device", "cores", "system", "python", "packages", "commit"}`; a package that is not
-        installed is absent.
+        `{"device", "cores", "system", "python", "packages", "commit"}`.
     """
-    packages = {}
-    for name in PACKAGES:
-        try:
-            packages[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return {
         "device": device_name(),
         "cores": core_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "packages": packages,
+        "packages": versions(),
         "commit": _commit(),
     }
 
 
+def versions() -> dict[str, str]:
+    """Versions of those of `PACKAGES` that are installed."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def device_name() -> str:
+    """Name of JAX's first device: an accelerator, or the processor with its number of cores."""
+    device = jax.devices()[0]
+    if device.platform != "cpu":
+        return device.device_kind
+    models = _cpuinfo("model name")
+    name = models[0].partition(":")[2].strip() if models else platform.processor()
+    return f"{name or platform.machine()}, {core_count()} cores"
+
+
+def core_count() -> int:
+    """How many cores of the processor this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor_digest() -> str:
+    """A short name that differs between processors of different models or instruction sets."""
+    lines = _cpuinfo("model name", "flags", "Features")
+    if not lines:
+        return "cpu"
+    return hashlib.sha256("\n".join(sorted(set(lines))).encode()).hexdigest()[:12]
+
+
+def _cpuinfo(*fields: str) -> list[str]:
+    """Lines of /proc/cpuinfo that begin with one of `fields`; none where there is no such file."""
+    lines = _CPUINFO.read_text().splitlines() if _CPUINFO.is_file() else []
+    return [line for line in lines if line.startswith(fields)]
+
+
 def _commit() -> str | None:
-    """Of the repository that holds this file, with "+" if files of it have changed."""
+    """Commit of the repository that holds this file, with "+" if tracked files have changed."""
     here = pathlib.Path(__file__)
     try:
         if not _git(here.parent, "ls-files", here.name):
-            return None  # installed, perhaps into somebody else's repository
+            return None  # installed, perhaps into another project's repository
         described = _git(
             here.parent, "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"
         )

@@ -14,6 +14,7 @@ from ppcn_jax.evaluation.evaluate import evaluate, unchanged
 from ppcn_jax.evaluation.published import digest, printed_in_table3
 from ppcn_jax.evaluation.tables import Column, load_models, markdown_table, number
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.runtime.machine import device_name
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import Model, make_network
 from ppcn_jax.weights.safetensors_file import write_native
@@ -95,7 +96,7 @@ def test_rows_and_files(models, quick, tmp_path, capsys):
     assert f"| one | 2,715 | {one['psnr']:.3f} | – |" in markdown
     assert "Images of infinite PSNR (identical to their target) are left out" in markdown
     assert "1 of input" in markdown
-    assert timing.device_name() in markdown
+    assert device_name() in markdown
     assert str(tmp_path / "out" / "table3.json") in capsys.readouterr().out
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ppcn_jax.benchmark.pytorch import losses as torch_losses
 from ppcn_jax.benchmark.pytorch import networks as torch_networks
-from ppcn_jax.evaluation.timing import core_count
+from ppcn_jax.runtime.machine import core_count
 from ppcn_jax.steps.augment import image_keys
 from ppcn_jax.steps.optimizers import EPSILON, MEAN_DECAY, SQUARE_DECAY
 from ppcn_jax.training.experiment import Experiment
