@@ -5,7 +5,7 @@ import numpy as np
 import optax
 
 from ppcn_jax.steps.optimizers import adam
-from ppcn_jax.steps.state import apply_gradients, init_state
+from ppcn_jax.steps.state import apply_gradients, from_trees, init_state, to_trees
 
 PLAYERS = ("generator", "discriminator")
 
@@ -24,6 +24,16 @@ def make_state(step, *, players=PLAYERS, layer="dense", shape=(3, 4), make=adam)
         name: apply_gradients(player, draw(), optimizer) for name, player in state.players.items()
     }
     return jax.device_get(state.replace(step=np.int32(step), players=updated))
+
+
+def save(checkpoints, state, *, score=None):
+    """Save a state as its named trees."""
+    checkpoints.save(int(state.step), to_trees(state), score=score)
+
+
+def restore(checkpoints, template):
+    """The state that the newest readable checkpoint holds."""
+    return from_trees(*checkpoints.restore(to_trees(template)))
 
 
 def assert_same_bits(actual, expected):

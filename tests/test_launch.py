@@ -14,6 +14,7 @@ from ppcn_jax.runtime.processes import START_AGAIN
 from ppcn_jax.training.enhancer import make_experiment
 from ppcn_jax.weights.checkpoints import Checkpoints, restore_params, steps_in
 from tests.processes import end, last_step, rows, wait_until
+from tests.states import restore
 
 STEPS = 40
 # Seconds of work after start-up: no VGG, no opponent, small pictures. Many checkpoints, so that
@@ -47,7 +48,7 @@ def configuration():
 
 def final_state(workdir):
     with Checkpoints(workdir, keep=1) as checkpoints:
-        return checkpoints.restore(make_experiment(configuration()).state)
+        return restore(checkpoints, make_experiment(configuration()).state)
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,7 @@ from ppcn_jax.metrics import psnr_of_mse
 from ppcn_jax.models import grayscale
 from ppcn_jax.steps.augment import image_keys, prepare
 from ppcn_jax.steps.objective import Objective
-from ppcn_jax.steps.state import TrainStep
-from ppcn_jax.steps.update import guarded_update, mean_over_devices
+from ppcn_jax.steps.state import TrainStep, guarded_update, mean_over_devices
 
 
 @dataclasses.dataclass(frozen=True)

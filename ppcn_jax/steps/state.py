@@ -1,23 +1,29 @@
-"""The train state: a step counter and the players it trains, nothing frozen."""
+"""The train state, its named trees as a checkpoint stores them, and its guarded update."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 from ppcn_jax.models.layers import Params
+
+T = TypeVar("T")
+
+# Metrics that `guarded_update` adds: 1 if the update was skipped, else 0; and for each player the
+# norm of its gradients.
+SKIPPED = "skipped"
+GRADIENTS = "_gradient_norm"
+
+_OPTIMIZER = "_optimizer"
 
 
 @flax.struct.dataclass
 class Player:
-    """One trained network.
-
-    Attributes:
-        params: its parameters.
-        opt_state: its optimizer's state.
-    """
+    """A trained network with the state of its optimizer."""
 
     params: Params
     opt_state: optax.OptState
@@ -25,54 +31,109 @@ class Player:
 
 @flax.struct.dataclass
 class TrainState:
-    """All that a checkpoint holds.
+    """Everything that a checkpoint stores.
 
     Attributes:
-        step: int32 scalar, updates made so far.
-        players: name -> player, e.g. "generator" and "discriminator".
+        step: int32 scalar, number of steps made.
+        players: "generator" and, in adversarial training, "discriminator".
     """
 
     step: jax.Array
     players: dict[str, Player]
 
 
-# step(state, batch, frozen, *, axis_name=None) -> (state, metrics), pure; see `steps`.
+# step(state, batch, frozen, *, axis_name=None) -> (state, metrics); pure.
 TrainStep = Callable[..., tuple[TrainState, dict[str, jax.Array]]]
 
 
 def init_state(
-    params: dict[str, Params], optimizers: dict[str, optax.GradientTransformation]
+    params: Mapping[str, Params], optimizers: Mapping[str, optax.GradientTransformation]
 ) -> TrainState:
-    """Start of a training run.
-
-    Args:
-        params: initial parameters by player.
-        optimizers: optimizer by player, the same names.
-
-    Returns:
-        The state before the first update.
-    """
+    """The state before the first step, from parameters and optimizers by player."""
 
     def init(params):
-        return {name: optimizers[name].init(p) for name, p in params.items()}
+        return {name: optimizers[name].init(tree) for name, tree in params.items()}
 
-    opt_states = jax.jit(init)(params)  # one program; op by op there is one for every shape
+    opt_states = jax.jit(init)(params)  # eagerly, each shape would compile its own program
     players = {name: Player(params[name], opt_states[name]) for name in params}
     return TrainState(step=jnp.zeros((), jnp.int32), players=players)
+
+
+def to_trees(state: TrainState) -> dict[str, Any]:
+    """Named trees of a state without its step: "generator", "generator_optimizer", ..."""
+    trees = {}
+    for name, player in state.players.items():
+        trees |= {name: player.params, name + _OPTIMIZER: player.opt_state}
+    return trees
+
+
+def from_trees(step: int, trees: Mapping[str, Any]) -> TrainState:
+    """The state at a step from the named trees that `to_trees` returns."""
+    players = {
+        name: Player(tree, trees[name + _OPTIMIZER])
+        for name, tree in trees.items()
+        if not name.endswith(_OPTIMIZER)
+    }
+    return TrainState(step=jnp.asarray(step, jnp.int32), players=players)
 
 
 def apply_gradients(
     player: Player, gradients: Params, optimizer: optax.GradientTransformation
 ) -> Player:
-    """One optimizer update of one player.
-
-    Args:
-        player: before the update.
-        gradients: like its parameters.
-        optimizer: the one that made its `opt_state`.
-
-    Returns:
-        The player after it.
-    """
+    """Update one player with its optimizer."""
     updates, opt_state = optimizer.update(gradients, player.opt_state, player.params)
     return Player(optax.apply_updates(player.params, updates), opt_state)
+
+
+def mean_over_devices(tree: T, axis_name: str | None) -> T:
+    """Average a tree over a mapped axis in one all-reduce; `axis_name` is None under plain jit."""
+    # An all-reduce on a single device would copy the tree.
+    if axis_name is None or lax.axis_size(axis_name) == 1:
+        return tree
+    return lax.pmean(tree, axis_name)
+
+
+def guarded_update(
+    state: TrainState,
+    gradients: Mapping[str, Params],
+    optimizers: Mapping[str, optax.GradientTransformation],
+    metrics: Mapping[str, jax.Array],
+    *,
+    total_limit: float,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """Update all players, unless a metric or gradient is not finite or the total is too large.
+
+    Call it after averaging gradients and metrics over devices, so that all devices make the same
+    decision. Optimizers must turn finite gradients into finite updates, as those of `optimizers`
+    do. The step is counted in either case, because it is the position in the data; a skipped
+    update leaves parameters and optimizer states unchanged.
+
+    Returns:
+        The new state, and the metrics with `SKIPPED` and `GRADIENTS` added.
+    """
+    norms = {name + GRADIENTS: optax.tree.norm(tree) for name, tree in gradients.items()}
+    finite = jnp.isfinite(jnp.stack([*metrics.values(), *norms.values()])).all()
+    good = finite & (metrics["total"] <= total_limit)
+
+    def update(players):
+        return {n: apply_gradients(p, gradients[n], optimizers[n]) for n, p in players.items()}
+
+    def with_branch(players):
+        return lax.cond(good, update, lambda players: players, players)
+
+    def with_select(players):
+        return jax.tree.map(lambda new, old: jnp.where(good, new, old), update(players), players)
+
+    # On CPUs a branch saves memory. Accelerators would wait for the host to take the branch.
+    players = lax.platform_dependent(state.players, cpu=with_branch, default=with_select)
+    skipped = (~good).astype(jnp.float32)
+    return TrainState(state.step + 1, players), {**metrics, **norms, SKIPPED: skipped}
+
+
+def without_guard(metrics: Mapping[str, T]) -> dict[str, T]:
+    """The metrics without those that `guarded_update` adds."""
+    return {
+        name: value
+        for name, value in metrics.items()
+        if name != SKIPPED and not name.endswith(GRADIENTS)
+    }

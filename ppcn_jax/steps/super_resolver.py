@@ -10,8 +10,7 @@ import optax
 from ppcn_jax.metrics import psnr_of_mse
 from ppcn_jax.steps.augment import image_keys, prepare
 from ppcn_jax.steps.objective import Objective
-from ppcn_jax.steps.state import TrainStep
-from ppcn_jax.steps.update import guarded_update, mean_over_devices
+from ppcn_jax.steps.state import TrainStep, guarded_update, mean_over_devices
 
 
 def make_train_step(

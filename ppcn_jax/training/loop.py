@@ -17,8 +17,7 @@ from jax.experimental import multihost_utils
 from ppcn_jax.configuration.check import check, claim_workdir, removed_fields
 from ppcn_jax.evaluation.evaluate import Pairs, evaluate, make_enhance
 from ppcn_jax.steps.parallel import IN_FLIGHT, Calls, replicate, to_host
-from ppcn_jax.steps.state import TrainState
-from ppcn_jax.steps.update import without_guard
+from ppcn_jax.steps.state import TrainState, from_trees, to_trees, without_guard
 from ppcn_jax.training import enhancer as enhancement
 from ppcn_jax.training import super_resolver as super_resolution
 from ppcn_jax.training.experiment import Experiment
@@ -78,7 +77,7 @@ def run(
     ):
         state = experiment.state
         if checkpoints.latest_step() is not None:
-            state = checkpoints.restore(state)
+            state = from_trees(*checkpoints.restore(to_trees(state)))
         start = int(state.step)
         with contextlib.ExitStack() as stack:
             recorder = None
@@ -148,7 +147,7 @@ def _loop(config, experiment: Experiment, state: TrainState, batches: Batches, t
                 # Amid bad steps nobody knows whether a good one is still to come.
                 if not guard.in_a_row or step == total:
                     with tools.spent.on("checkpoint"):
-                        tools.checkpoints.save(state, score=score)
+                        tools.checkpoints.save(step, to_trees(state), score=score)
         if step > start:
             _tell_the_whole(step, guard, tools)
         if stopping:

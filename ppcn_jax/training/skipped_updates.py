@@ -8,7 +8,7 @@ import numpy as np
 
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.parallel import to_host
-from ppcn_jax.steps.update import GRADIENTS, SKIPPED
+from ppcn_jax.steps.state import GRADIENTS, SKIPPED
 
 # step, what was wrong by name, names of the samples
 Report = Callable[[int, dict[str, float], Sequence[str]], None]

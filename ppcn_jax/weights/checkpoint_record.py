@@ -1,6 +1,6 @@
-"""What a checkpoint notes of itself: its score, and what the numbers in it hash to.
+"""The record that each checkpoint carries: its score, and a hash of each tree in it.
 
-Files that were cut short mostly do not load. Files with other bytes in them often do.
+Truncated files usually fail to load, but files with altered bytes often load without an error.
 """
 
 import hashlib
@@ -16,44 +16,24 @@ import numpy as np
 ITEM = "record"  # folder in a checkpoint
 
 
-def make_record(items: Mapping[str, Any], score: float | None) -> dict[str, Any]:
-    """The record of a checkpoint.
-
-    Args:
-        items: name -> tree of arrays.
-        score: higher is better; None when it was not evaluated.
-
-    Returns:
-        What JSON can represent.
-    """
-    return {"score": score, "sha256": {name: _digest(tree) for name, tree in items.items()}}
+def make_record(trees: Mapping[str, Any], score: float | None) -> dict[str, Any]:
+    """The record of named trees and their score as JSON values."""
+    return {"score": score, "sha256": {name: _digest(tree) for name, tree in trees.items()}}
 
 
-def check_item(folder: pathlib.Path, name: str, tree: Any) -> None:
-    """Compare an item that was read with what was saved; all is well where there is no record.
-
-    Args:
-        folder: of the checkpoint.
-        name: of the item.
-        tree: what was read.
+def check_tree(folder: pathlib.Path, name: str, tree: Any) -> None:
+    """Compare a tree that was read from a checkpoint with the checkpoint's record.
 
     Raises:
-        ValueError: the numbers differ, or the record is damaged.
+        ValueError: the values differ, or the record is damaged.
     """
-    # Checkpoints from before there were records have none.
+    # Early versions saved no record.
     if (folder / ITEM).is_dir() and _read(folder)["sha256"][name] != _digest(tree):
-        raise ValueError(f"the numbers of {name} are not those that were saved")
+        raise ValueError(f"{name} does not have the values that were saved")
 
 
 def read_score(folder: pathlib.Path) -> float:
-    """The score of a checkpoint.
-
-    Args:
-        folder: of the checkpoint.
-
-    Returns:
-        Higher is better; minus infinity when it was not evaluated or cannot be read.
-    """
+    """The score of a checkpoint; minus infinity if it has none or the record cannot be read."""
     try:
         score = _read(folder)["score"]
     except (OSError, ValueError):

@@ -18,7 +18,7 @@ from ppcn_jax.benchmark.pytorch.training import (
 from ppcn_jax.benchmark.random_weights import random_model
 from ppcn_jax.benchmark.training_steps import complete, make_jax_step, synthetic_batch
 from ppcn_jax.models import Discriminator, Vgg
-from ppcn_jax.steps.update import without_guard
+from ppcn_jax.steps.state import without_guard
 from ppcn_jax.training.enhancer import make_experiment
 from ppcn_jax.weights.model import Model, make_network
 

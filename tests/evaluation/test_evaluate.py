@@ -31,6 +31,7 @@ from ppcn_jax.weights.checkpoints import Checkpoints
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import make_network
 from tests import references
+from tests.states import save
 
 SIDE = 16
 
@@ -158,7 +159,7 @@ def workdirs(tmp_path_factory):
         optimizers = {"generator": adam(optax.constant_schedule(1e-3))}
         with Checkpoints(folders[name], keep=1) as checkpoints:
             state = jax.device_get(init_state({"generator": params}, optimizers))
-            checkpoints.save(state, score=None)
+            save(checkpoints, state)
     return folders
 
 

@@ -10,7 +10,7 @@ from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.checkpoints import DAMAGED, FOLDER, Checkpoints, restore_params, steps_in
 from tests.faults.runs import assert_same_state, read_state, train
 from tests.processes import end, rows
-from tests.states import assert_same_bits, make_state
+from tests.states import assert_same_bits, make_state, restore, save
 
 STEPS = 12
 EVERY = 4
@@ -39,7 +39,7 @@ def saved(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("saved")
     with Checkpoints(workdir, keep=2) as checkpoints:
         for step in (3, 7):
-            checkpoints.save(make_state(step), score=float(step))
+            save(checkpoints, make_state(step), score=float(step))
     return workdir
 
 
@@ -49,7 +49,7 @@ def restore_damaged(saved, tmp_path, damage):
     shutil.copytree(saved / FOLDER, tmp_path / FOLDER)
     damage(tmp_path / FOLDER / "7")
     with Checkpoints(tmp_path, keep=2) as checkpoints:
-        state = checkpoints.restore(make_state(0))
+        state = restore(checkpoints, make_state(0))
         assert checkpoints.latest_step() == state.step
     return state, {path.name for path in (tmp_path / FOLDER).iterdir()}
 
@@ -70,7 +70,7 @@ def test_damage_to_any_file_is_without_effect_or_found(saved, tmp_path, caplog, 
             assert_same_bits(state, make_state(3))
             (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
             assert f"{newest.parent.name}/7 is damaged" in warning
-            assert "goes on from step 3" in warning
+            assert "continues from step 3" in warning
             found += 1
     assert found
 
@@ -91,12 +91,12 @@ def test_a_damaged_step_is_saved_again(saved, tmp_path):
     for _ in range(2):
         shutil.copytree(saved / FOLDER / "3", tmp_path / FOLDER / "3", dirs_exist_ok=True)
         with Checkpoints(tmp_path, keep=2) as checkpoints:
-            checkpoints.save(make_state(7), score=7.0)
+            save(checkpoints, make_state(7), score=7.0)
         halve(tmp_path / FOLDER / "7" / "generator" / "manifest.ocdbt")
         with Checkpoints(tmp_path, keep=2) as checkpoints:
-            assert checkpoints.restore(make_state(0)).step == 3
-            checkpoints.save(make_state(7), score=7.0)
-            assert_same_bits(checkpoints.restore(make_state(0)), make_state(7))
+            assert restore(checkpoints, make_state(0)).step == 3
+            save(checkpoints, make_state(7), score=7.0)
+            assert_same_bits(restore(checkpoints, make_state(0)), make_state(7))
         shutil.rmtree(tmp_path / FOLDER / "7")
     names = {path.name for path in (tmp_path / FOLDER).iterdir()}
     assert names == {"3", f"7{DAMAGED}", f"7{DAMAGED}.2"}
@@ -107,7 +107,7 @@ def test_a_damaged_network_is_not_used(saved, tmp_path):
     template = jax.eval_shape(lambda: make_state(0).players["generator"].params)
     for data in (tmp_path / FOLDER / "7" / "generator").rglob("d/*"):
         flip(data)
-    with pytest.raises(InputError, match=r"checkpoints/7 cannot be read .* of the steps \[3\]"):
+    with pytest.raises(InputError, match=r"checkpoints/7 cannot be read .* workdir: \[3\]"):
         restore_params(tmp_path, 7, "generator", template)
 
 

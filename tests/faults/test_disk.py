@@ -13,7 +13,7 @@ from ppcn_jax.training.appended import AppendedFile
 from ppcn_jax.weights.checkpoints import FOLDER, Checkpoints, steps_in
 from tests.faults.runs import assert_same_state, read_state, train
 from tests.processes import end, last_step, rows, wait_until
-from tests.states import assert_same_bits, make_state
+from tests.states import assert_same_bits, make_state, restore, save
 
 ENDLESS = 100_000  # steps; the disk decides when it is over
 
@@ -102,19 +102,19 @@ def test_half_a_record_is_taken_back(small_disk):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_save_that_fails_in_the_background_surfaces(small_disk):
     with Checkpoints(small_disk, keep=2) as checkpoints:
-        checkpoints.save(make_state(1), score=None)
+        save(checkpoints, make_state(1))
     fill(small_disk)
     with (
         pytest.raises((OSError, ValueError)) as caught,
         Checkpoints(small_disk, keep=2) as checkpoints,
     ):
-        checkpoints.save(make_state(2, shape=(400, 4)), score=None)
+        save(checkpoints, make_state(2, shape=(400, 4)))
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             checkpoints.check()
     assert is_disk_full(caught.value)
     with Checkpoints(small_disk, keep=2) as checkpoints:
-        assert_same_bits(checkpoints.restore(make_state(0)), make_state(1))
+        assert_same_bits(restore(checkpoints, make_state(0)), make_state(1))
 
 
 def test_checkpoints_that_cannot_be_written_stop_the_run(launch, tmp_path):

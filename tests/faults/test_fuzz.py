@@ -18,6 +18,7 @@ from ppcn_jax.weights import vgg as vgg_weights
 from ppcn_jax.weights.checkpoints import Checkpoints
 from ppcn_jax.weights.load import load_model
 from tests import weight_files
+from tests.states import save
 
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 EXTREMES = (bytes(4), b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\1\0\0")
@@ -169,7 +170,7 @@ def workdir(tmp_path, write_model):
     player = Player(params, {"count": np.zeros((), np.int32)})
     with Checkpoints(tmp_path, keep=1) as checkpoints:
         state = TrainState(step=jnp.asarray(5, jnp.int32), players={"generator": player})
-        checkpoints.save(state, score=None)
+        save(checkpoints, state)
     (tmp_path / "config.json").write_text('{"model": "student", "preset": "paper"}')
     return tmp_path
 

@@ -16,8 +16,7 @@ from configs import teacher
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps import objective
 from ppcn_jax.steps.parallel import Calls, replicate, to_host
-from ppcn_jax.steps.state import init_state
-from ppcn_jax.steps.update import SKIPPED, guarded_update
+from ppcn_jax.steps.state import SKIPPED, guarded_update, init_state
 from ppcn_jax.training import loop as train
 from ppcn_jax.training.enhancer import make_experiment
 from ppcn_jax.training.replica_check import check_agreement

@@ -16,6 +16,7 @@ from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.training.enhancer import make_experiment
 from ppcn_jax.weights.checkpoints import Checkpoints
 from ppcn_jax.weights.load import load_model
+from tests.states import restore
 
 KEPT = pathlib.Path(__file__).parent / "kept_checkpoint"
 
@@ -57,7 +58,7 @@ def test_its_run_may_go_on(workdir, config):
 
 def test_it_is_restored_with_the_numbers_that_were_saved(workdir, config):
     with Checkpoints(workdir, keep=2) as checkpoints:
-        state = checkpoints.restore(make_experiment(config).state)
+        state = restore(checkpoints, make_experiment(config).state)
     assert state.step == 2
     expected = json.loads((KEPT / "values.json").read_text())
     found = {name: summary(player) for name, player in state.players.items()}

@@ -15,8 +15,7 @@ from ppcn_jax.steps.augment import image_keys, prepare
 from ppcn_jax.steps.enhancer import Networks, make_train_step
 from ppcn_jax.steps.objective import make_objective
 from ppcn_jax.steps.parallel import parallelize, replicate, to_host
-from ppcn_jax.steps.state import init_state
-from ppcn_jax.steps.update import without_guard
+from ppcn_jax.steps.state import init_state, without_guard
 
 SIDE = 32
 DEVICES = 4

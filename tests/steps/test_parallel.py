@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 from ppcn_jax.steps.parallel import AXIS, IN_FLIGHT, Calls, parallelize, replicate, to_host
-from ppcn_jax.steps.update import mean_over_devices
+from ppcn_jax.steps.state import mean_over_devices
 
 DEVICES = 4
 

@@ -13,9 +13,8 @@ from configs import super_resolution
 from ppcn_jax.models import SuperResolver
 from ppcn_jax.steps.objective import make_objective
 from ppcn_jax.steps.parallel import parallelize, replicate, to_host
-from ppcn_jax.steps.state import init_state
+from ppcn_jax.steps.state import init_state, without_guard
 from ppcn_jax.steps.super_resolver import make_train_step
-from ppcn_jax.steps.update import without_guard
 from tests.references import assert_gradients_close
 
 SIDE = 16

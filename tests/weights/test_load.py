@@ -25,6 +25,7 @@ from ppcn_jax.weights.convert import convert
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import NETWORKS, Model, make_network, settings_of
 from ppcn_jax.weights.safetensors_file import read_native, write_native
+from tests.states import save
 
 
 @pytest.fixture
@@ -42,8 +43,8 @@ def workdir(tmp_path, model):
     optimizers = {"generator": adam(optax.constant_schedule(1e-3))}
     with Checkpoints(tmp_path / "run", keep=2) as checkpoints:
         state = jax.device_get(init_state({"generator": model.params}, optimizers))
-        checkpoints.save(state, score=None)
-        checkpoints.save(state.replace(step=jnp.int32(1)), score=None)
+        save(checkpoints, state)
+        save(checkpoints, state.replace(step=jnp.int32(1)))
     return tmp_path / "run"
 
 
