@@ -29,9 +29,9 @@ Importing this package needs neither TensorFlow nor TFDS; a source that does nee
 says which extra to install.
 """
 
-from data.batches.loaders import batches, sample_names
-from data.batches.quarantine import Quarantine
-from data.batches.source import Source
+from data.batching.loaders import batches, sample_names
+from data.batching.quarantine import Quarantine
+from data.batching.source import Source
 from data.errors import DataError
 from data.open import make_source
 from data.run import TrainingData

@@ -4,7 +4,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from data.batches.source import Source
+from data.batching.source import Source
 from data.dped.open import open_dped
 from data.errors import DataError
 from data.sources.demo_photos import Photos

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from data.batches.loaders import batches, sample_names
-from data.batches.quarantine import Quarantine
+from data.batching.loaders import batches, sample_names
+from data.batching.quarantine import Quarantine
 from data.names import read_names, write_names
 from data.open import make_source
 

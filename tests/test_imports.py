@@ -37,11 +37,11 @@ WINGS = {
 DATA = {
     "errors": "",
     "pictures": "errors",
-    "batches": "errors pictures",
-    "sources": "errors pictures batches",
-    "dped": "errors pictures batches sources",
-    "open": "errors pictures batches sources dped",
-    "run": "errors pictures batches sources dped open",
+    "batching": "errors",
+    "sources": "errors pictures batching",
+    "dped": "errors pictures batching sources",
+    "open": "errors pictures batching sources dped",
+    "run": "errors pictures batching sources dped open",
 }
 # launch.py is the only file that imports both halves, and nothing below these wings.
 LAUNCHER = {"benchmark", "training", "evaluation", "configuration", "runtime"}
@@ -177,7 +177,7 @@ def test_imports(path):
         ("ppcn_jax/runtime/x.py", "import jax\njax._src.core", "uses jax._src"),
         ("ppcn_jax/training/x.py", "import jax\njax.pmap(len)", "uses jax.pmap"),
         ("ppcn_jax/training/x.py", "from jax import pmap", "uses jax.pmap"),
-        ("data/pictures/x.py", "from data.batches.order import Order", "the wing batches"),
+        ("data/pictures/x.py", "from data.batching.order import Order", "the wing batching"),
         ("data/errors.py", "from data.pictures import images", "the wing pictures"),
         ("data/sources/x.py", "import jax", "imports jax"),
         ("data/open.py", "from ppcn_jax import losses", "imports ppcn_jax"),

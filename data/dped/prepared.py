@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.batches.order import Order
+from data.batching.order import Order
 from data.errors import DataError
 from data.extras import import_tensorflow, require
 from data.pictures.checks import check_pair

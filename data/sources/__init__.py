@@ -1,4 +1,4 @@
 """Sources of photo pairs, one per file.
 
-Imports `data.batches`, `data.pictures` and `data.errors`.
+Imports `data.batching`, `data.pictures` and `data.errors`.
 """

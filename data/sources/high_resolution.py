@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from PIL import Image
 
-from data.batches.crops import gather_in_tensorflow
-from data.batches.order import Order
+from data.batching.crops import gather_in_tensorflow
+from data.batching.order import Order
 from data.errors import DataError
 from data.pictures.cache import Cache
 from data.pictures.memory import available_bytes

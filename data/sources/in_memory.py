@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from data.batches.source import Source
+from data.batching.source import Source
 from data.errors import DataError
 from data.pictures.memory import available_bytes
 from data.pictures.progress import parallel

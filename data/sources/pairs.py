@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.batches.crops import gather_in_tensorflow
-from data.batches.order import Order
+from data.batching.crops import gather_in_tensorflow
+from data.batching.order import Order
 from data.errors import DataError
 from data.pictures.cache import Cache
 from data.pictures.checks import check_pair

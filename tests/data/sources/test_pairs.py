@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import data
-from data.batches import loaders
+from data.batching import loaders
 from data.sources import pairs as pairs_module
 from tests.data.sample_pictures import draw, encode, sideways, write_pairs
 

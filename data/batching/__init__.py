@@ -1,4 +1,4 @@
 """Batches: what a source is, the order of samples, crops, loaders, unreadable records.
 
-Imports `data.pictures` and `data.errors`.
+Imports only `data.errors`.
 """

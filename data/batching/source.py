@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from data.batches.order import Order
+from data.batching.order import Order
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.batches.order import Order
-from data.batches.source import Degrading, Source
+from data.batching.order import Order
+from data.batching.source import Degrading, Source
 from data.errors import DataError
 from data.extras import import_tensorflow
 

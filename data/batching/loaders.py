@@ -9,10 +9,10 @@ from collections.abc import Generator, Iterator
 
 import numpy as np
 
-from data.batches.crops import gather
-from data.batches.order import Order
-from data.batches.quarantine import Quarantine
-from data.batches.source import OnDisk, Source
+from data.batching.crops import gather
+from data.batching.order import Order
+from data.batching.quarantine import Quarantine
+from data.batching.source import OnDisk, Source
 from data.extras import check_installed, import_tensorflow
 
 _AHEAD = 8  # batches prepared while the consumer works; it keeps about as many in flight

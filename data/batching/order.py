@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 
-from data.batches.quarantine import Quarantine
+from data.batching.quarantine import Quarantine
 
 _CROPS = 1  # tells the random stream of the crops from that of the permutations
 
