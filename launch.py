@@ -24,8 +24,9 @@ from ml_collections import config_flags
 
 import data
 from ppcn_jax.benchmark import accelerator, scaling, suite
-from ppcn_jax.configuration import check as settings
+from ppcn_jax.configuration.check import check
 from ppcn_jax.configuration.flags import parse_flags
+from ppcn_jax.configuration.workdir import check_workdir
 from ppcn_jax.evaluation import comparison, evaluate, table1, table3
 from ppcn_jax.runtime.compilation_cache import keep_compiled_programs
 from ppcn_jax.runtime.errors import InputError, is_disk_full
@@ -138,8 +139,8 @@ def main(arguments: list[str]) -> None:
     try:
         with SharedFate(silence=FLAGS.silence):
             config, workdir = FLAGS.config, pathlib.Path(FLAGS.workdir)
-            settings.check(config, devices=jax.device_count())
-            settings.check_workdir(workdir, config)
+            check(config, devices=jax.device_count())
+            check_workdir(workdir, config)
             TASKS[config.task](config, workdir)
     except (data.DataError, InputError) as error:  # what the user can mend needs no stack trace
         sys.exit(f"{type(error).__name__}: {error}")

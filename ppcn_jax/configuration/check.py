@@ -1,44 +1,21 @@
-"""Rules for configurations and workdirs, checked before any work starts."""
+"""Check a configuration before any work starts: each field, then fields that depend on others."""
 
-import json
-import os
-import pathlib
+import functools
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
 from ppcn_jax.configuration import fields
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.runtime.files import write_json
-from ppcn_jax.steps.objective import LOSSES, term_problems
-from ppcn_jax.weights.load import CONFIG, read_config
+from ppcn_jax.steps.objective import LOSSES, make_term
 
-# What may change when a run is continued, because it does not change the steps it makes.
-FREE_ON_RESUME = (
-    "checkpoint",
-    "evaluate",
-    "hang",
-    "log",
-    "data.dir",
-    "data.test_dir",
-    "data.in_memory",
-    "train.guard",
-    "train.unreadable",
-    "train.steps",
-    "train.steps_per_call",
-)
-# Fields that workdirs of older versions lack, and what was done without them.
-_BEFORE = {
-    "data.validation": 0,
-    "precision": dict.fromkeys(("vgg", "discriminator", "generator"), "float32"),
-    "imitation": 0.0,
-    "objective.log_mse.clipped": False,
-    "train.optimizer": "adam",
-    "train.weight_decay": 0.0,
-}
-# Fields that only workdirs of older versions have; they never changed what a run learns.
-_REMOVED = ("train.onednn",)
-# Fields, or groups of them, that must fit to others.
-_FITTED = (
+# Fields and groups of fields that the rules across fields read. Where one of them is wrong by
+# itself, those rules are not evaluated.
+_READ_TOGETHER = (
     "data.crop",
     "data.scale",
     "discriminator",
@@ -53,11 +30,11 @@ _FITTED = (
 )
 
 
-def check(config, *, devices: int) -> None:
-    """Check a configuration: every field by itself, then what must fit together.
+def check(config: ConfigDict, *, devices: int) -> None:
+    """Check a configuration of a file in configs/.
 
     Args:
-        config: of a file in configs/.
+        config: all fields.
         devices: number of devices of all processes, which share the batch.
 
     Raises:
@@ -67,20 +44,20 @@ def check(config, *, devices: int) -> None:
     rules = fields.rules_of(values)
     if rules is None:
         tasks = ", ".join(map(repr, ("train", *fields.OTHERS)))
-        raise InputError(f"the configuration's task is {values.get('task')!r}; there are {tasks}")
+        raise InputError(
+            f"invalid configuration: task is {values.get('task')!r}; it must be one of {tasks}"
+        )
     wrong = dict(fields.problems(values, rules))
     problems = [f"{field} {problem}" for field, problem in wrong.items()]
-    if values["task"] == "train" and not any(map(_is_fitted, wrong)):
+    if values["task"] == "train" and not any(map(_is_read_together, wrong)):
         problems += _training_problems(values, devices)
-    if len(problems) == 1:
-        raise InputError(f"the configuration does not fit together: {problems[0]}")
     if problems:
-        lines = (f"- {problem}" for problem in problems)
-        raise InputError("\n".join(["the configuration does not fit together:", *lines]))
+        separator = "\n- " if len(problems) > 1 else " "
+        raise InputError(separator.join(["invalid configuration:", *problems]))
 
 
-def _is_fitted(field: str) -> bool:
-    return any(field.startswith(other) or other.startswith(field) for other in _FITTED)
+def _is_read_together(field: str) -> bool:
+    return any(field.startswith(name) or name.startswith(field) for name in _READ_TOGETHER)
 
 
 def _training_problems(config: Mapping[str, Any], devices: int) -> Iterator[str]:
@@ -92,15 +69,61 @@ def _training_problems(config: Mapping[str, Any], devices: int) -> Iterator[str]
             f"use {lower + devices}" + (f" or {lower}" if lower else "")
         )
     if config["train"]["weight_decay"] and config["train"]["optimizer"] != "muon":
-        yield "train.weight_decay is for train.optimizer=muon; set it to 0"
+        yield "train.weight_decay works only with train.optimizer=muon; set it to 0"
     outputs = config.get("discriminator", {}).get("outputs", 1)
-    wrong = list(term_problems(config["objective"], side=crop, outputs=outputs))
+    wrong = list(_term_problems(config["objective"], side=crop, outputs=outputs))
     yield from wrong
     if not wrong:
         weights = {name: term["weight"] for name, term in config["objective"].items()}
         if not any(weights.values()):
-            yield "objective has no term with a weight other than 0; give one a weight"
+            yield "all weights in objective are 0; give at least one loss a weight"
         yield from (_super_resolver if "model_settings" in config else _enhancer)(config, weights)
+
+
+def _term_problems(terms: Mapping[str, Any], *, side: int, outputs: int) -> Iterator[str]:
+    """Find what is wrong with an objective, without computing anything.
+
+    Every loss is traced on shapes, also with weight 0: losses check their parameters only when
+    they are called.
+
+    Args:
+        terms: as for `make_objective`.
+        side: of the training images, px.
+        outputs: number of the discriminator's logits.
+    """
+    shapes = {
+        "images": (1, side, side, 3),
+        "features": (1, 2, 2, 4),
+        "logits": (1, outputs),
+        "taps": (1, 2, 2, 1),
+    }
+    for name, knobs in terms.items():
+        if not isinstance(knobs, Mapping):
+            yield f"objective.{name} is {knobs!r}; it must be a group with a weight"
+            continue
+        try:
+            term = make_term(name, knobs)
+        except ValueError as error:
+            yield str(error)
+            continue
+        if odd := list(_knob_problems(name, knobs)):
+            yield from odd
+            continue
+        example: Any = jax.ShapeDtypeStruct(shapes[term.role], jnp.float32)
+        example = {term.role: (example,) if term.role == "taps" else example}
+        try:
+            jax.eval_shape(functools.partial(term, axis_name=None), example, example)
+        except (TypeError, ValueError) as error:
+            yield f"objective.{name}: {error}".partition("\n")[0]
+
+
+def _knob_problems(name: str, knobs: Mapping[str, Any]) -> Iterator[str]:
+    # All numeric parameters of losses must be positive, which the losses do not check.
+    for parameter in inspect.signature(LOSSES[name][0]).parameters.values():
+        rules = {int: fields.integer(), float: fields.number(), bool: fields.boolean}
+        rule = rules.get(type(parameter.default))
+        if rule and parameter.name in knobs and (problem := rule(knobs[parameter.name])):
+            yield f"objective.{name}.{parameter.name} is {knobs[parameter.name]!r}; {problem}"
 
 
 def _super_resolver(config: Mapping[str, Any], weights: Mapping[str, float]) -> Iterator[str]:
@@ -110,116 +133,38 @@ def _super_resolver(config: Mapping[str, Any], weights: Mapping[str, float]) -> 
         yield f"data.crop is {crop}, not a multiple of the scale {scale}: use {multiple}"
     if config["data"]["scale"] != scale:
         yield (
-            f"data.scale is {config['data']['scale']} and model_settings.scale {scale}: make them "
-            "one"
+            f"data.scale is {config['data']['scale']}, but model_settings.scale is {scale}: use "
+            "the same number"
         )
-    strangers = sorted(name for name in weights if weights[name] and LOSSES[name][1] != "images")
-    if strangers:
-        yield f"objective has {strangers}; only losses that compare images are computed here"
+    others = sorted(name for name in weights if weights[name] and LOSSES[name][1] != "images")
+    if others:
+        yield (
+            f"objective has a weight for {', '.join(others)}; a super-resolver trains only with "
+            "losses that compare images: set it to 0"
+        )
 
 
 def _enhancer(config: Mapping[str, Any], weights: Mapping[str, float]) -> Iterator[str]:
-    attention = weights.get("attention")
-    of_features = (name for name in weights if LOSSES[name][1] == "features")
-    if any(weights[name] for name in of_features) and not config["vgg"]["weights"]:
+    roles = {LOSSES[name][1] for name, weight in weights.items() if weight}
+    if "features" in roles and not config["vgg"]["weights"]:
         yield (
-            "vgg.weights is empty, but the contextual or perceptual loss needs VGG features: "
-            "name a weights file (README, 'VGG weights'), or set the weights of both to 0"
+            "vgg.weights is empty, but the contextual and perceptual losses need VGG features: "
+            "name a weights file (README, 'VGG weights'), or set the weights of both losses to 0"
         )
+    attention = weights.get("attention")
     if attention and config["model"] != "student":
-        yield "objective.attention.weight is for a student; set it to 0"
-    guided = attention or config["imitation"]
-    if guided and not config["teacher"]:
+        yield "objective.attention.weight works only with model=student; set it to 0"
+    distilled = attention or config["imitation"]
+    if distilled and not config["teacher"]:
         yield (
             "teacher is empty: name the workdir of a trained teacher with --config.teacher=, "
             "or set imitation and objective.attention.weight to 0, as "
             "configs/student.py:no_distillation does"
         )
-    if config["teacher"] and not guided:
+    if config["teacher"] and not distilled:
         yield (
-            "teacher is given, but objective.attention.weight and imitation are 0: drop it, or set "
-            "one of them"
+            "teacher is set, but objective.attention.weight and imitation are both 0: leave "
+            "teacher empty, or set one of the two"
         )
-    of_images = (name for name in weights if LOSSES[name][1] == "images")
-    if config["imitation"] and not any(weights[name] for name in of_images):
-        yield "imitation is for losses of images, of which none has a weight; set it to 0"
-
-
-def check_workdir(workdir: pathlib.Path, config) -> None:
-    """Refuse a workdir that cannot be written or that a run of something else has.
-
-    Args:
-        workdir: of the run; need not exist.
-        config: the full configuration.
-
-    Raises:
-        InputError: it is no folder, cannot be written to, or belongs to another experiment; lists
-            the fields that differ.
-    """
-    place = next(path for path in (workdir, *workdir.absolute().parents) if os.path.lexists(path))
-    if not place.is_dir():
-        raise InputError(f"--workdir {workdir}: {place} is a file; name a folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise InputError(f"--workdir {workdir}: no permission to write in {place}")
-    path = workdir / CONFIG
-    if config.task == "train" and path.is_file():
-        old = read_config(path)
-        if differing := sorted(_differences(old, json.loads(config.to_json()))):
-            raise InputError(
-                f"{workdir} holds a run of another experiment; these fields differ:\n"
-                + "\n".join(differing)
-                + "\nUse another --workdir, or the fields of that run."
-            )
-
-
-def claim_workdir(workdir: pathlib.Path, config, versions: dict[str, str], *, write: bool) -> None:
-    """Write the configuration into a workdir, or check that it is that of the run there.
-
-    Args:
-        workdir: of the run; made if it does not exist.
-        config: the full configuration.
-        versions: of the packages in use.
-        write: whether this process is the one that writes; all of them check.
-
-    Raises:
-        InputError: it cannot be written, or see `check_workdir`.
-    """
-    check_workdir(workdir, config)
-    if write:
-        try:
-            write_json(workdir / CONFIG, json.loads(config.to_json()))
-            write_json(workdir / "versions.json", versions)
-        except OSError as error:
-            raise InputError(f"--workdir {workdir} cannot be written: {error}") from error
-
-
-def removed_fields(workdir: pathlib.Path) -> list[str]:
-    """Fields in a workdir's configuration that this version no longer has and ignores.
-
-    Args:
-        workdir: of the run.
-
-    Returns:
-        Their dotted names.
-    """
-    path = workdir / CONFIG
-    config = read_config(path) if path.is_file() else {}
-    return [field for field in _REMOVED if field.split(".")[1] in config.get("train", {})]
-
-
-def _differences(old: dict, new: dict, prefix: str = ""):
-    for key in sorted({*old, *new}):
-        field = f"{prefix}{key}"
-        now = new.get(key)
-        if key in old:
-            there = old[key]
-        elif prefix == "objective.":  # a loss that came later
-            there = {**new[key], "weight": 0.0}
-        else:
-            there = _BEFORE.get(field)
-        if field in (*FREE_ON_RESUME, *_REMOVED) or there == now:
-            continue
-        if isinstance(there, dict) and isinstance(now, dict):
-            yield from _differences(there, now, f"{field}.")
-        else:
-            yield f"- {field}: {there!r} there, {now!r} now"
+    if config["imitation"] and "images" not in roles:
+        yield "imitation needs a loss that compares images, but none has a weight; set it to 0"

@@ -3,14 +3,13 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
 from ppcn_jax import losses
-from ppcn_jax.configuration.fields import flag, real, whole
 
 Role = Literal["images", "features", "logits", "taps"]
 
@@ -45,6 +44,21 @@ class Term:
     weight: float
     fn: Callable[..., jax.Array]
     role: Role
+
+    def __call__(
+        self,
+        prediction: Mapping[str, Any],
+        target: Mapping[str, Any],
+        *,
+        axis_name: str | None = None,
+    ) -> jax.Array:
+        """Evaluate the loss on its role; returns one value per image."""
+        parameters = inspect.signature(self.fn).parameters
+        arguments = [prediction[self.role]]
+        if "target" in parameters:
+            arguments.append(target[self.role])
+        keywords = {"axis_name": axis_name} if "axis_name" in parameters else {}
+        return self.fn(*arguments, **keywords)
 
 
 class Objective:
@@ -81,20 +95,11 @@ class Objective:
             both of the local batch.
         """
         values = {
-            name: jnp.mean(_evaluate(term, prediction, target, axis_name))
+            name: jnp.mean(term(prediction, target, axis_name=axis_name))
             for name, term in self.terms.items()
         }
         total = sum(self.terms[name].weight * value for name, value in values.items())
         return jnp.asarray(total, jnp.float32), values
-
-
-def _evaluate(term: Term, prediction, target, axis_name) -> jax.Array:
-    parameters = inspect.signature(term.fn).parameters
-    arguments = [prediction[term.role]]
-    if "target" in parameters:
-        arguments.append(target[term.role])
-    keywords = {"axis_name": axis_name} if "axis_name" in parameters else {}
-    return term.fn(*arguments, **keywords)
 
 
 def make_objective(terms: Mapping[str, Mapping[str, Any]]) -> Objective:
@@ -110,10 +115,11 @@ def make_objective(terms: Mapping[str, Mapping[str, Any]]) -> Objective:
         ValueError: an unknown loss, a weight that is missing, negative or not finite, or a knob
             that the loss does not have; the message lists what there is.
     """
-    return Objective({name: _make_term(name, knobs) for name, knobs in terms.items()})
+    return Objective({name: make_term(name, knobs) for name, knobs in terms.items()})
 
 
-def _make_term(name: str, knobs: Mapping[str, Any]) -> Term:
+def make_term(name: str, knobs: Mapping[str, Any]) -> Term:
+    """Build one term of an objective; see `make_objective`."""
     if name not in LOSSES:
         raise ValueError(f"unknown loss {name!r} in the objective; there are {sorted(LOSSES)}")
     if "weight" not in knobs:
@@ -121,8 +127,12 @@ def _make_term(name: str, knobs: Mapping[str, Any]) -> Term:
     fn, role = LOSSES[name]
     knobs = dict(knobs)
     weight = knobs.pop("weight")
-    if problem := real(zero=True)(weight):
-        raise ValueError(f"objective.{name}.weight is {weight!r}; {problem} (0 switches it off)")
+    number = isinstance(weight, int | float) and not isinstance(weight, bool)
+    if not (number and 0 <= weight <= jnp.finfo(jnp.float32).max):  # false for NaN
+        raise ValueError(
+            f"objective.{name}.weight is {weight!r}; it must be a number, 0 or more "
+            "(0 switches the loss off)"
+        )
     allowed = {
         parameter.name
         for parameter in inspect.signature(fn).parameters.values()
@@ -131,50 +141,3 @@ def _make_term(name: str, knobs: Mapping[str, Any]) -> Term:
     if misspelt := sorted(set(knobs) - allowed):
         raise ValueError(f"objective.{name} has no knob {misspelt}; it has {sorted(allowed)}")
     return Term(float(weight), functools.partial(fn, **knobs), role)
-
-
-def term_problems(terms: Mapping[str, Any], *, side: int, outputs: int) -> Iterator[str]:
-    """What is wrong with an objective, told without computing anything.
-
-    Every term is traced on shapes, those of weight 0 too: losses look at their knobs no earlier.
-
-    Args:
-        terms: as for `make_objective`.
-        side: of the training images, px.
-        outputs: logits of the discriminator.
-
-    Returns:
-        An iterator over one line for each term that cannot be used.
-    """
-    shapes = {
-        "images": (1, side, side, 3),
-        "features": (1, 2, 2, 4),
-        "logits": (1, outputs),
-        "taps": (1, 2, 2, 1),
-    }
-    for name, knobs in terms.items():
-        if not isinstance(knobs, Mapping):
-            yield f"objective.{name} is {knobs!r}; it must be a group with a weight"
-            continue
-        try:
-            term = _make_term(name, knobs)
-        except ValueError as error:
-            yield str(error)
-            continue
-        if odd := list(_odd_numbers(name, knobs)):
-            yield from odd
-            continue
-        example: Any = jax.ShapeDtypeStruct(shapes[term.role], jnp.float32)
-        example = {term.role: (example,) if term.role == "taps" else example}
-        try:
-            jax.eval_shape(functools.partial(_evaluate, term, axis_name=None), example, example)
-        except (TypeError, ValueError) as error:
-            yield f"objective.{name}: {error}".partition("\n")[0]
-
-
-def _odd_numbers(name: str, knobs: Mapping[str, Any]) -> Iterator[str]:
-    # No loss has a number among its knobs that may be 0 or negative, and none looks.
-    for parameter in inspect.signature(LOSSES[name][0]).parameters.values():
-        rule = {int: whole(), float: real(), bool: flag}.get(type(parameter.default))
-        if rule and parameter.name in knobs and (problem := rule(knobs[parameter.name])):
-            yield f"objective.{name}.{parameter.name} is {knobs[parameter.name]!r}; {problem}"

@@ -1,9 +1,8 @@
 """The training loop: steps, records, evaluations, checkpoints, and a way out of all of it."""
 
 import contextlib
-import importlib.metadata
 import pathlib
-import sys
+import platform
 import time
 from collections.abc import Callable, Generator, Sequence
 from types import SimpleNamespace
@@ -14,8 +13,10 @@ import numpy as np
 import rich.console
 from jax.experimental import multihost_utils
 
-from ppcn_jax.configuration.check import check, claim_workdir, removed_fields
+from ppcn_jax.configuration.check import check
+from ppcn_jax.configuration.workdir import claim_workdir, removed_fields
 from ppcn_jax.evaluation.evaluate import Pairs, evaluate, make_enhance
+from ppcn_jax.runtime.machine import versions
 from ppcn_jax.steps.parallel import IN_FLIGHT, Calls, replicate, to_host
 from ppcn_jax.steps.state import TrainState, from_trees, to_trees, without_guard
 from ppcn_jax.training import enhancer as enhancement
@@ -28,8 +29,6 @@ from ppcn_jax.training.skipped_updates import Guard, told
 from ppcn_jax.training.time_spent import ProductiveTime
 from ppcn_jax.training.watchdog import Watchdog
 from ppcn_jax.weights.checkpoints import Checkpoints
-
-PACKAGES = ("ppcn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
 
 Batches = Callable[[int], Generator[dict[str, np.ndarray]]]
 Samples = Callable[[int], Sequence[str]]
@@ -68,7 +67,8 @@ def run(
     experiment = family.make_experiment(config)
     first = jax.process_index() == 0
     removed = removed_fields(workdir)
-    claim_workdir(workdir, config, _versions(), write=first)
+    python = {"python": platform.python_version()}
+    claim_workdir(workdir, config, python | versions(), write=first)
     console = rich.console.Console(quiet=not first)
     # Signals wait until the last checkpoint is on disk, which is when `checkpoints` are closed.
     with (
@@ -237,13 +237,9 @@ def _evaluate(state: TrainState, experiment: Experiment, tools) -> float | None:
 
 def _greeting(config, start: int, images: int) -> str:
     where = f"from step {start}" if start else "from the start"
+    # "paper" is also the preset of variants that train differently, such as `:quick`.
+    preset = "" if config.preset == "paper" else f" ({config.preset} preset)"
     return (
-        f"training the {config.model} ({config.preset} preset) {where} to {config.train.steps} on "
+        f"training the {config.model}{preset} {where} to {config.train.steps} on "
         f"{jax.device_count()} {jax.default_backend()} device(s); {images} test images"
     )
-
-
-def _versions() -> dict[str, str]:
-    return {"python": sys.version.split()[0]} | {
-        name: importlib.metadata.version(name) for name in PACKAGES
-    }

@@ -6,7 +6,8 @@ import pathlib
 import ml_collections
 import pytest
 
-from ppcn_jax.configuration.check import check, claim_workdir
+from ppcn_jax.configuration.check import check
+from ppcn_jax.configuration.workdir import claim_workdir
 from ppcn_jax.runtime.errors import InputError
 
 CONFIGS = ("teacher", "super_resolution", "evaluate", "table1", "table3", "benchmark")

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from configs import student
 from ppcn_jax import enhance
-from ppcn_jax.configuration.check import check_workdir
+from ppcn_jax.configuration.workdir import check_workdir
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.training.enhancer import make_experiment
 from ppcn_jax.weights.checkpoints import Checkpoints

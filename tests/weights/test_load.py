@@ -14,7 +14,7 @@ import safetensors.numpy
 import ppcn_jax
 from configs import student
 from ppcn_jax import command
-from ppcn_jax.configuration.check import claim_workdir
+from ppcn_jax.configuration.workdir import claim_workdir
 from ppcn_jax.inference import enhance as inference
 from ppcn_jax.inference import streaming
 from ppcn_jax.runtime.errors import InputError

@@ -1,0 +1,113 @@
+"""A run's working folder: may this configuration continue the run that it holds?"""
+
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.runtime.files import write_json
+from ppcn_jax.weights.load import CONFIG, read_config
+
+# Fields that may change when a run is continued, because they do not change its training steps.
+FREE_ON_RESUME = (
+    "checkpoint",
+    "evaluate",
+    "hang",
+    "log",
+    "data.dir",
+    "data.test_dir",
+    "data.in_memory",
+    "train.guard",
+    "train.unreadable",
+    "train.steps",
+    "train.steps_per_call",
+)
+# Fields that workdirs of older versions lack, with the values that reproduce those versions.
+_BEFORE = {
+    "data.validation": 0,
+    "precision": dict.fromkeys(("vgg", "discriminator", "generator"), "float32"),
+    "imitation": 0.0,
+    "objective.log_mse.clipped": False,
+    "train.optimizer": "adam",
+    "train.weight_decay": 0.0,
+}
+# Fields that only workdirs of older versions have. They never changed the result of training.
+_REMOVED = ("train.onednn",)
+
+
+def check_workdir(workdir: pathlib.Path, config: ConfigDict) -> None:
+    """Refuse a workdir that cannot be written to or that holds a different run.
+
+    Args:
+        workdir: need not exist.
+        config: all fields.
+
+    Raises:
+        InputError: it is not a folder, cannot be written to, or holds a different run; the message
+            lists the fields that differ.
+    """
+    place = next(path for path in (workdir, *workdir.absolute().parents) if os.path.lexists(path))
+    if not place.is_dir():
+        raise InputError(f"--workdir {workdir}: {place} is a file; name a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"--workdir {workdir}: no permission to write in {place}")
+    path = workdir / CONFIG
+    if config.task == "train" and path.is_file():
+        old = read_config(path)
+        if differing := list(_differences(old, json.loads(config.to_json()))):
+            raise InputError(
+                "\n- ".join([f"{workdir} holds a run with another configuration:", *differing])
+                + "\nUse another --workdir, or the configuration of that run."
+            )
+
+
+def claim_workdir(
+    workdir: pathlib.Path, config: ConfigDict, versions: dict[str, str], *, write: bool
+) -> None:
+    """Check a workdir and write the configuration into it.
+
+    Args:
+        workdir: created if it does not exist.
+        config: all fields.
+        versions: of the packages in use; written as versions.json.
+        write: False only checks, as all processes but one do.
+
+    Raises:
+        InputError: it cannot be written, or see `check_workdir`.
+    """
+    check_workdir(workdir, config)
+    if write:
+        try:
+            write_json(workdir / CONFIG, json.loads(config.to_json()))
+            write_json(workdir / "versions.json", versions)
+        except OSError as error:
+            raise InputError(f"--workdir {workdir} cannot be written: {error}") from error
+
+
+def removed_fields(workdir: pathlib.Path) -> list[str]:
+    """Dotted names of the fields in a workdir's configuration that this version ignores."""
+    path = workdir / CONFIG
+    config = read_config(path) if path.is_file() else {}
+    return [field for field in _REMOVED if field.split(".")[1] in config.get("train", {})]
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key in sorted({*old, *new}):
+        field = f"{prefix}{key}"
+        now = new.get(key)
+        if key in old:
+            before = old[key]
+        elif prefix == "objective.":  # a loss that was added later
+            before = {**new[key], "weight": 0.0}
+        else:
+            before = _BEFORE.get(field)
+        if field in (*FREE_ON_RESUME, *_REMOVED) or before == now:
+            continue
+        if isinstance(before, dict) and isinstance(now, dict):
+            yield from _differences(before, now, f"{field}.")
+        else:
+            yield f"{field} was {before!r}, is now {now!r}"
