@@ -14,9 +14,10 @@ from ppcn_jax.evaluation.evaluate import Pairs, evaluate, make_enhance
 from ppcn_jax.evaluation.tables import (
     Column,
     Row,
-    console_table,
     markdown_table,
     number,
+    print_table,
+    print_written,
     write_table,
 )
 from ppcn_jax.runtime.errors import InputError
@@ -61,9 +62,8 @@ def run(config, workdir: pathlib.Path, pairs: Pairs) -> list[dict[str, Any]]:
     files.append(workdir / "curves.svg")
     shown = {name: curve for name, curve in curves.items() if curve}
     write_bytes(files[-1], draw_curves(shown, "PSNR of the run's test split, dB").encode())
-    console.print(console_table(COLUMNS, rows))
-    written = f"wrote {', '.join(map(str, files))}"
-    console.print(written, soft_wrap=True, markup=False, highlight=False)
+    print_table(console, COLUMNS, rows)
+    print_written(*files)
     return rows
 
 
@@ -135,7 +135,7 @@ def _with_spread(title: str, score: str, form: str) -> Column:
     def cell(row: Row) -> str:
         return mean.cell(row) + (f" ± {spread.cell(row)}" if row[f"{score}_spread"] else "")
 
-    return Column(title, cell)
+    return Column(title, cell, folds=False)
 
 
 COLUMNS = (

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import rich.console
 import rich.progress
-import rich.table
 
+from ppcn_jax.evaluation.tables import Column, Row, number, print_table, print_written
 from ppcn_jax.inference.enhance import apply_network
 from ppcn_jax.metrics import ms_ssim, psnr
 from ppcn_jax.models.layers import Params
@@ -175,31 +175,27 @@ def run(config, workdir: pathlib.Path, pairs: Pairs) -> dict[str, Any]:
     results = {**rows[0], "input": baseline, "models": rows}
     write_json(workdir / "results.json", results)
     save_png(workdir / "strip.png", picture(models, rows[0]["per_image"], pairs))
-    console.print(table([{"model": "input", "parameters": 0, **baseline}, *rows]))
+    print_table(console, COLUMNS, [{"model": "input", "parameters": 0, **baseline}, *rows])
     if any(row["infinite_psnr"] for row in [baseline, *rows]):
         console.print("Images of infinite PSNR are left out of its mean.")
-    written = f"wrote {workdir / 'results.json'} and {workdir / 'strip.png'}"
-    console.print(written, soft_wrap=True, markup=False, highlight=False)
+    print_written(workdir / "results.json", workdir / "strip.png")
     return results
 
 
-def table(rows: Sequence[dict[str, Any]]) -> rich.table.Table:
-    """Results for people: one line a model.
+def _mean_psnr(row: Row) -> str:
+    if row["psnr"] is None:
+        return "infinite"
+    finite = row["images"] - row["infinite_psnr"]
+    return f"{row['psnr']:.3f}" + (f" ({finite} finite)" if row["infinite_psnr"] else "")
 
-    Args:
-        rows: with "model", "parameters" and the fields of `summarize`.
 
-    Returns:
-        A table for a rich console.
-    """
-    grid = rich.table.Table("model", "parameters", "images", "PSNR, dB", "MS-SSIM")
-    for row in rows:
-        decibels = "infinite" if row["psnr"] is None else f"{row['psnr']:.3f}"
-        if row["infinite_psnr"] and row["psnr"] is not None:
-            decibels += f" ({row['images'] - row['infinite_psnr']} finite)"
-        values = (f"{row['parameters']:,}", str(row["images"]), decibels, f"{row['ms_ssim']:.4f}")
-        grid.add_row(row["model"], *values)
-    return grid
+COLUMNS = (
+    Column("model", lambda row: row["model"]),
+    number("parameters", "parameters", ","),
+    number("images", "images", ""),
+    Column("PSNR, dB", _mean_psnr, folds=False),
+    number("MS-SSIM", "ms_ssim", ".4f"),
+)
 
 
 def picture(models: Sequence[Model], scores: Sequence[Score], pairs: Pairs) -> np.ndarray:

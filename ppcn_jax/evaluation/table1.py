@@ -14,11 +14,12 @@ from ppcn_jax.evaluation.super_resolution import Degraded, Photos, scorer
 from ppcn_jax.evaluation.tables import (
     Column,
     Row,
-    console_table,
     load_models,
     markdown_table,
     model_fields,
     number,
+    print_table,
+    print_written,
     write_table,
 )
 from ppcn_jax.evaluation.timing import time_models
@@ -82,10 +83,9 @@ def run(config, workdir: pathlib.Path, sets: Mapping[str, Photos]) -> list[dict[
     files = write_table(workdir, "table1", rows, markdown(rows))
     files.append(workdir / "table1.png")
     save_png(files[-1], picture(enlargers, pairs))
-    console.print(console_table([c for c in COLUMNS if c.title != "SSIM RGB"], rows))
+    print_table(console, [c for c in COLUMNS if c.title != "SSIM RGB"], rows)
     console.print(_note(rows), markup=False, highlight=False)
-    written = f"wrote {', '.join(map(str, files))}"
-    console.print(written, soft_wrap=True, markup=False, highlight=False)
+    print_written(*files)
     return rows
 
 

@@ -13,11 +13,12 @@ from ppcn_jax.evaluation.published import printed_in_table3
 from ppcn_jax.evaluation.tables import (
     Column,
     Row,
-    console_table,
     load_models,
     markdown_table,
     model_fields,
     number,
+    print_table,
+    print_written,
     write_table,
 )
 from ppcn_jax.evaluation.timing import time_models
@@ -57,10 +58,9 @@ def run(config, workdir: pathlib.Path, pairs: Pairs) -> list[dict[str, Any]]:
     rows = make_rows(models, results, times)
     text = markdown(rows)
     files = write_table(workdir, "table3", rows, text)
-    console.print(console_table([c for c in COLUMNS if c.title != "paper"], rows))
+    print_table(console, [c for c in COLUMNS if c.title != "paper"], rows)
     console.print(*_notes(rows), sep="\n", markup=False, highlight=False)
-    written = f"wrote {', '.join(map(str, files))}"
-    console.print(written, soft_wrap=True, markup=False, highlight=False)
+    print_written(*files)
     return rows
 
 

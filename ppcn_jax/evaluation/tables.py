@@ -4,10 +4,13 @@ import csv
 import io
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import rich.box
+import rich.cells
+import rich.console
 import rich.table
+import rich.text
 
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_bytes, write_json
@@ -18,48 +21,85 @@ from ppcn_jax.weights.safetensors_file import SUFFIX
 
 Row = Mapping[str, Any]
 
+_NARROWEST_NAME = 12  # characters: a terminal that is too narrow folds names down to this width
+
 
 class Column(NamedTuple):
     """One column of a table for people.
 
     Attributes:
         title: its heading.
-        cell: what it shows of a row.
+        cell: formats the cell of a row.
+        folds: the console may break long cells of this column into several lines.
     """
 
     title: str
     cell: Callable[[Row], str]
+    folds: bool = True
 
 
 def number(title: str, field: str, form: str) -> Column:
-    """A column that shows one number, and a dash where there is none.
-
-    Args:
-        title: its heading.
-        field: of the row.
-        form: how the number is written, e.g. ".2f".
-
-    Returns:
-        The column.
-    """
+    """A column of numbers in the format `form`, e.g. ".2f", with a dash for None."""
 
     def cell(row: Row) -> str:
         return "–" if row[field] is None else format(row[field], form)
 
-    return Column(title, cell)
+    return Column(title, cell, folds=False)
+
+
+def markdown_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
+    """Format a Markdown table, first column left-aligned and the others right-aligned."""
+    lines = [[column.title for column in columns], ["---", *["---:"] * (len(columns) - 1)]]
+    lines += [[column.cell(row).replace("|", "\\|") for column in columns] for row in rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def print_table(
+    console: rich.console.Console, columns: Sequence[Column], rows: Sequence[Row]
+) -> None:
+    """Print the same table without ever shortening a number.
+
+    A narrow terminal folds long names; a pipe or file gets lines as long as they need to be.
+    """
+    grid = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for index, column in enumerate(columns):
+        width = max(map(rich.cells.cell_len, [column.title, *map(column.cell, rows)]))
+        if column.folds and console.is_terminal:
+            width = min(width, _NARROWEST_NAME)
+        # rich shrinks no column below its min_width; lines may then be longer than the console.
+        justify: Literal["left", "right"] = "right" if index else "left"
+        grid.add_column(column.title, justify=justify, overflow="fold", min_width=width)
+    for row in rows:
+        grid.add_row(*(rich.text.Text(column.cell(row)) for column in columns))
+    console.print(grid, crop=False)
+
+
+def write_table(
+    workdir: pathlib.Path, name: str, rows: Sequence[Row], markdown: str
+) -> list[pathlib.Path]:
+    """Write a table as `name.json`, `name.csv` and `name.md`, and return these files."""
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    files = [workdir / f"{name}.{suffix}" for suffix in ("json", "csv", "md")]
+    write_json(files[0], list(rows))
+    write_bytes(files[1], buffer.getvalue().encode())
+    write_bytes(files[2], markdown.encode())
+    return files
+
+
+def print_written(*files: pathlib.Path) -> None:
+    """Print which files were written, in one line that can be copied."""
+    print(f"wrote {', '.join(map(str, files))}")
 
 
 def model_fields(name: str, model: Model | None, times: Mapping[str, float]) -> dict[str, Any]:
-    """What every table says of a model.
+    """The columns that every table has for a model.
 
-    Args:
-        name: of the row.
-        model: None for what is no network, such as the unchanged input.
-        times: of `time_models`.
-
-    Returns:
-        `{"model", "network", "weights", "parameters", "milliseconds", "speed_up", "device"}`;
-        None where there is no value. The speed-up is over SRCNN.
+    Returns `{"model", "network", "weights", "parameters", "milliseconds", "speed_up", "device"}`,
+    with None for unknown values. `model` is None for a baseline without a network. `times` come
+    from `time_models`; the speed-up is over SRCNN.
     """
     return {
         "model": name,
@@ -72,90 +112,20 @@ def model_fields(name: str, model: Model | None, times: Mapping[str, float]) -> 
     }
 
 
-def write_table(
-    workdir: pathlib.Path, name: str, rows: Sequence[Row], markdown: str
-) -> list[pathlib.Path]:
-    """Write a table as `name.json`, `name.csv` and `name.md`.
-
-    Args:
-        workdir: the folder.
-        name: of the table.
-        rows: of one form, with plain values.
-        markdown: the table for people.
-
-    Returns:
-        The files.
-
-    Raises:
-        OSError: they cannot be written.
-    """
-    buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    files = [workdir / f"{name}.{suffix}" for suffix in ("json", "csv", "md")]
-    write_json(files[0], list(rows))
-    write_bytes(files[1], buffer.getvalue().encode())
-    write_bytes(files[2], markdown.encode())
-    return files
-
-
-def markdown_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
-    """A table in Markdown, the first column to the left and the others to the right.
-
-    Args:
-        columns: what it shows.
-        rows: of which.
-
-    Returns:
-        Lines, each with its end.
-    """
-    lines = [[column.title for column in columns], ["---", *["---:"] * (len(columns) - 1)]]
-    lines += [[column.cell(row).replace("|", "\\|") for column in columns] for row in rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-def console_table(columns: Sequence[Column], rows: Sequence[Row]) -> rich.table.Table:
-    """The same table for a rich console.
-
-    Args:
-        columns: what it shows.
-        rows: of which.
-
-    Returns:
-        The table.
-    """
-    grid = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for index, column in enumerate(columns):
-        grid.add_column(column.title, justify="right" if index else "left", no_wrap=True)
-    for row in rows:
-        grid.add_row(*(column.cell(row) for column in columns))
-    return grid
-
-
 def load_models(paths: str, *, field: str, names: Sequence[str], use: str) -> dict[str, Model]:
-    """The models of a list in a configuration, by short names for a table.
+    """Load the models that a configuration field lists, separated by commas.
 
-    Args:
-        paths: what `load_model` reads, separated by commas.
-        field: of the configuration, for errors.
-        names: of the networks that will do.
-        use: what they are for, for errors.
-
-    Returns:
-        Name of the file or folder without its suffix (the path, where two have the same) ->
-        model.
-
-    Raises:
-        InputError: none, one twice, or one that cannot be used.
+    The keys are the names of the files or folders without their suffix; where two are equal, the
+    paths. Raises InputError if the list is empty, repeats a model or names one that is not of the
+    networks `names`, which are what can `use` (a verb, for the message).
     """
     given = [path.strip() for path in paths.split(",") if path.strip()]
     if not given:
         raise InputError(
-            f"config.{field} is empty: name weights files, training workdirs or released "
+            f"config.{field} is empty: list weights files, training workdirs or released "
             f"checkpoints, separated by commas, with --config.{field}="
         )
-    short = [_short(path) for path in given]
+    short = [_short_name(path) for path in given]
     labels = [p if short.count(name) > 1 else name for p, name in zip(given, short, strict=True)]
     if len(set(labels)) < len(labels):
         raise InputError(f"config.{field} names a model twice: {paths}")
@@ -165,7 +135,7 @@ def load_models(paths: str, *, field: str, names: Sequence[str], use: str) -> di
     return models
 
 
-def _short(path: str) -> str:
+def _short_name(path: str) -> str:
     name = pathlib.Path(path).name
     for suffix in (SUFFIX, ".index", ".ckpt"):
         name = name.removesuffix(suffix)

@@ -12,7 +12,7 @@ from configs import table3 as configs
 from ppcn_jax.evaluation import pirm, table3, timing
 from ppcn_jax.evaluation.evaluate import evaluate, unchanged
 from ppcn_jax.evaluation.published import digest, printed_in_table3
-from ppcn_jax.evaluation.tables import Column, load_models, markdown_table, number
+from ppcn_jax.evaluation.tables import load_models
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.machine import device_name
 from ppcn_jax.weights.load import load_model
@@ -159,14 +159,6 @@ def test_median_time_of_a_network_is_positive(random_params):
     module = make_network("student")
     params = random_params(module, jnp.zeros((1, 16, 16, 3)))
     assert timing.milliseconds(module, params, runs=1, height=16, width=32) > 0
-
-
-def test_a_table_in_markdown():
-    columns = [Column("name", lambda row: row["name"]), number("x", "x", ".1f")]
-    rows = [{"name": "a|b", "x": 1.25}, {"name": "c", "x": None}]
-    assert markdown_table(columns, rows) == (
-        "| name | x |\n| --- | ---: |\n| a\\|b | 1.2 |\n| c | – |\n"
-    )
 
 
 def test_digest_is_of_names_and_values():
