@@ -4,7 +4,6 @@ import pytest
 
 from ppcn_jax import metrics
 from ppcn_jax.metrics import luma, psnr, psnr_of_mse
-from ppcn_jax.models import baselines
 from tests import references
 
 # Eager evaluation would compile every one of its many operations for every size.
@@ -99,10 +98,6 @@ def test_luma_of_black_white_and_the_primaries():
 def test_one_channel_is_luma_already():
     images = make_pair("noise", 4, 5)[0][..., :1]
     np.testing.assert_array_equal(luma(images), images)
-
-
-def test_vdsr_has_the_same_luma():
-    assert (baselines.LUMA, baselines.LUMA_BLACK) == (metrics.LUMA_WEIGHTS, metrics.LUMA_BLACK)
 
 
 @pytest.mark.parametrize("metric", [psnr, ssim, ms_ssim])

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from ppcn_jax.export.onnx_graph import Graph
-from ppcn_jax.models import baselines, enhancer, super_resolver
+from ppcn_jax.models import enhancer, super_resolver
+from ppcn_jax.ops import luma
 from ppcn_jax.weights.model import Model
 
 
@@ -63,12 +64,12 @@ def _srcnn(graph: Graph, images: str, model: Model) -> str:
 
 
 def _vdsr(graph: Graph, images: str, model: Model) -> str:
-    luma = np.array(baselines.LUMA, np.float32).reshape(1, 1, 3, 1)
-    x = graph.convolve(images, luma, np.array([baselines.LUMA_BLACK], np.float32), "luma")
+    weights = np.array(luma.STUDIO_WEIGHTS, np.float32).reshape(1, 1, 3, 1)
+    x = graph.convolve(images, weights, np.array([luma.STUDIO_BLACK], np.float32), "luma")
     for index in range(19):
         x = graph.op("Relu", graph.conv(x, f"conv{index}"))
     residual = graph.conv(x, "conv19")
-    color = graph.op("Mul", residual, graph.constant(baselines.LUMA_TO_RGB))
+    color = graph.op("Mul", residual, graph.constant(luma.STUDIO_TO_FULL_RANGE))
     return graph.op("Add", images, color)
 
 

@@ -13,11 +13,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ppcn_jax.models.layers import Conv, InstanceNorm, check_images, enhancer_output
-
-# Y of ITU-R BT.601 in studio range, 16/255 to 235/255, for RGB in [0, 1].
-LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)
-LUMA_BLACK = 16 / 255
-LUMA_TO_RGB = 255 / 219
+from ppcn_jax.ops import luma
 
 
 class Srcnn(nn.Module):
@@ -78,12 +74,11 @@ class Vdsr(nn.Module):
     def __call__(self, images: jax.Array) -> jax.Array:
         check_images(images)
         images = images.astype(jnp.float32)
-        weighted = (images[..., i : i + 1] * weight for i, weight in enumerate(LUMA))
-        x = sum(weighted, start=jnp.float32(LUMA_BLACK))
+        x = luma.weighted_channels(images, luma.STUDIO_WEIGHTS, luma.STUDIO_BLACK)
         for index in range(19):
             x = nn.relu(Conv(64, (3, 3), dtype=self.dtype, name=f"conv{index}")(x))
         residual = Conv(1, (3, 3), dtype=self.dtype, name="conv19")(x)
-        return images + LUMA_TO_RGB * residual.astype(jnp.float32)
+        return images + luma.STUDIO_TO_FULL_RANGE * residual.astype(jnp.float32)
 
 
 class DpedResnet(nn.Module):

@@ -6,9 +6,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ppcn_jax.models.layers import Conv, InstanceNorm, check_images
+from ppcn_jax.ops.luma import TENSORFLOW_WEIGHTS, weighted_channels
 
-# Luma weights of ITU-R BT.601.
-LUMA = (0.2989, 0.587, 0.114)
 # Features, kernel side, stride of the six convolutions.
 STAGES = ((64, 9, 4), (128, 5, 2), (192, 3, 1), (192, 3, 1), (256, 3, 2), (256, 3, 1))
 
@@ -25,8 +24,7 @@ def grayscale(images: jax.Array) -> jax.Array:
     Reference:
         Section 3.2, "Texture loss".
     """
-    red, green, blue = (images[..., i : i + 1] * weight for i, weight in enumerate(LUMA))
-    return red + green + blue
+    return weighted_channels(images, TENSORFLOW_WEIGHTS)
 
 
 class Discriminator(nn.Module):
