@@ -8,12 +8,10 @@ import jax.numpy as jnp
 
 from ppcn_jax import losses
 from ppcn_jax.losses.arguments import as_float, as_float_pair
-from ppcn_jax.losses.ms_ssim import WEIGHTS as MS_SSIM_WEIGHTS
-from ppcn_jax.losses.ms_ssim import scale_similarities
-
-# Y of ITU-R BT.601 in studio range: 16 is black and 235 is white, of 255.
-LUMA_WEIGHTS = (65.481 / 255, 128.553 / 255, 24.966 / 255)
-LUMA_BLACK = 16 / 255
+from ppcn_jax.losses.ssim import multi_scale_similarity
+from ppcn_jax.ops.luma import STUDIO_BLACK as LUMA_BLACK
+from ppcn_jax.ops.luma import STUDIO_WEIGHTS as LUMA_WEIGHTS
+from ppcn_jax.ops.luma import weighted_channels
 
 
 def psnr_of_mse(mse: jax.Array, *, data_range: float = 1.0) -> jax.Array:
@@ -97,8 +95,7 @@ def luma(images: jax.Array, *, data_range: float = 1.0) -> jax.Array:
         return images
     if images.shape[3] != 3:
         raise ValueError(f"images must have 1 or 3 channels, got shape {images.shape}")
-    weighted = (images[..., i : i + 1] * weight for i, weight in enumerate(LUMA_WEIGHTS))
-    return sum(weighted, start=jnp.asarray(LUMA_BLACK * data_range, images.dtype))
+    return weighted_channels(images, LUMA_WEIGHTS, LUMA_BLACK * data_range)
 
 
 def ms_ssim(prediction: jax.Array, target: jax.Array, *, data_range: float = 1.0) -> jax.Array:
@@ -123,8 +120,4 @@ def ms_ssim(prediction: jax.Array, target: jax.Array, *, data_range: float = 1.0
     Reference:
         Table 3; Wang et al., Multi-scale Structural Similarity, Asilomar 2003.
     """
-    similarities = scale_similarities(prediction, target, data_range=data_range)
-    product = jnp.ones(similarities[0].shape, similarities[0].dtype)
-    for similarity, weight in zip(similarities, MS_SSIM_WEIGHTS, strict=True):
-        product *= jnp.maximum(similarity, 0) ** weight
-    return product
+    return multi_scale_similarity(prediction, target, data_range=data_range, floor=0.0)

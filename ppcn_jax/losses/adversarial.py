@@ -1,7 +1,7 @@
-"""The game between enhancer and discriminator, in terms of the discriminator's logits.
+"""Adversarial losses of enhancer and discriminator, on the discriminator's logits.
 
-A head with one logit gives D = sigmoid(logit), the probability of a real image; one with two
-gives the softmax's first class. Both are the sigmoid of one number, the real logit.
+D, the probability that an image is real, is sigmoid(logit) for a head with one logit and the
+first class of the softmax for a head with two. Both are the sigmoid of one number, the real logit.
 """
 
 from typing import Literal
@@ -11,18 +11,18 @@ import jax.numpy as jnp
 
 from ppcn_jax.losses.arguments import as_float
 
-# The released code clips probabilities here before their logarithm.
+# The released code clips probabilities from below at this value before taking the logarithm.
 PROBABILITY_FLOOR = 1e-10
 
 
 def real_logit(logits: jax.Array) -> jax.Array:
-    """The number whose sigmoid is D, the probability of a real image.
+    """Convert logits to one number per image, whose sigmoid is D.
 
     Args:
         logits: float `[N, 1]` (sigmoid head) or `[N, 2]` (softmax head, class 0 is real).
 
     Returns:
-        float32 `[N]`; positive means "real".
+        float32 `[N]`; positive means that the image is classified as real.
 
     Raises:
         TypeError: not floating.
@@ -44,24 +44,25 @@ def texture(
     *,
     form: Literal["non_saturating", "saturating"] = "non_saturating",
 ) -> jax.Array:
-    """What the enhancer minimizes to look real.
+    """Adversarial loss of the enhancer.
 
     non_saturating: -log D(G(x));  saturating: +log(1 - D(G(x))), clipped at log 1e-10
 
     Args:
         prediction: logits of the enhanced images, float `[N, 1]` or `[N, 2]`.
-        form: "non_saturating" is the paper's, "saturating" the released code's, which has no
-            gradient once the discriminator is sure.
+        form: "non_saturating" is the paper's, "saturating" the released code's, whose gradient
+            vanishes when the discriminator is confident.
 
     Returns:
-        float32 `[N]`: non-saturating >= 0, 0 means taken for real; saturating in [-23.03, 0].
+        float32 `[N]`: non-saturating >= 0, where 0 means classified as real; saturating in
+        [-23.03, 0].
 
     Raises:
         TypeError: not floating.
         ValueError: another shape, or an unknown form.
 
     Reference:
-        Eq. 8 per image; its sum over a batch of 50 becomes the weight 50.
+        Eq. 8 per image. The paper sums over its batch of 50: with a batch mean, use the weight 50.
     """
     logit = real_logit(prediction)
     if form == "non_saturating":
@@ -78,16 +79,17 @@ def discrimination(
     real_label: float = 1.0,
     clip: bool = False,
 ) -> jax.Array:
-    """What the discriminator minimizes: cross-entropy against which image it was shown.
+    """Loss of the discriminator: binary cross-entropy.
 
     -(q log D + (1 - q) log(1 - D)) with q = real_label for a target image, 0 for an enhanced one
 
     Args:
         prediction: logits, float `[N, 1]` or `[N, 2]`.
-        is_real: bool `[N]`, True where the target image was shown.
-        real_label: q for target images; below 1 (one-sided label smoothing) an ever surer
-            discriminator is no longer rewarded.
-        clip: clip probabilities at 1e-10 as the released code does: no gradient beyond.
+        is_real: bool `[N]`, True where the logits are of a target image.
+        real_label: q for target images. Values below 1 (one-sided label smoothing) penalize
+            overconfidence.
+        clip: clip probabilities from below at 1e-10, as the released code does; there is no
+            gradient below that.
 
     Returns:
         float32 `[N]`, >= 0.

@@ -1,22 +1,15 @@
-"""Checks that every loss makes on its arguments, at trace time."""
+"""Argument checks shared by the losses; they run at trace time."""
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 
-def as_float(name: str, array, rank: int) -> jax.Array:
-    """Check one tensor and lift it to float32 or better.
-
-    Args:
-        name: what the caller knows the tensor as; starts the error message.
-        array: the tensor.
-        rank: the rank it must have.
-
-    Returns:
-        The tensor in float32, or in float64 if it was that.
+def as_float(name: str, array: ArrayLike, rank: int) -> jax.Array:
+    """Check type and rank of a tensor and convert it to float32 (float64 stays float64).
 
     Raises:
-        TypeError: not a floating type.
+        TypeError: not a floating type; the message starts with `name`.
         ValueError: another rank.
     """
     array = jnp.asarray(array)
@@ -27,23 +20,15 @@ def as_float(name: str, array, rank: int) -> jax.Array:
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
-def as_float_pair(prediction, target, rank: int = 4) -> tuple[jax.Array, jax.Array]:
-    """Check and lift two tensors that must have equal shapes.
-
-    Args:
-        prediction: a tensor of rank `rank`.
-        target: another of the same shape.
-        rank: the rank both must have.
-
-    Returns:
-        Both in float32 or better.
+def as_float_pair(prediction: ArrayLike, target: ArrayLike) -> tuple[jax.Array, jax.Array]:
+    """Check and convert two tensors of rank 4 that must have equal shapes.
 
     Raises:
         TypeError: not a floating type.
-        ValueError: another rank, or unequal shapes (both are named).
+        ValueError: another rank, or unequal shapes (the message names both).
     """
-    prediction = as_float("prediction", prediction, rank)
-    target = as_float("target", target, rank)
+    prediction = as_float("prediction", prediction, 4)
+    target = as_float("target", target, 4)
     if prediction.shape != target.shape:
         raise ValueError(
             f"prediction and target differ in shape: {prediction.shape} and {target.shape}"

@@ -1,4 +1,4 @@
-"""Color difference: the error that remains when both images are blurred."""
+"""Color loss: the difference of blurred images."""
 
 import math
 from typing import Literal
@@ -14,35 +14,35 @@ BLUR_SIZE = 21
 
 
 def paper_blur() -> np.ndarray:
-    """Taps of the paper's blur: a Gaussian of variance 3 px^2 with amplitude A = 0.053.
+    """The paper's blur as a separable kernel: a Gaussian of variance 3 px^2, amplitude A = 0.053.
 
     Returns:
-        float64 `[21]`; the kernel G is their outer product, which sums to 0.999 (A is rounded).
+        float64 `[21]`. G is its outer product with itself, which sums to 0.999 (A is rounded).
 
     Reference:
-        Eq. 9, where sigma = 3 stands unsquared.
+        Eq. 9, which prints sigma = 3 without a square.
     """
     offsets = np.arange(BLUR_SIZE) - BLUR_SIZE // 2
     return math.sqrt(0.053) * np.exp(-(offsets**2) / (2 * 3.0))
 
 
 def released_blur() -> np.ndarray:
-    """Taps of the released code's blur, as wide as a Gaussian of 4.71 px.
+    """The released code's blur as a separable kernel, as wide as a Gaussian of 4.71 px.
 
-    The kernel is the normalized square root of g g^T, with g the differences of the normal CDF
-    on 21 cells over +-3 standard deviations; the root is what widens it.
+    The 2-D kernel is the normalized square root of g g^T, where g holds the differences of the
+    normal CDF on 21 cells over +-3 standard deviations. The square root widens it.
 
     Returns:
-        float64 `[21]`, summing to 1; the kernel is their outer product.
+        float64 `[21]` with sum 1. The 2-D kernel is its outer product with itself.
 
     Reference:
-        The released training code, after DPED's (Ignatov et al., ICCV 2017).
+        The released training code, which follows DPED (Ignatov et al., ICCV 2017).
     """
     half_cell = 7 / (2 * BLUR_SIZE)
     edges = np.linspace(-3 - half_cell, 3 + half_cell, BLUR_SIZE + 1)
     cdf = np.array([0.5 * (1 + math.erf(edge / math.sqrt(2))) for edge in edges])
-    taps = np.sqrt(np.diff(cdf))
-    return taps / taps.sum()
+    kernel = np.sqrt(np.diff(cdf))
+    return kernel / kernel.sum()
 
 
 def color(
@@ -58,33 +58,33 @@ def color(
     Args:
         prediction: y, float `[N, H, W, C]`.
         target: t, the same shape and range.
-        kernel: "paper", "released" (see the functions of those names), taps `[k]` of a separable
-            kernel, or a whole kernel `[kh, kw]`.
+        kernel: "paper" (see `paper_blur`), "released" (see `released_blur`), a separable kernel
+            `[k]`, or a 2-D kernel `[kh, kw]`.
 
     Returns:
         float32 `[N]`, >= 0; 0 means equal colors. Grows with the number of pixels. The released
-        code's value is half of this: give its weight a factor 1/2.
+        code's value is half of this: halve the weight to reproduce it.
 
     Raises:
         TypeError: an input is not floating.
-        ValueError: a rank other than 4, unequal shapes, or an unknown or misshapen kernel.
+        ValueError: a rank other than 4, unequal shapes, an unknown kernel or one of another rank.
 
     Reference:
-        Eqs. 9 and 10, which name the blurred input; a loss on it has no gradient, so the
-        enhanced image is blurred.
+        Eqs. 9 and 10. They blur the input image, which does not depend on the enhancer; here the
+        enhanced image is blurred instead.
     """
     prediction, target = as_float_pair(prediction, target)
-    # The blur is linear: one blur of the difference is B(y) - B(t).
+    # The blur is linear: B(y) - B(t) = B(y - t).
     difference = filter_channels(prediction - target, _resolve(kernel), same=True)
     return jnp.sum(jnp.square(difference), axis=(1, 2, 3))
 
 
-def _resolve(kernel) -> np.ndarray | jax.Array:
+def _resolve(kernel: str | np.ndarray | jax.Array) -> np.ndarray | jax.Array:
     if isinstance(kernel, str):
         named = {"paper": paper_blur, "released": released_blur}
         if kernel not in named:
             raise ValueError(f"kernel must be one of {sorted(named)} or an array, got {kernel!r}")
         return named[kernel]()
     if np.ndim(kernel) not in (1, 2):
-        raise ValueError(f"kernel must be taps [k] or [kh, kw], got shape {np.shape(kernel)}")
+        raise ValueError(f"kernel must have shape [k] or [kh, kw], got {np.shape(kernel)}")
     return kernel

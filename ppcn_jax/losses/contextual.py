@@ -1,7 +1,7 @@
-"""Contextual loss: features need a similar partner anywhere, not at the same place.
+"""Contextual loss: compares each feature with the best match at any position.
 
-Names: Y features of the enhanced image at positions i, T of the target at positions j;
-mu their center; d_ij a distance, A_ij the affinity of i to j.
+Symbols: Y_i are features of the enhanced image, T_j of the target; mu is the center of T, d_ij a
+distance and A_ij the affinity of Y_i to T_j.
 """
 
 import functools
@@ -15,12 +15,12 @@ from jax import lax
 from ppcn_jax.losses.arguments import as_float_pair
 from ppcn_jax.ops.column_maxima import column_maxima
 
-# Keeps d_ij / min_k d_ik finite where a feature has an exact partner (the paper's epsilon).
+# Keeps d_ij / min_k d_ik finite where a feature has an exact match (the paper's epsilon).
 DISTANCE_EPSILON = 1e-5
-# Keeps the direction of a feature that equals the center finite; features are of order 10.
+# Keeps the direction of a feature that equals the center finite; features have norms of order 10.
 NORM_FLOOR = 1e-6
-# How much of A is held at once, 4 MiB of float32. A that is no larger is held whole: the maps of
-# training patches, 12 x 12, where all images of a batch are compared together.
+# Entries of A in memory at once: 4 MiB of float32. Smaller matrices, such as those of the 12 x 12
+# maps of training patches, are computed at once, for all images of a batch together.
 BLOCK_ENTRIES = 2**20
 
 
@@ -43,24 +43,25 @@ def contextual(
     Args:
         prediction: Y, float `[N, H, W, C]`, at least one position.
         target: T, the same shape.
-        bandwidth: h; smaller asks for a sharper match.
-        distance: "cosine" is the paper's.
-        axis_name: mapped axis of a data-parallel step. mu is then the mean over all devices, so
-            that the loss does not depend on how the batch is divided.
+        bandwidth: h; smaller values demand sharper matches.
+        distance: "cosine" (the paper's) or "l2".
+        axis_name: mapped axis of a data-parallel step. mu is then averaged over all devices, so
+            that the loss does not depend on how the batch is split.
 
     Returns:
         float32 `[N]`, >= 0; near 0 when every target feature is the clear best match of some
-        feature of the prediction; identical images have the smallest loss. Memory grows with
-        H W, not its square: maps of more than 1024 positions are compared in blocks of rows, one
-        image at a time, which knows reverse-mode gradients only. Nothing is sampled.
+        feature of the prediction; smallest for identical images. The result is exact (nothing is
+        sampled), yet memory grows linearly with H W: maps of more than 1024 positions are
+        compared one image at a time in blocks of rows, for which only reverse-mode gradients
+        exist.
 
     Raises:
         TypeError: an input is not floating.
         ValueError: a rank other than 4, unequal shapes, or an unknown distance.
 
     Reference:
-        Eqs. 1 and 2; Mechrez et al., The Contextual Loss, ECCV 2018. Eq. 2's exponent is read
-        as (1 - d~) / h; the centering is Mechrez et al.'s.
+        Eqs. 1 and 2; Mechrez et al., The Contextual Loss, ECCV 2018. The exponent of Eq. 2 is
+        read as (1 - d~) / h; the centering follows Mechrez et al.
     """
     prediction, target = as_float_pair(prediction, target)
     if distance not in ("cosine", "l2"):
@@ -83,9 +84,15 @@ def contextual(
     return -jnp.log(jnp.mean(largest, axis=1))
 
 
-# Compiled here so that calls outside of a jit compile once.
+# Jitted so that repeated calls outside of jit compile only once.
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _largest_in_blocks(affinities, block: int, y, t, *shared) -> jax.Array:
+def _largest_in_blocks(
+    affinities: Callable[..., jax.Array],
+    block: int,
+    y: jax.Array,
+    t: jax.Array,
+    *shared: jax.Array,
+) -> jax.Array:
     return lax.map(lambda pair: column_maxima(affinities, block, *pair, *shared), (y, t))
 
 
@@ -98,14 +105,16 @@ def _directions(x: jax.Array) -> jax.Array:
     return x * lax.rsqrt(jnp.maximum(energy, NORM_FLOOR**2))
 
 
-# Rows of A: y some features of one prediction, t all of its target's. The prediction's directions
-# are taken here, for a few rows at a time, while the target's (`t`) serve every row.
-def _cosine_affinities(y, t, bandwidth, center) -> jax.Array:
+# Both return rows of A, for some features y of one prediction and all features t of its target.
+# Here t are directions already, computed once; those of y are computed for each block of rows.
+def _cosine_affinities(
+    y: jax.Array, t: jax.Array, bandwidth: jax.Array, center: jax.Array
+) -> jax.Array:
     y = _directions(y - center[None])
     return _affinities((1 - _products(y, t)) / 2, bandwidth)
 
 
-def _l2_affinities(y, t, bandwidth) -> jax.Array:
+def _l2_affinities(y: jax.Array, t: jax.Array, bandwidth: jax.Array) -> jax.Array:
     energy_y, energy_t = (jnp.sum(jnp.square(x), axis=1) for x in (y, t))
     squares = energy_y[:, None] + energy_t[None, :] - 2 * _products(y, t)
     return _affinities(jnp.maximum(squares, 0), bandwidth)

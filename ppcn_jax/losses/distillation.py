@@ -1,4 +1,4 @@
-"""Guidance of a student by its teacher's attention."""
+"""Distillation of a teacher's attention into a student."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -8,10 +8,10 @@ import jax.numpy as jnp
 
 from ppcn_jax.losses.arguments import as_float_pair
 
-# Keeps the normalization of an all-zero map finite; far below any map's energy.
+# Keeps the normalization of an all-zero map finite; far below the energy of real maps.
 ENERGY_FLOOR = 1e-12
-# Squared distance of unit vectors below which float32 cannot tell them apart; the gradient of
-# the norm is of full size however small the distance, and would be that of rounding noise.
+# Squared distance below which float32 cannot distinguish two unit vectors. The gradient of the
+# norm has the same size at any distance, so below this it would amplify rounding errors.
 ROUNDING_FLOOR = 1e-13
 
 
@@ -28,16 +28,16 @@ def attention(
 
     Args:
         prediction: the student's maps Q_S^j, each float `[N, H, W, 1]` (a channel mean).
-        target: the teacher's maps Q_T^j, equal in number and shapes.
+        target: the teacher's maps Q_T^j, the same number and shapes.
         form: "norm" is the paper's, "squared" the released code's.
 
     Returns:
-        float32 `[N]`, >= 0; 0 means equal up to a positive factor. A difference of 0
-        has gradient 0.
+        float32 `[N]`, >= 0; 0 means equal up to a positive factor. The gradient of equal maps
+        is 0.
 
     Raises:
         TypeError: a map is not floating.
-        ValueError: unequal numbers or shapes of maps, none at all, or an unknown form.
+        ValueError: unequal numbers or shapes of maps, no maps, or an unknown form.
 
     Reference:
         Eq. 12.
@@ -46,7 +46,7 @@ def attention(
         raise ValueError(f"form must be 'norm' or 'squared', got {form!r}")
     if len(prediction) != len(target) or not len(prediction):
         raise ValueError(
-            f"attention needs as many maps of the student as of the teacher, at least one: "
+            "student and teacher must have the same number of attention maps, at least one: "
             f"got {len(prediction)} and {len(target)}"
         )
     squares = [_squared_distance(s, t) for s, t in zip(prediction, target, strict=True)]
@@ -56,7 +56,7 @@ def attention(
     return sum(norms[1:], norms[0])
 
 
-def _squared_distance(student, teacher) -> jax.Array:
+def _squared_distance(student: jax.Array, teacher: jax.Array) -> jax.Array:
     student, teacher = as_float_pair(student, teacher)
     return jnp.sum(jnp.square(_normalize(student) - _normalize(teacher)), axis=(1, 2, 3))
 
@@ -67,6 +67,6 @@ def _normalize(maps: jax.Array) -> jax.Array:
 
 
 def _safe_sqrt(square: jax.Array) -> jax.Array:
-    # Both branches of `where` are differentiated: the inner one keeps sqrt'(0) out of the graph.
+    # `where` differentiates both branches: the inner one avoids the infinite slope of sqrt at 0.
     positive = square > ROUNDING_FLOOR
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)

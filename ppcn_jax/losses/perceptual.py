@@ -1,4 +1,4 @@
-"""Distance of two images' features at the same position (the VGG loss)."""
+"""The VGG loss: features of two images compared position by position."""
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +21,8 @@ def perceptual(prediction: jax.Array, target: jax.Array) -> jax.Array:
         ValueError: a rank other than 4, or unequal shapes.
 
     Reference:
-        The "VGG loss" of the challenge submission (section 4.3), whose formula the paper leaves
-        open; this is DPED's content loss (Ignatov et al., ICCV 2017, Eq. 4).
+        The "VGG loss" of the challenge submission (section 4.3). The paper gives no formula; this
+        is DPED's content loss (Ignatov et al., ICCV 2017, Eq. 4).
     """
     prediction, target = as_float_pair(prediction, target)
     return jnp.mean(jnp.square(prediction - target), axis=(1, 2, 3))

@@ -1,4 +1,4 @@
-"""Pixel-wise differences."""
+"""Pixel-wise losses."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ def l1(prediction: jax.Array, target: jax.Array) -> jax.Array:
         ValueError: a rank other than 4, or unequal shapes.
 
     Reference:
-        Eq. 3, literally; a term of the paper's challenge submission (section 4.3).
+        Eq. 3 as printed; a term of the paper's challenge submission (section 4.3).
     """
     prediction, target = as_float_pair(prediction, target)
     return jnp.sum(_absolute(prediction - target), axis=(1, 2, 3))
@@ -35,14 +35,15 @@ def mae(prediction: jax.Array, target: jax.Array) -> jax.Array:
         target: t, the same shape and range.
 
     Returns:
-        float32 `[N]` in the unit of the images, >= 0; 0 means identical.
+        float32 `[N]` in units of pixel values, >= 0; 0 means identical.
 
     Raises:
         TypeError: an input is not floating.
         ValueError: a rank other than 4, or unequal shapes.
 
     Reference:
-        The super-resolution loss of Eq. 6 as trained: Eq. 3's norm over the number of values.
+        The first term of Eq. 6 as the released code trains it: the norm of Eq. 3 divided by the
+        number of values.
     """
     prediction, target = as_float_pair(prediction, target)
     return jnp.mean(_absolute(prediction - target), axis=(1, 2, 3))
@@ -53,17 +54,18 @@ def log_mse(
 ) -> jax.Array:
     """Mean squared error on a logarithmic scale: log(1 + mean (y - t)^2 / floor).
 
-    Far above the floor it is a constant less PSNR in dB times log(10) / 10, so that the mean over
-    a batch is that of the images' PSNRs; below, it is a squared error.
+    For errors far above the floor this is a constant minus PSNR in dB times log(10) / 10, so that
+    its batch mean follows the mean PSNR of the images. Far below the floor it is proportional to
+    the squared error.
 
     Args:
         prediction: y, float `[N, H, W, C]`.
         target: t, the same shape and range.
-        floor: squared error from which on the scale is logarithmic; 1e-4 is 40 dB of images in
+        floor: squared error above which the scale is logarithmic; 1e-4 is 40 dB for images in
             [0, 1].
-        clipped: what a prediction in [0, 1] has beyond counts as the limit, as it is shown and
-            scored: where the target is white, all beyond white is right. Where it is not, the
-            gradient leads back.
+        clipped: clip the prediction to [0, 1] before comparing, as it is displayed and scored. The
+            gradient passes through the clipping, so that values outside of [0, 1] are still
+            corrected unless the target is at that limit.
 
     Returns:
         float32 `[N]`, >= 0; 0 means identical.
@@ -73,7 +75,7 @@ def log_mse(
         ValueError: a rank other than 4, or unequal shapes.
 
     Reference:
-        Not in the paper: it trains for what Table 3 measures.
+        Not in the paper; it optimizes the PSNR that Table 3 reports.
     """
     prediction, target = as_float_pair(prediction, target)
     if clipped:
@@ -83,5 +85,5 @@ def log_mse(
 
 
 def _absolute(x: jax.Array) -> jax.Array:
-    # The derivative of jnp.abs at 0 is 1: it would push pixels away from where they are right.
+    # The derivative of jnp.abs at 0 is 1, which would move pixels that are already correct.
     return x * jax.lax.stop_gradient(jnp.sign(x))

@@ -1,10 +1,15 @@
-"""Structural similarity as a loss."""
+"""Structural similarity as a loss, at one scale and at several."""
 
 import jax
 import jax.numpy as jnp
 
 from ppcn_jax.losses.arguments import as_float_pair
-from ppcn_jax.ops.gaussian import filter_planes, gaussian_taps
+from ppcn_jax.ops.gaussian import filter_planes, gaussian_window
+
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # finest scale first
+SCALE_WINDOW, SCALE_SIGMA = 11, 1.5  # px
+# The slope of a power is unbounded at 0: a scale below this similarity gets no gradient.
+SIMILARITY_FLOOR = 1e-3
 
 
 def ssim(
@@ -25,9 +30,9 @@ def ssim(
     Args:
         prediction: y, float `[N, H, W, C]`, sides of at least `window` px.
         target: t, the same shape and range.
-        data_range: L, the span of the values: 1 for [0, 1], 255 for grey levels.
+        data_range: L, the range of pixel values: 1 for [0, 1], 255 for [0, 255].
         window: side of the Gaussian window, px; only fully covered positions count.
-        sigma: its standard deviation, px.
+        sigma: standard deviation of the window, px.
         k1: stabilizes the luminance quotient.
         k2: stabilizes the contrast quotient.
 
@@ -44,13 +49,60 @@ def ssim(
     prediction, target = as_float_pair(prediction, target)
     if min(prediction.shape[1:3]) < window:
         raise ValueError(f"SSIM needs sides of at least {window} px, got {prediction.shape}")
-    luminance, contrast = ssim_maps(
+    luminance, contrast = _ssim_maps(
         prediction, target, data_range=data_range, window=window, sigma=sigma, k1=k1, k2=k2
     )
     return 1 - jnp.mean(luminance * contrast, axis=(1, 2, 3))
 
 
-def ssim_maps(
+def ms_ssim(prediction: jax.Array, target: jax.Array, *, data_range: float = 1.0) -> jax.Array:
+    """Structural dissimilarity over five scales, 1 - MS-SSIM(y, t).
+
+    Args:
+        prediction: y, float `[N, H, W, C]`.
+        target: t, the same shape.
+        data_range: range of pixel values.
+
+    Returns:
+        float32 `[N]` in [0, 1]; 0 means identical. The similarity of each scale is clipped from
+        below at 0.001.
+
+    Raises:
+        TypeError: an input is not floating.
+        ValueError: a rank other than 4, or unequal shapes.
+
+    Reference:
+        Wang et al., Multi-scale Structural Similarity, Asilomar 2003, computed like the metric of
+        Table 3. The paper does not use it as a loss.
+    """
+    return 1 - multi_scale_similarity(
+        prediction, target, data_range=data_range, floor=SIMILARITY_FLOOR
+    )
+
+
+def multi_scale_similarity(
+    x: jax.Array, y: jax.Array, *, data_range: float, floor: float
+) -> jax.Array:
+    """MS-SSIM of images `[N, H, W, C]`, with every scale's similarity clipped from below.
+
+    Each scale contributes contrast and structure, the last one luminance as well. Images are
+    halved between scales by the mean of 2x2 pixels, odd sides padded by repeating the last row
+    or column. On images smaller than the window, the window and its deviation shrink.
+    """
+    x, y = as_float_pair(x, y)
+    product = jnp.ones(len(x), x.dtype)
+    for scale, weight in enumerate(SCALE_WEIGHTS, start=1):
+        window = min(SCALE_WINDOW, *x.shape[1:3])
+        sigma = SCALE_SIGMA * window / SCALE_WINDOW
+        luminance, contrast = _ssim_maps(x, y, data_range=data_range, window=window, sigma=sigma)
+        if scale == len(SCALE_WEIGHTS):
+            contrast = luminance * contrast
+        product *= jnp.maximum(jnp.mean(contrast, axis=(1, 2, 3)), floor) ** weight
+        x, y = _halve(x), _halve(y)
+    return product
+
+
+def _ssim_maps(
     x: jax.Array,
     y: jax.Array,
     *,
@@ -60,33 +112,17 @@ def ssim_maps(
     k1: float = 0.01,
     k2: float = 0.03,
 ) -> tuple[jax.Array, jax.Array]:
-    """The two factors of SSIM at every fully covered position.
-
-    Args:
-        x: float `[N, H, W, C]`.
-        y: the same shape.
-        data_range: span of the values.
-        window: side of the Gaussian window, px.
-        sigma: its standard deviation, px.
-        k1: stabilizes the luminance quotient.
-        k2: stabilizes the contrast quotient.
-
-    Returns:
-        Luminance and contrast-structure, each `[N, C, H-window+1, W-window+1]`.
-
-    Reference:
-        Eq. 5.
-    """
-    taps = gaussian_taps(window, sigma)
+    """Luminance and contrast-structure (Eq. 5), each `[N, C, H-window+1, W-window+1]`."""
+    kernel = gaussian_window(window, sigma)
     x, y = jnp.moveaxis(x, 3, 1), jnp.moveaxis(y, 3, 1)
     # Variances do not depend on a shift, but E[x^2] - E[x]^2 cancels less about the mean.
     shift_x, shift_y = (jax.lax.stop_gradient(jnp.mean(z, (2, 3), keepdims=True)) for z in (x, y))
     x, y = x - shift_x, y - shift_y
 
     def moments(*planes: jax.Array) -> jax.Array:
-        return filter_planes(jnp.stack(planes), taps, same=False)
+        return filter_planes(jnp.stack(planes), kernel, same=False)
 
-    # Apart, so that no gradient is computed of the target's own moments.
+    # Two calls, so that the gradient with respect to x does not involve the moments of y alone.
     mean_x, xx, xy = moments(x, x * x, x * y)
     mean_y, yy = moments(y, y * y)
     variances = xx - mean_x**2 + yy - mean_y**2
@@ -97,3 +133,9 @@ def ssim_maps(
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     contrast = (2 * covariance + c2) / (variances + c2)
     return luminance, contrast
+
+
+def _halve(x: jax.Array) -> jax.Array:
+    x = jnp.pad(x, [(0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)], mode="edge")
+    n, height, width, channels = x.shape
+    return x.reshape(n, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))

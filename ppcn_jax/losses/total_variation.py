@@ -1,4 +1,4 @@
-"""Roughness of the enhanced image."""
+"""Total variation of the enhanced image."""
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +22,8 @@ def total_variation(prediction: jax.Array) -> jax.Array:
         ValueError: a rank other than 4, or a side below 2.
 
     Reference:
-        Eq. 11. It is printed as the norm of a sum of two gradients of different shapes; each
-        direction has its own count here.
+        Eq. 11 is printed as the norm of a sum of two gradients, whose shapes differ. Here each
+        direction is averaged separately.
     """
     prediction = as_float("prediction", prediction, 4)
     if min(prediction.shape[1:3]) < 2:

@@ -1,7 +1,7 @@
-"""The largest entry of every column of a matrix too large to be held.
+"""Column maxima of a matrix that is too large to store.
 
-Its rows are computed in blocks, once for the maxima and once more for the gradient; memory holds
-one block instead of the matrix.
+Rows are computed in blocks, once for the maxima and once more for the gradient, so that only one
+block is in memory at a time.
 """
 
 import functools
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-# The second computation of an entry may round differently; relative to the entry.
+# Relative tolerance for recognizing a maximum when its entry is recomputed.
 ROUNDING = 1e-5
 
 
@@ -19,17 +19,18 @@ ROUNDING = 1e-5
 def column_maxima(
     rows: Callable[..., jax.Array], block: int, y: jax.Array, *operands: jax.Array
 ) -> jax.Array:
-    """Maxima over i of A_ij, where the rows A_i depend on y_i and on what all rows share.
+    """Compute `jnp.max(rows(y, *operands), axis=0)` in blocks of rows.
 
-    Equals `jnp.max(rows(y, *operands), axis=0)`, with the same gradient: where several entries of
-    a column tie, each has an even share. Forward-mode derivatives are not available.
+    The gradient is the same too: entries of a column that tie share it equally. Forward-mode
+    derivatives are not available.
 
     Args:
-        rows: `rows(y[k], *operands) -> A[k]` for any slice k of rows; entries >= 0. A function of
-            a module, since it is a key of compilation caches.
-        block: how many rows are computed at once, 1 to P.
-        y: float `[P, C]`, what each row of A is made of.
-        *operands: what all rows are made of.
+        rows: `rows(y[k], *operands) -> A[k]` for any slice k of rows; row A_i depends on y_i and
+            the operands only, and entries are >= 0. Pass a module-level function, because it is
+            part of the key of compilation caches.
+        block: number of rows computed at once, 1 to P.
+        y: float `[P, C]`, one row per row of A.
+        *operands: arrays shared by all rows.
 
     Returns:
         `[Q]` for A of shape `[P, Q]`.
@@ -37,8 +38,10 @@ def column_maxima(
     return _forward(rows, block, y, *operands)[0]
 
 
-def _forward(rows, block, y, *operands):
-    def update(start, indices, is_new, carry):
+def _forward(
+    rows: Callable[..., jax.Array], block: int, y: jax.Array, *operands: jax.Array
+) -> tuple[jax.Array, tuple]:
+    def update(start: jax.Array, indices: jax.Array, is_new: jax.Array, carry: tuple) -> tuple:
         largest, owner, ties = carry
         a = rows(lax.dynamic_slice_in_dim(y, start, block), *operands)
         a = jnp.where(is_new[:, None], a, -1)
@@ -55,19 +58,21 @@ def _forward(rows, block, y, *operands):
     return largest, (y, operands, largest, owner, ties)
 
 
-def _backward(rows, block, residuals, cotangent):
-    # dL/dA_ij is cotangent_j, shared by the entries that attain the maximum of column j, and 0
-    # elsewhere. A row of A depends on its own y_i and the operands only, so that each block is
-    # pulled back alone (through its normalization along the row too); operands add up.
+def _backward(
+    rows: Callable[..., jax.Array], block: int, residuals: tuple, cotangent: jax.Array
+) -> tuple[jax.Array, ...]:
+    # dL/dA_ij is cotangent_j, split among the entries that attain the maximum of column j, and 0
+    # elsewhere. A row of A depends only on its own y_i and the operands, so each block is pulled
+    # back separately and the gradients of the operands are summed.
     y, operands, largest, owner, ties = residuals
     share = cotangent / ties
 
-    def accumulate(start, indices, is_new, carry):
+    def accumulate(start: jax.Array, indices: jax.Array, is_new: jax.Array, carry: tuple) -> tuple:
         y_bar, operands_bar = carry
         a, pull_back = jax.vjp(rows, lax.dynamic_slice_in_dim(y, start, block), *operands)
-        # A lone winner is known by its place, whatever the rounding of `a` is this time.
-        alone = indices[:, None] == owner[None]
-        attains = jnp.where(ties[None] == 1, alone, a >= largest[None] * (1 - ROUNDING))
+        # A unique maximum is identified by index, since recomputed values may round differently.
+        is_owner = indices[:, None] == owner[None]
+        attains = jnp.where(ties[None] == 1, is_owner, a >= largest[None] * (1 - ROUNDING))
         block_bar, *more = pull_back(jnp.where(attains & is_new[:, None], share[None], 0))
         block_bar += lax.dynamic_slice_in_dim(y_bar, start, block)
         y_bar = lax.dynamic_update_slice_in_dim(y_bar, block_bar, start, axis=0)
@@ -81,17 +86,18 @@ def _backward(rows, block, residuals, cotangent):
 column_maxima.defvjp(_forward, _backward)
 
 
-def _over_blocks(step, block: int, length: int, carry):
-    """carry = step(start, row indices, which rows no block before had, carry), block by block.
+def _over_blocks(step: Callable[..., tuple], block: int, length: int, carry: tuple) -> tuple:
+    """Update `carry = step(start, row indices, is_new, carry)` for each block of rows.
 
-    The last block starts early enough to be whole, instead of a padded copy of all rows.
+    The last block overlaps the one before it, which avoids padding; `is_new` marks rows that no
+    earlier block contained.
     """
 
-    def body(state):
+    def body(state: tuple) -> tuple:
         seen, carry = state
         start = jnp.minimum(seen, length - block)
         indices = start + jnp.arange(block)
         return seen + block, step(start, indices, indices >= seen, carry)
 
-    # Not a scan: differentiating a scan around that one, JAX would store the masks of all blocks.
+    # Not lax.scan: when an outer scan is differentiated, JAX would store the masks of all blocks.
     return lax.while_loop(lambda state: state[0] < length, body, (0, carry))[1]

@@ -5,36 +5,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-# Sides up to here are filtered by a matrix product, larger ones by shifted sums.
+# Planes up to this side are filtered by a matrix product, larger ones by shifted sums.
 LARGEST_BAND = 256
 
 
-def gaussian_taps(size: int, sigma: float) -> np.ndarray:
-    """One-dimensional Gaussian window that sums to 1.
-
-    Args:
-        size: number of taps.
-        sigma: standard deviation, in pixels.
-
-    Returns:
-        float64 `[size]`.
-    """
+def gaussian_window(size: int, sigma: float) -> np.ndarray:
+    """One-dimensional Gaussian window with sum 1, float64 `[size]`; `sigma` is in pixels."""
     offsets = np.arange(size) - (size - 1) / 2
-    taps = np.exp(-(offsets**2) / (2 * sigma**2))
-    return taps / taps.sum()
+    window = np.exp(-(offsets**2) / (2 * sigma**2))
+    return window / window.sum()
 
 
 def filter_channels(images: jax.Array, kernel: np.ndarray | jax.Array, *, same: bool) -> jax.Array:
-    """Correlate every channel with one kernel.
+    """Correlate every channel of images `[N, H, W, C]` with one kernel.
 
     Args:
         images: float `[N, H, W, C]`.
-        kernel: `[k]`, the taps of a separable kernel (applied to rows and columns), or the whole
-            kernel `[kh, kw]`.
-        same: True pads with zeros and keeps the size; False keeps the fully covered positions.
-
-    Returns:
-        `[N, H, W, C]`, or `[N, H-k+1, W-k+1, C]` when not `same`.
+        kernel: `[k]` for a separable kernel (applied to rows and columns), or `[kh, kw]`.
+        same: True pads with zeros and keeps the size; False keeps only fully covered positions.
     """
     if np.ndim(kernel) == 2:
         return _depthwise(images, jnp.asarray(kernel, images.dtype), same)
@@ -42,49 +30,45 @@ def filter_channels(images: jax.Array, kernel: np.ndarray | jax.Array, *, same: 
     return jnp.moveaxis(planes, 1, 3)
 
 
-def filter_planes(planes: jax.Array, taps: np.ndarray | jax.Array, *, same: bool) -> jax.Array:
-    """Correlate rows and columns of planes with the taps of a separable kernel.
+def filter_planes(planes: jax.Array, kernel: np.ndarray | jax.Array, *, same: bool) -> jax.Array:
+    """Correlate rows and columns of planes `[..., H, W]` with a separable kernel `[k]`.
 
-    Args:
-        planes: float `[..., H, W]`.
-        taps: `[k]`.
-        same: True pads with zeros and keeps the size; False keeps the fully covered positions.
-
-    Returns:
-        `[..., H, W]`, or `[..., H-k+1, W-k+1]` when not `same`.
+    `same` is that of `filter_channels`.
     """
-    taps = jnp.asarray(taps, planes.dtype)
+    kernel = jnp.asarray(kernel, planes.dtype)
     height, width = planes.shape[-2:]
     if max(height, width) > LARGEST_BAND:
-        return _shifted(_shifted(planes, taps, planes.ndim - 2, same), taps, planes.ndim - 1, same)
-    # Each product turns the planes, so that nothing is turned back in between.
+        for axis in (planes.ndim - 2, planes.ndim - 1):
+            planes = _shifted(planes, kernel, axis, same)
+        return planes
+    # Each product transposes the planes, so the second one restores their order.
     highest = lax.Precision.HIGHEST
-    rows = jnp.einsum("...hw,hp->...wp", planes, _band(height, taps, same), precision=highest)
-    return jnp.einsum("...wp,wq->...pq", rows, _band(width, taps, same), precision=highest)
+    rows = jnp.einsum("...hw,hp->...wp", planes, _band(height, kernel, same), precision=highest)
+    return jnp.einsum("...wp,wq->...pq", rows, _band(width, kernel, same), precision=highest)
 
 
-def _borders(taps: int, same: bool) -> tuple[int, int]:
-    return ((taps - 1) // 2, taps // 2) if same else (0, 0)
+def _padding(size: int, same: bool) -> tuple[int, int]:
+    return ((size - 1) // 2, size // 2) if same else (0, 0)
 
 
-def _band(side: int, taps: jax.Array, same: bool) -> jax.Array:
-    # out[o] = sum_i in[i] taps[i - o + before] as a matrix: convolutions with one channel per
+def _band(side: int, kernel: jax.Array, same: bool) -> jax.Array:
+    # out[o] = sum_i in[i] kernel[i - o + before] as a matrix: convolutions with one channel per
     # group are an order of magnitude slower on a CPU.
-    before, after = _borders(len(taps), same)
-    outputs = side + before + after - len(taps) + 1
+    before, after = _padding(len(kernel), same)
+    outputs = side + before + after - len(kernel) + 1
     index = np.arange(side)[:, None] - np.arange(outputs)[None, :] + before
-    inside = (index >= 0) & (index < len(taps))
-    return jnp.where(inside, taps[np.clip(index, 0, len(taps) - 1)], 0)
+    inside = (index >= 0) & (index < len(kernel))
+    return jnp.where(inside, kernel[np.clip(index, 0, len(kernel) - 1)], 0)
 
 
-def _shifted(planes: jax.Array, taps: jax.Array, axis: int, same: bool) -> jax.Array:
-    # A sum of shifted planes: grows with the side, where the band matrix grows with its square.
+def _shifted(planes: jax.Array, kernel: jax.Array, axis: int, same: bool) -> jax.Array:
+    # The cost of a sum of shifted planes is linear in the side; that of `_band` is quadratic.
     padding = [(0, 0)] * planes.ndim
-    padding[axis] = _borders(len(taps), same)
+    padding[axis] = _padding(len(kernel), same)
     padded = jnp.pad(planes, padding)
-    outputs = padded.shape[axis] - len(taps) + 1
-    windows = (lax.slice_in_dim(padded, k, k + outputs, axis=axis) for k in range(len(taps)))
-    return sum((tap * window for tap, window in zip(taps, windows, strict=True)), jnp.zeros(()))
+    outputs = padded.shape[axis] - len(kernel) + 1
+    windows = (lax.slice_in_dim(padded, k, k + outputs, axis=axis) for k in range(len(kernel)))
+    return sum((w * window for w, window in zip(kernel, windows, strict=True)), jnp.zeros(()))
 
 
 def _depthwise(images: jax.Array, kernel: jax.Array, same: bool) -> jax.Array:
@@ -92,7 +76,7 @@ def _depthwise(images: jax.Array, kernel: jax.Array, same: bool) -> jax.Array:
         images,
         jnp.tile(kernel[:, :, None, None], (1, 1, 1, images.shape[-1])),
         window_strides=(1, 1),
-        padding=[_borders(side, same) for side in kernel.shape],
+        padding=[_padding(side, same) for side in kernel.shape],
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=images.shape[-1],
         precision=lax.Precision.HIGHEST,

@@ -11,7 +11,7 @@ from tests import references
 IS_REAL = np.array([True, False, False, True, True])
 HEADS = pytest.mark.parametrize("outputs", [1, 2])
 
-# name: loss(logits, form), its reference
+# name: loss, reference, knobs of both
 LOSSES = {
     "texture": (texture, references.texture, {}),
     "texture-saturating": (texture, references.texture, {"form": "saturating"}),
@@ -31,7 +31,7 @@ LOSSES = {
 
 @pytest.fixture(params=LOSSES)
 def pair(request):
-    """A loss of logits `[5, 1 or 2]` and its reference."""
+    """A loss that takes logits `[5, 1]` or `[5, 2]`, and its reference."""
     *functions, knobs = LOSSES[request.param]
     return [functools.partial(function, **knobs) for function in functions]
 
@@ -62,7 +62,7 @@ def test_gradient_equals_finite_differences_of_reference(pair, outputs):
 
 @HEADS
 @pytest.mark.parametrize("magnitude", [0.0, 30.0, 100.0, 1e4, 1e30])
-def test_sure_discriminator_gives_finite_gradient(pair, outputs, magnitude):
+def test_confident_discriminator_gives_finite_gradient(pair, outputs, magnitude):
     loss, _ = pair
     for sign in (-1, 1):
         logits = jnp.full((5, outputs), sign * magnitude).at[:, -1].multiply(-1)
@@ -86,7 +86,7 @@ def test_heads_agree():
     np.testing.assert_allclose(jax.nn.softmax(logits)[:, 0], jax.nn.sigmoid(margin), rtol=1e-5)
 
 
-def test_non_saturating_keeps_its_gradient_where_saturating_has_none():
+def test_only_the_non_saturating_form_keeps_its_gradient():
     logits = jnp.array([[-40.0], [40.0]])
     kept, saturated = (
         jax.grad(lambda x, form=form: texture(x, form=form).sum())(logits)[:, 0]
@@ -106,19 +106,19 @@ def test_ranges():
         assert clipped.min() >= 0 and clipped.max() == pytest.approx(-np.log(1e-10), rel=1e-6)
 
 
-def test_texture_is_the_opponent_of_discrimination():
+def test_texture_opposes_discrimination():
     logits, fake = random_logits(1), np.zeros(5, bool)
     saturating = texture(logits, form="saturating")
     np.testing.assert_allclose(saturating, -discrimination(logits, fake, clip=True), rtol=1e-5)
     np.testing.assert_allclose(texture(logits), discrimination(logits, ~fake), rtol=1e-6)
 
 
-def test_smoothed_label_is_the_best_probability():
+def test_smoothed_label_is_the_optimal_probability():
     real, label = np.array([True]), 0.9
-    best = np.array([[np.log(label / (1 - label))]], np.float32)
+    optimum = np.array([[np.log(label / (1 - label))]], np.float32)
     slope = jax.grad(lambda x: discrimination(x, real, real_label=label).sum())
-    np.testing.assert_allclose(slope(best), 0, atol=1e-6)
-    assert slope(best + 3) > 0 > slope(best - 3)
+    np.testing.assert_allclose(slope(optimum), 0, atol=1e-6)
+    assert slope(optimum + 3) > 0 > slope(optimum - 3)
 
 
 def test_label_of_enhanced_images_is_not_smoothed():
@@ -128,7 +128,7 @@ def test_label_of_enhanced_images_is_not_smoothed():
     np.testing.assert_array_equal(smoothed, discrimination(logits, fake))
 
 
-def test_bfloat16_is_lifted(pair):
+def test_bfloat16_is_converted_to_float32(pair):
     logits = jnp.asarray(random_logits(1), jnp.bfloat16)
     value = pair[0](logits)
     assert value.dtype == jnp.float32
@@ -141,13 +141,13 @@ def test_integers_raise(pair):
 
 
 @pytest.mark.parametrize("shape", [(5,), (5, 3), (5, 0), (5, 1, 1)])
-def test_another_shape_raises(pair, shape):
+def test_wrong_shape_raises(pair, shape):
     with pytest.raises(ValueError, match="logits must"):
         pair[0](np.zeros(shape, np.float32))
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (5, 1)])
-def test_is_real_of_another_shape_raises(shape):
+def test_is_real_of_wrong_shape_raises(shape):
     with pytest.raises(ValueError, match=r"is_real must have shape \(5,\)"):
         discrimination(random_logits(1), np.ones(shape, bool))
 

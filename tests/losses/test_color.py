@@ -10,36 +10,36 @@ def random_pair(shape=(2, 25, 30, 3), seed=0):
     return [rng.random(shape, np.float32) for _ in range(2)]
 
 
-@pytest.mark.parametrize(("name", "taps"), [("paper", paper_blur), ("released", released_blur)])
-def test_taps_make_the_kernel(name, taps):
+@pytest.mark.parametrize(("name", "blur"), [("paper", paper_blur), ("released", released_blur)])
+def test_outer_product_equals_reference_kernel(name, blur):
     expected = references.blur_kernel(name)
-    np.testing.assert_allclose(np.outer(taps(), taps()), expected, rtol=1e-10)
+    np.testing.assert_allclose(np.outer(blur(), blur()), expected, rtol=1e-10)
 
 
-def test_released_taps_equal_golden(goldens):
-    kernel = goldens("losses")["gauss_kernel_21_3"]
-    np.testing.assert_allclose(np.outer(released_blur(), released_blur()), kernel, rtol=1e-6)
+def test_released_blur_equals_golden(goldens):
+    expected = goldens("losses")["gauss_kernel_21_3"]
+    np.testing.assert_allclose(np.outer(released_blur(), released_blur()), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("taps", "sigma", "total"), [(paper_blur(), np.sqrt(3), 0.999), (released_blur(), 4.71, 1)]
+    ("kernel", "sigma", "total"), [(paper_blur(), np.sqrt(3), 0.999), (released_blur(), 4.71, 1)]
 )
-def test_width_and_sum_of_kernel(taps, sigma, total):
-    # The deviation of the Gaussian that falls off alike over five pixels from the middle.
-    assert np.sqrt(25 / (2 * np.log(taps[10] / taps[15]))) == pytest.approx(sigma, abs=5e-3)
-    assert np.outer(taps, taps).sum() == pytest.approx(total, abs=1e-3)
+def test_width_and_sum_of_kernel(kernel, sigma, total):
+    # Sigma of the Gaussian with the same ratio of the center to the value 5 px away.
+    assert np.sqrt(25 / (2 * np.log(kernel[10] / kernel[15]))) == pytest.approx(sigma, abs=5e-3)
+    assert np.outer(kernel, kernel).sum() == pytest.approx(total, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["paper", "released"])
-def test_named_kernel_equals_taps_and_whole_kernel(name):
+def test_named_kernel_equals_separable_and_2d_kernel(name):
     pair = random_pair()
     expected = color(*pair, kernel=name)
-    taps = {"paper": paper_blur, "released": released_blur}[name]()
-    np.testing.assert_allclose(color(*pair, kernel=taps), expected, rtol=1e-6)
-    np.testing.assert_allclose(color(*pair, kernel=np.outer(taps, taps)), expected, rtol=1e-5)
+    kernel = {"paper": paper_blur, "released": released_blur}[name]()
+    np.testing.assert_allclose(color(*pair, kernel=kernel), expected, rtol=1e-6)
+    np.testing.assert_allclose(color(*pair, kernel=np.outer(kernel, kernel)), expected, rtol=1e-5)
 
 
-def test_lopsided_kernel_is_not_flipped():
+def test_asymmetric_kernel_is_not_flipped():
     pair = random_pair()
     kernel = np.random.default_rng(1).random((3, 5))
     expected = references.color(*pair, kernel=kernel)
@@ -53,12 +53,12 @@ def test_texture_costs_less_than_tint():
 
 
 @pytest.mark.parametrize("kernel", ["gaussian", ""])
-def test_unknown_name_raises(kernel):
+def test_unknown_kernel_raises(kernel):
     with pytest.raises(ValueError, match="'paper', 'released'.*" + kernel):
         color(*random_pair(), kernel=kernel)
 
 
 @pytest.mark.parametrize("shape", [(), (3, 3, 1)])
-def test_misshapen_kernel_raises(shape):
+def test_kernel_of_wrong_rank_raises(shape):
     with pytest.raises(ValueError, match=r"\[kh, kw\]"):
         color(*random_pair(), kernel=np.ones(shape))

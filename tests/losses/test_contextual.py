@@ -67,12 +67,12 @@ def test_bandwidth(distance, bandwidth):
 
 
 @pytest.mark.parametrize("distance", DISTANCES.values())
-def test_place_does_not_matter(distance):
+def test_permuting_positions_changes_nothing(distance):
     features = random_pair()[0]
     shuffled = np.random.default_rng(1).permutation(features.reshape(4, 30, 16), axis=1)
     value = contextual(shuffled.reshape(features.shape), features, distance=distance)
     np.testing.assert_allclose(value, 0, atol=1e-4)
-    # Rounding may lift the mean of the affinities a little above 1.
+    # Rounding may raise the mean of the affinities slightly above 1.
     assert (np.asarray(value) > -1e-6).all()
 
 
@@ -81,7 +81,7 @@ def test_range():
     assert (values > 0).all() and (values < np.log(30) + 1e-5).all()
 
 
-def test_rows_depend_on_the_batch_through_its_center_only():
+def test_images_interact_only_through_the_center():
     prediction, target = random_pair((2, 5, 6, 16))
     target[0] += 5
     together = contextual(prediction, target)
@@ -92,9 +92,9 @@ def test_rows_depend_on_the_batch_through_its_center_only():
 
 
 @pytest.mark.parametrize("devices", [2, 4])
-def test_axis_name_makes_devices_equal_one(devices):
+def test_axis_name_makes_several_devices_equal_one(devices):
     pair = random_pair()
-    pair[1][0] += 5  # one device's images must shift the center of all
+    pair[1][0] += 5  # shifts the center on all devices, not just on the one with this image
     values, *gradients = value_and_gradients(*pair)
 
     @functools.partial(jax.pmap, axis_name="devices")

@@ -1,4 +1,4 @@
-"""Large maps are compared in blocks of rows; nothing but the memory may tell."""
+"""Large maps are compared in blocks of rows: the same result in less memory."""
 
 import functools
 import importlib
@@ -9,7 +9,7 @@ import pytest
 
 from ppcn_jax.losses import contextual
 
-# The package's name `contextual` is the function.
+# In the package, the name `contextual` is the function, not the module.
 MODULE = importlib.import_module("ppcn_jax.losses.contextual")
 DISTANCES = ("cosine", "l2")
 
@@ -20,7 +20,7 @@ def random_pair(shape, seed=0):
 
 
 def value_and_gradients(**knobs):
-    """A new function each time: a compiled one would keep its size of blocks."""
+    """Return a new jitted function, because a compiled one would keep its block size."""
 
     def weighted(prediction, target):
         values = contextual(prediction, target, **knobs)
@@ -42,7 +42,7 @@ def assert_close(actual, expected):
 
 
 def compare(monkeypatch, pair, rows, **knobs):
-    """Blocks of so many rows equal the whole matrix; returns the gradients in blocks."""
+    """Compare blocks of `rows` rows with the full matrix; return the gradients of the blocks."""
     positions = pair[0].shape[1] * pair[0].shape[2]
     expected = value_and_gradients(**knobs)(*pair)
     monkeypatch.setattr(MODULE, "BLOCK_ENTRIES", rows * positions)
@@ -56,17 +56,17 @@ def compare(monkeypatch, pair, rows, **knobs):
 @pytest.mark.parametrize(
     ("shape", "rows"),
     [((1, 7, 9, 32), 8), ((3, 5, 7, 32), 7)],
-    ids=["last block partial", "several images"],
+    ids=["partial-last-block", "several-images"],
 )
-def test_equals_whole_matrix(monkeypatch, shape, rows, distance):
+def test_equals_full_matrix(monkeypatch, shape, rows, distance):
     compare(monkeypatch, random_pair(shape), rows, distance=distance, bandwidth=0.3)
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
 def test_ties_share_the_gradient(monkeypatch, distance):
     prediction, target = random_pair((2, 6, 7, 32))
-    # Flat regions that resemble each other: rows of A that tie within and across blocks and are
-    # the largest of some columns, and minima that tie in a row.
+    # Similar flat regions: rows of A that tie within and across blocks and hold the maxima of some
+    # columns, and minima that tie within a row.
     target[:, 4:] = target[:, :1, :1]
     prediction[:, :1, :1] = 0.5 * (target[:, :1, :1] + prediction[:, :1, :1])
     prediction[:, 2:4] = prediction[:, :1, :1]
@@ -78,35 +78,35 @@ def test_ties_share_the_gradient(monkeypatch, distance):
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
-@pytest.mark.parametrize("entries", [2**20, 300], ids=["whole", "blocks"])
+@pytest.mark.parametrize("entries", [2**20, 300], ids=["full", "blocks"])
 def test_identical_images_have_the_smallest_loss(monkeypatch, entries, distance):
     monkeypatch.setattr(MODULE, "BLOCK_ENTRIES", entries)
     evaluate = value_and_gradients(distance=distance)
     other, target = random_pair((2, 6, 7, 32))
     value, *slopes = evaluate(other, target)
-    least, *rest = evaluate(target, target)
-    np.testing.assert_allclose(least, 0, atol=1e-6)
+    minimum, *at_minimum = evaluate(target, target)
+    np.testing.assert_allclose(minimum, 0, atol=1e-6)
     assert (value > 1).all()
-    for slope, remainder in zip(slopes, rest, strict=True):
-        assert np.abs(remainder).max() < 1e-5 * np.abs(slope).max()
+    for slope, at_minimum_slope in zip(slopes, at_minimum, strict=True):
+        assert np.abs(at_minimum_slope).max() < 1e-5 * np.abs(slope).max()
     for share in (1e-4, 1e-2, 0.5):
         mixture = (1 - share) * target + share * other
-        assert (evaluate(mixture.astype(np.float32), target)[0] >= least - 1e-6).all()
+        assert (evaluate(mixture.astype(np.float32), target)[0] >= minimum - 1e-6).all()
 
 
 def test_vmap(monkeypatch):
     pairs = [random_pair((2, 5, 6, 32), seed) for seed in (0, 1)]
-    whole = value_and_gradients()
-    expected = [whole(*pair) for pair in pairs]
+    evaluate = value_and_gradients()
+    expected = [evaluate(*pair) for pair in pairs]
     monkeypatch.setattr(MODULE, "BLOCK_ENTRIES", 100)
     mapped = jax.vmap(value_and_gradients())(*(np.stack(x) for x in zip(*pairs, strict=True)))
     for i in (0, 1):
         assert_close([x[i] for x in mapped], expected[i])
 
 
-def test_axis_name_makes_devices_equal_one(monkeypatch):
+def test_axis_name_makes_several_devices_equal_one(monkeypatch):
     pair = random_pair((4, 5, 6, 32))
-    pair[1][0] += 5  # one device's images must shift the center of all
+    pair[1][0] += 5  # shifts the center on all devices, not just on the one with this image
     expected = value_and_gradients()(*pair)
     monkeypatch.setattr(MODULE, "BLOCK_ENTRIES", 100)
 
@@ -125,7 +125,7 @@ def test_axis_name_makes_devices_equal_one(monkeypatch):
 
 
 def compiled_memory(side, distance):
-    """Bytes of temporaries, and of temporaries, arguments and results."""
+    """Return the bytes of temporaries, and of temporaries, arguments and results together."""
     shape = jax.ShapeDtypeStruct((1, side, side, 512), np.float32)
     memory = value_and_gradients(distance=distance).lower(shape, shape).compile().memory_analysis()
     extra = memory.temp_size_in_bytes
@@ -133,11 +133,11 @@ def compiled_memory(side, distance):
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
-def test_extra_memory_is_a_tenth(monkeypatch, distance):
+def test_blocks_need_a_tenth_of_the_temporary_memory(monkeypatch, distance):
     extra, _ = compiled_memory(65, distance)
     monkeypatch.setattr(MODULE, "BLOCK_ENTRIES", 65**4)
-    whole, _ = compiled_memory(65, distance)
-    assert 10 * extra <= whole
+    full, _ = compiled_memory(65, distance)
+    assert 10 * extra <= full
 
 
 def test_memory_is_linear(monkeypatch):
@@ -145,5 +145,5 @@ def test_memory_is_linear(monkeypatch):
     extra, total = compiled_memory(128, "cosine")
     assert extra <= 4 * smaller and total < 2e9
     monkeypatch.setattr(MODULE, "BLOCK_ENTRIES", 128**4)
-    _, whole = compiled_memory(128, "cosine")
-    assert whole > 4e9
+    _, full = compiled_memory(128, "cosine")
+    assert full > 4e9

@@ -49,7 +49,7 @@ def test_equals_released_code(goldens):
     ("form", "opposite", "orthogonal"),
     [("norm", 2, np.sqrt(2)), ("squared", 2, 1)],
 )
-def test_by_angle(form, opposite, orthogonal):
+def test_depends_on_the_angle_between_maps(form, opposite, orthogonal):
     left, right = np.zeros((2, 1, 2, 2, 1), np.float32)
     left[0, 0], right[0, 1] = 3, 5
     for other, expected in ((7 * left, 0), (-left, opposite), (right, orthogonal)):
@@ -57,14 +57,14 @@ def test_by_angle(form, opposite, orthogonal):
 
 
 @pytest.mark.parametrize("form", ["norm", "squared"])
-def test_difference_of_zero_has_gradient_zero(form):
+def test_equal_maps_have_gradient_zero(form):
     maps = random_maps()
     gradients = jax.grad(lambda s, t: attention(s, t, form=form).sum(), (0, 1))(maps, maps)
     for gradient in jax.tree.leaves(gradients):
         np.testing.assert_array_equal(gradient, 0)
 
 
-def test_one_equal_map_leaves_the_others_gradient():
+def test_equal_map_does_not_affect_the_gradient_of_another():
     student, teacher = random_maps(), random_maps(seed=1)
     teacher = (student[0], teacher[1])
     first, second = jax.grad(lambda s: attention(s, teacher).sum())(student)
@@ -73,10 +73,10 @@ def test_one_equal_map_leaves_the_others_gradient():
 
 
 @pytest.mark.parametrize("form", ["norm", "squared"])
-def test_dark_map_has_finite_gradient(form):
-    dark, maps = (jnp.zeros((1, 5, 5, 1)),), random_maps(((5, 5),), count=1)
+def test_zero_map_has_finite_gradient(form):
+    zero, maps = (jnp.zeros((1, 5, 5, 1)),), random_maps(((5, 5),), count=1)
     evaluate = jax.jit(jax.grad(lambda s, t: attention(s, t, form=form).sum(), (0, 1)))
-    for pair in ((dark, maps), (maps, dark), (dark, dark)):
+    for pair in ((zero, maps), (maps, zero), (zero, zero)):
         gradients = evaluate(*pair)
         assert all(np.isfinite(gradient).all() for gradient in jax.tree.leaves(gradients))
 

@@ -1,4 +1,4 @@
-"""What holds for every loss that compares tensors `[N, H, W, C]`."""
+"""Properties of every loss on tensors `[N, H, W, C]`."""
 
 import functools
 from collections.abc import Callable
@@ -50,7 +50,7 @@ CASES = {
         functools.partial(losses.color, kernel="released"),
         functools.partial(references.color, kernel=references.blur_kernel("released")),
     ),
-    # The center is a statistic of the whole batch.
+    # The center is a mean over the batch.
     "contextual-cosine": Case(
         losses.contextual, references.contextual, 16, magnitude=20, rows_independent=False
     ),
@@ -117,7 +117,7 @@ def test_jit_equals_eager(case):
     np.testing.assert_allclose(jax.jit(case.loss)(*pair), case.loss(*pair), rtol=1e-5)
 
 
-def test_row_equals_image_alone(case):
+def test_images_do_not_affect_each_other(case):
     pair = random_pair(case, count=3, height=12, width=23)
     loss = jax.jit(case.loss)
     together = loss(*pair)
@@ -156,12 +156,12 @@ def test_value_and_both_gradients_are_finite(case):
         assert all(np.isfinite(x).all() for x in results), name
 
 
-def test_bfloat16_is_lifted(case):
+def test_bfloat16_is_converted_to_float32(case):
     pair = [jnp.asarray(x, jnp.bfloat16) for x in random_pair(case)]
     value = jax.jit(case.loss)(*pair)
     assert value.dtype == jnp.float32
-    lifted = jax.jit(case.loss)(*(x.astype(jnp.float32) for x in pair))
-    np.testing.assert_allclose(value, lifted, rtol=1e-5)
+    expected = jax.jit(case.loss)(*(x.astype(jnp.float32) for x in pair))
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
 
 
 def test_integers_raise(case):
@@ -171,7 +171,7 @@ def test_integers_raise(case):
         case.loss(integers, floats)
 
 
-def test_another_rank_raises(case):
+def test_wrong_rank_raises(case):
     image = np.zeros((12, 12, case.channels), np.float32)
     with pytest.raises(ValueError, match=r"rank 4.*\(12, 12, "):
         case.loss(image, image)
@@ -182,7 +182,7 @@ WITH_TARGET = [name for name in CASES if name != "total_variation"]
 
 @pytest.mark.parametrize("name", WITH_TARGET)
 @pytest.mark.parametrize("other", [(2, 12, 13), (1, 12, 12)], ids=["side", "broadcastable-batch"])
-def test_unequal_shapes_raise_and_are_named(name, other):
+def test_unequal_shapes_raise_an_error_that_names_both(name, other):
     case = CASES[name]
     shapes = [(2, 12, 12, case.channels), (*other, case.channels)]
     with pytest.raises(ValueError) as error:
@@ -204,8 +204,8 @@ def test_identical_is_the_minimum(name):
     prediction, target = random_pair(case)
     evaluate = value_and_gradients(case.loss)
     value, gradient, _ = evaluate(prediction, target)
-    least, rest, _ = evaluate(target, target)
+    minimum, at_minimum, _ = evaluate(target, target)
     assert (value > 1e-3).all()
-    np.testing.assert_allclose(least, 0, atol=1e-6)
-    # Any other gradient would keep finished pixels trembling.
-    np.testing.assert_allclose(rest, 0, atol=1e-5 * np.abs(gradient).max())
+    np.testing.assert_allclose(minimum, 0, atol=1e-6)
+    # A gradient at the minimum would keep moving pixels that are already correct.
+    np.testing.assert_allclose(at_minimum, 0, atol=1e-5 * np.abs(gradient).max())

@@ -1,4 +1,4 @@
-"""Image losses of the `released` preset against numbers from the authors' code."""
+"""Losses of the `released` preset compared with values of the authors' code."""
 
 import jax
 import jax.numpy as jnp
@@ -25,14 +25,14 @@ def golden(goldens):
 
 
 def check_term(golden, name, term, params=None, *, swap="adv0", images=4):
-    """Value, and gradient with respect to the enhanced images, of a scalar term."""
+    """Check the value of a scalar term and its gradient with respect to the enhanced images."""
     value, gradient = value_and_gradient(golden, term, params)
     np.testing.assert_allclose(value, golden[f"{name}/{swap}"], rtol=1e-4)
     compare_gradients(golden, f"{name}/{swap}", gradient, images)
 
 
 def value_and_gradient(golden, term, params=None):
-    # Weights are an argument: as constants they would be compiled for seconds.
+    # Pass weights as an argument: compiling them as constants takes seconds.
     arguments = () if params is None else (params,)
     return jax.jit(jax.value_and_grad(term))(golden["enhanced"], *arguments)
 
@@ -69,7 +69,7 @@ def test_total_variation(golden):
     check_term(golden, "loss_tv", lambda y: losses.total_variation(y).mean())
 
 
-def test_blur_behind_the_color_loss(golden):
+def test_blur_of_the_color_loss(golden):
     blur = jax.jit(lambda x: filter_channels(x, losses.released_blur(), same=True))
     enhanced, target = blur(golden["enhanced"]), blur(golden["target"])
     np.testing.assert_allclose(enhanced[0], golden["enhanced_blur_img0"], atol=2e-6)
@@ -78,37 +78,37 @@ def test_blur_behind_the_color_loss(golden):
 
 
 def test_directions_of_total_variation(golden):
-    # An image of two equal lines differs along them only.
+    # An image of two equal lines has differences along the lines only.
     enhanced = jnp.asarray(golden["enhanced"])
     for axis, letter in ((1, "x"), (2, "y")):
         lines = jnp.moveaxis(enhanced, axis, 1)
         pairs = jnp.stack([lines, lines], axis=2).reshape(400, 2, 100, 3)
-        # 100 lines of 99 * 3 differences, each line's mean on its own.
+        # 100 lines of 99 * 3 differences each; the loss is a mean per line.
         total = losses.total_variation(pairs).sum() * 99 * 3
         np.testing.assert_allclose(total, 2 * golden[f"{letter}_tv_l2loss"], rtol=1e-4)
         assert golden[f"tv_{letter}_size"] == 100 * 99 * 3
 
 
 @pytest.mark.parametrize(
-    ("name", "of_mse"), [("loss_mse", lambda mse: mse), ("loss_psnr", psnr_of_mse)]
+    ("name", "score"), [("loss_mse", lambda mse: mse), ("loss_psnr", psnr_of_mse)]
 )
-def test_squared_error_of_the_batch(golden, name, of_mse):
-    check_term(golden, name, lambda y: of_mse(jnp.mean(jnp.square(y - golden["target"]))))
+def test_mse_and_psnr_of_the_batch(golden, name, score):
+    check_term(golden, name, lambda y: score(jnp.mean(jnp.square(y - golden["target"]))))
 
 
-def test_multi_scale_similarity_of_tensorflow(golden):
+def test_ms_ssim_equals_tensorflow(golden):
     pair = (golden[f"ms_big_{name}_u8"].astype(np.float32) for name in "ab")
     value = jax.jit(ms_ssim, static_argnames="data_range")(*pair, data_range=255)
     np.testing.assert_allclose(value, golden["tf_msssim_big_per_image"], atol=1e-5)
 
 
-def test_contrast(golden):
+def test_contrast_stretching(golden):
     image = golden["enhanced"][:1]
     stretched = stretch_contrast(image, spatial_mean(image))[0]
     np.testing.assert_allclose(stretched, golden["contrast_1p2_img0"], atol=2e-6)
 
 
-# The released code sums both over the batch.
+# The released code sums both losses over the batch.
 def texture(golden):
     def term(enhanced, params):
         logits = DISCRIMINATOR.apply({"params": params}, grayscale(enhanced))
@@ -121,8 +121,8 @@ def negative_discrimination(golden):
     is_real = golden["adv_mixed"][:, 0] == 1
 
     def term(enhanced, params):
-        shown = jnp.where(is_real[:, None, None, None], golden["target"], enhanced)
-        logits = DISCRIMINATOR.apply({"params": params}, grayscale(shown))
+        images = jnp.where(is_real[:, None, None, None], golden["target"], enhanced)
+        logits = DISCRIMINATOR.apply({"params": params}, grayscale(images))
         return -losses.discrimination(logits, is_real, clip=True).sum()
 
     return term
@@ -138,8 +138,8 @@ def test_texture_through_discriminator(golden, golden_discriminator, swap, make_
 @pytest.mark.parametrize("swap", ["adv0", "advmixed"])
 def test_discriminator_of_swapped_images(golden, golden_discriminator, swap):
     is_real = golden["adv_mixed"][:, 0] == (1 if swap == "advmixed" else 2)
-    shown = np.where(is_real[:, None, None, None], golden["target"], golden["enhanced"])
-    gray = grayscale(shown)
+    images = np.where(is_real[:, None, None, None], golden["target"], golden["enhanced"])
+    gray = grayscale(images)
     expected = golden[f"adversarial_image_sub5/{swap}"]
     np.testing.assert_allclose(gray[:, ::5, ::5, 0], expected, atol=1e-6)
     logits = jax.jit(DISCRIMINATOR.apply)({"params": golden_discriminator}, gray)
@@ -153,9 +153,11 @@ def attention_maps(golden, net):
 
 
 def test_total(golden, golden_vgg, golden_discriminator):
-    """Eq. 13 of the `released` configuration, and its gradient, over four images."""
+    """The total loss (Eq. 13) of the `released` preset and its gradient, over four images."""
     terms = student.get_config("released").objective
-    terms.texture.weight = 4.0  # Eq. 8's sum, over four images instead of fifty
+    terms.texture.weight = (
+        4.0  # Eq. 8 is a sum over the batch, here of four images instead of fifty
+    )
     objective = make_objective(terms.to_dict())
 
     def evaluate(enhanced, params):
@@ -164,28 +166,30 @@ def test_total(golden, golden_vgg, golden_discriminator):
             return {"images": images, "features": features}
 
         prediction = predict(enhanced) | {"taps": attention_maps(golden, "student")}
-        logits = DISCRIMINATOR.apply({"params": params["judge"]}, grayscale(enhanced))
+        logits = DISCRIMINATOR.apply({"params": params["discriminator"]}, grayscale(enhanced))
         target = predict(golden["target"]) | {"taps": attention_maps(golden, "teacher")}
         return objective(prediction | {"logits": logits}, target)
 
-    params = {"vgg": golden_vgg, "judge": golden_discriminator}
+    params = {"vgg": golden_vgg, "discriminator": golden_discriminator}
     gradient = jax.jit(jax.value_and_grad(evaluate, has_aux=True))
     (total, values), slope = gradient(golden["enhanced"], params)
     np.testing.assert_allclose(values["contextual"], golden["cx_loss_no_factor/adv0"], rtol=1e-4)
     content = 4 * values["contextual"] + 25 * values["ssim"]
     np.testing.assert_allclose(content, golden["loss_content/adv0"], rtol=1e-4)
     np.testing.assert_allclose(total, golden["loss_generator/adv0"], rtol=1e-4)
-    # The last image: see `test_contextual_through_vgg`.
+    # The last image is not compared: see `test_contextual_through_vgg`.
     compare_gradients(golden, "loss_generator/adv0", slope, images=3)
 
-    # The teacher's differs by the guidance that it does not get.
-    guide = teacher.get_config("released").objective
-    guide.texture.weight, guide.attention.weight = 4.0, 75.0
-    assert guide == terms
-    unguided = total - 75 * values["attention"]
-    np.testing.assert_allclose(unguided, golden["teacher_script/loss_generator"], rtol=1e-4)
+    # The teacher's objective is the same without the attention loss.
+    teacher_terms = teacher.get_config("released").objective
+    teacher_terms.texture.weight, teacher_terms.attention.weight = 4.0, 75.0
+    assert teacher_terms == terms
+    without_attention = total - 75 * values["attention"]
+    np.testing.assert_allclose(
+        without_attention, golden["teacher_script/loss_generator"], rtol=1e-4
+    )
 
-    # A swapped batch changes one term.
+    # Swapping real and enhanced images changes one term only.
     for sign, make_term in ((-1, texture), (1, negative_discrimination)):
         value, change = value_and_gradient(golden, make_term(golden), golden_discriminator)
         total, slope = total + sign * value, slope + sign * change
@@ -198,14 +202,14 @@ def test_contextual_through_vgg(golden, golden_vgg):
         features = (Vgg(depth=19).apply(params, x) for x in (enhanced, golden["target"]))
         return 4 * losses.contextual(*features).mean()
 
-    # The last image's golden gradient is on the other side of a tie in float32: it is 2 % of the
-    # maximum away from float64 in one corner, where ours is 1e-5 of the maximum away.
+    # In the last image, two maxima almost tie, and the golden gradient resolves the tie the other
+    # way in float32: in one corner it is off from float64 by 2 % of the maximum, ours by 1e-5.
     check_term(golden, "cx_loss_x4", term, {"params": golden_vgg}, images=3)
 
 
 @pytest.mark.parametrize("swap", ["adv0", "advmixed"])
 def test_discrimination_and_accuracy_from_predictions(golden, swap):
-    # A softmax head's logits are the logarithms of its probabilities, up to a constant.
+    # The logits of a softmax head equal the logarithms of its probabilities up to a constant.
     logits = jnp.log(golden[f"discrim_predictions/{swap}"])
     is_real = golden["adv_mixed"][:, 0] == (1 if swap == "advmixed" else 2)
     value = losses.discrimination(logits, is_real, clip=True).sum()

@@ -6,7 +6,7 @@ from ppcn_jax.losses import l1, log_mse, mae, perceptual
 from ppcn_jax.metrics import psnr
 
 
-def test_by_hand():
+def test_values_computed_by_hand():
     target = np.zeros((2, 2, 3, 1), np.float32)
     prediction = target.copy()
     prediction[1, 0, :, 0] = [1, -2, 3]
@@ -16,14 +16,14 @@ def test_by_hand():
     np.testing.assert_allclose(perceptual(prediction, target), [0, 14 / 6], rtol=1e-6)
 
 
-def test_log_mse_is_psnr():
+def test_log_mse_follows_psnr():
     rng = np.random.default_rng(0)
     prediction, target = rng.random((2, 5, 6, 7, 3), np.float32)
     decibels = -10 / np.log(10) * (log_mse(prediction, target) + np.log(1e-4))
     np.testing.assert_allclose(decibels, psnr(prediction, target), atol=0.01)
 
 
-def test_clipped_log_mse_is_that_of_the_clipped_image():
+def test_clipped_log_mse_equals_log_mse_of_the_clipped_image():
     rng = np.random.default_rng(0)
     prediction = rng.uniform(-0.5, 1.5, (2, 5, 6, 3)).astype(np.float32)
     target = rng.random((2, 5, 6, 3), np.float32)
@@ -31,7 +31,7 @@ def test_clipped_log_mse_is_that_of_the_clipped_image():
     np.testing.assert_allclose(log_mse(prediction, target, clipped=True), expected, rtol=1e-6)
 
 
-def test_beyond_the_limits_the_gradient_leads_back_unless_the_target_is_there():
+def test_gradient_passes_through_the_clipping_unless_the_target_is_at_the_limit():
     prediction = jnp.asarray([1.25, 1.25, -0.25, -0.25, 0.75]).reshape(1, 1, 5, 1)
     target = jnp.asarray([1.0, 0.5, 0.0, 0.25, 0.5]).reshape(1, 1, 5, 1)
     gradient = jax.grad(lambda y: log_mse(y, target, floor=1.0, clipped=True).sum())(prediction)

@@ -41,20 +41,20 @@ def test_symmetric():
     np.testing.assert_allclose(ssim(y, t), ssim(t, y), rtol=1e-6)
 
 
-def test_identical_is_zero_even_where_flat():
+def test_identical_images_give_zero_also_where_flat():
     image = random_pair()[0]
     image[:, :6] = 0.5
     np.testing.assert_allclose(ssim(image, image), 0, atol=1e-7)
 
 
-def test_inverse_exceeds_one_but_not_two():
+def test_inverted_image_gives_a_value_between_one_and_two():
     checkers = (np.indices((1, 12, 12, 1)).sum(axis=0) % 2).astype(np.float32)
     value = float(ssim(checkers, 1 - checkers)[0])
     assert 1.9 < value <= 2
 
 
-def test_bright_smooth_image_keeps_its_digits():
-    # E[x^2] - E[x]^2 of such an image cancels nearly everything in float32.
+def test_precision_on_a_bright_smooth_image():
+    # Here E[x^2] - E[x]^2 suffers from cancellation in float32.
     ramp = np.linspace(0, 0.01, 24, dtype=np.float32)
     y = 0.95 + ramp[None, :, None, None] + np.zeros((1, 24, 24, 3), np.float32)
     noise = np.random.default_rng(0).standard_normal(y.shape, dtype=np.float32)

@@ -4,7 +4,7 @@ import pytest
 from ppcn_jax.losses import total_variation
 
 
-def test_each_direction_has_its_own_count():
+def test_directions_are_averaged_separately():
     rows = np.zeros((1, 4, 6, 2), np.float32)
     rows[:, 1] = 1  # two of the three vertical differences are 1
     np.testing.assert_allclose(total_variation(rows), 2 / 3, rtol=1e-6)
@@ -13,7 +13,7 @@ def test_each_direction_has_its_own_count():
     np.testing.assert_allclose(total_variation(columns), 1 / 5, rtol=1e-6)
 
 
-def test_flat_is_zero():
+def test_flat_image_gives_zero():
     assert float(total_variation(np.full((1, 2, 2, 3), 0.7, np.float32))[0]) == 0
 
 

@@ -17,9 +17,9 @@ def value_and_pull_back(maxima, operands, cotangent):
 
 @pytest.mark.parametrize("rows", [1, 12, 13])
 @pytest.mark.parametrize("block", [1, 5, 6, 12])
-def test_equals_maxima_of_the_whole_matrix(rows, block):
+def test_equals_maxima_of_the_full_matrix(rows, block):
     rng = np.random.default_rng(rows)
-    # Small integers: products are exact, many entries tie, and a column of zeros ties everywhere.
+    # Small integers: products are exact, many entries tie, and all entries of a zero column tie.
     y, t = (rng.integers(-1, 2, (count, 3)).astype(np.float32) for count in (rows, 20))
     t[7] = 0
     operands, cotangent = (y, t, np.float32(0.5)), rng.random(20, np.float32)
@@ -39,7 +39,7 @@ def test_equals_maxima_of_the_whole_matrix(rows, block):
         np.testing.assert_allclose(bar, expected_bar, rtol=1e-5, atol=1e-6)
 
 
-def test_nan_is_seen():
+def test_nan_propagates():
     y, t = np.ones((7, 3), np.float32), np.ones((4, 3), np.float32)
     y[5, 1] = np.nan
     assert np.isnan(column_maxima(squared_products, 2, y, t, np.float32(1))).all()

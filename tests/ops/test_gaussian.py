@@ -2,17 +2,17 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from ppcn_jax.ops.gaussian import filter_channels, gaussian_taps
+from ppcn_jax.ops.gaussian import filter_channels, gaussian_window
 from tests import references
 
 
 @pytest.mark.parametrize(("size", "sigma"), [(11, 1.5), (21, 3.0), (8, 1.1), (1, 2.0)])
-def test_gaussian_taps(size, sigma):
-    taps = gaussian_taps(size, sigma)
-    assert taps.shape == (size,) and taps.sum() == pytest.approx(1, abs=1e-12)
-    np.testing.assert_allclose(taps, taps[::-1], rtol=1e-12)
+def test_gaussian_window(size, sigma):
+    window = gaussian_window(size, sigma)
+    assert window.shape == (size,) and window.sum() == pytest.approx(1, abs=1e-12)
+    np.testing.assert_allclose(window, window[::-1], rtol=1e-12)
     expected = references.gaussian_window(size, sigma)
-    np.testing.assert_allclose(np.outer(taps, taps), expected, rtol=1e-10)
+    np.testing.assert_allclose(np.outer(window, window), expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -31,9 +31,9 @@ def test_equals_scipy(same, kernel_shape):
 
 @pytest.mark.parametrize("same", [True, False])
 @pytest.mark.parametrize("size", [5, 6])
-def test_taps_equal_their_outer_product(same, size):
+def test_separable_kernel_equals_its_outer_product(same, size):
     rng = np.random.default_rng(0)
-    images, taps = rng.random((1, 9, 11, 2), np.float32), rng.random(size)
-    whole = filter_channels(images, np.outer(taps, taps), same=same)
-    assert whole.shape[1:3] == ((9, 11) if same else (10 - size, 12 - size))
-    np.testing.assert_allclose(filter_channels(images, taps, same=same), whole, rtol=1e-5)
+    images, kernel = rng.random((1, 9, 11, 2), np.float32), rng.random(size)
+    expected = filter_channels(images, np.outer(kernel, kernel), same=same)
+    assert expected.shape[1:3] == ((9, 11) if same else (10 - size, 12 - size))
+    np.testing.assert_allclose(filter_channels(images, kernel, same=same), expected, rtol=1e-5)

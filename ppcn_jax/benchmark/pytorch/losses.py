@@ -11,7 +11,7 @@ import numpy as np
 
 from ppcn_jax.losses.color import paper_blur
 from ppcn_jax.losses.contextual import DISTANCE_EPSILON
-from ppcn_jax.ops.gaussian import gaussian_taps
+from ppcn_jax.ops.gaussian import gaussian_window
 
 Tensor = Any  # torch.Tensor
 
@@ -35,7 +35,7 @@ def ssim(prediction: Tensor, target: Tensor) -> Tensor:
 
     x, y = prediction, target
     channels = x.shape[1]
-    moments = _blur(torch.cat((x, y, x * x, y * y, x * y), 1), gaussian_taps(11, 1.5), padding=0)
+    moments = _blur(torch.cat((x, y, x * x, y * y, x * y), 1), gaussian_window(11, 1.5), padding=0)
     mean_x, mean_y, xx, yy, xy = moments.split(channels, 1)
     variance_x, variance_y = xx - mean_x**2, yy - mean_y**2
     covariance = xy - mean_x * mean_y
