@@ -1,4 +1,4 @@
-"""Pure training steps: train state, objective, augmentation, optimizers, and the map over devices.
+"""Pure training steps: train state, objective, augmentation, optimizers and data parallelism.
 
-Imports `losses`, `models`, `metrics` and `ops`; touches no files, no photos, and prints nothing.
+Imports `losses`, `models`, `metrics` and `ops`; reads and writes no files and prints nothing.
 """

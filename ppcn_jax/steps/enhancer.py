@@ -1,4 +1,4 @@
-"""The pure train step of the enhancer: two players, one update each, one all-reduce."""
+"""The pure train step of an enhancer: generator and discriminator, updated with one all-reduce."""
 
 import dataclasses
 import math
@@ -13,9 +13,10 @@ import optax
 from ppcn_jax.losses import real_logit
 from ppcn_jax.metrics import psnr_of_mse
 from ppcn_jax.models import grayscale
-from ppcn_jax.steps.augment import image_keys, prepare
+from ppcn_jax.models.layers import Params
+from ppcn_jax.steps.augment import Batch, image_keys, prepare
 from ppcn_jax.steps.objective import Objective
-from ppcn_jax.steps.state import TrainStep, guarded_update, mean_over_devices
+from ppcn_jax.steps.state import TrainState, TrainStep, guarded_update, mean_over_devices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,10 +25,9 @@ class Networks:
 
     Attributes:
         generator: the enhancer being trained.
-        discriminator: its opponent; used when the objective has a texture term.
-        vgg: feature extractor; used when a term compares features.
-        teacher: guide of another enhancer; used when a term compares attention taps, or when its
-            images are imitated.
+        discriminator: used if the objective has a texture term.
+        vgg: feature extractor, used if a term compares features.
+        teacher: used if a term compares attention maps, or if the teachers' images are imitated.
     """
 
     generator: nn.Module
@@ -46,91 +46,105 @@ def make_train_step(
     imitation: float = 0.0,
     total_limit: float = math.inf,
 ) -> TrainStep:
-    """Build the enhancer's train step.
+    """Build the train step of an enhancer.
 
-    Both players are updated from the state before the step: the discriminator judges the very
-    images that the generator was graded on, and one all-reduce serves both gradients.
+    Generator and discriminator are both updated from the state before the step: the discriminator
+    sees the images on which the generator's loss was computed, and one all-reduce averages both
+    gradients.
 
     Args:
-        networks: modules.
-        objective: the generator's.
+        networks: the modules.
+        objective: the generator's objective.
         optimizers: "generator" and, with a texture term, "discriminator".
         discriminator_loss: `(logits, is_real) -> [N]`.
-        seed: with the state's step it fixes augmentation and the discriminator's coin flips.
-        imitation: share of the teachers' images in what losses of images compare with; the rest
-            is the target.
-        total_limit: updates of a batch with a larger total are left out, as those that are not
-            finite are; see `update`.
+        seed: determines, together with the state's step, the augmentation and which images the
+            discriminator sees as real.
+        imitation: weight of the teachers' images in the reference of image losses; the target has
+            the remaining weight.
+        total_limit: updates with a larger total are skipped; see `guarded_update`.
 
     Returns:
         `step(state, batch, frozen, *, axis_name=None) -> (state, metrics)`, pure. `batch` is
-        `{"input", "target"}`, uint8 `[N, S, S, 3]`; `frozen` holds the parameters of "vgg" and, as
-        a list, of one or several "teachers", as far as they are used; several guide by the mean of
-        their images and maps. `axis_name` is the mapped axis, None under plain jit.
+        `{"input", "target"}`, uint8 `[N, S, S, 3]`. `frozen` has the parameters of "vgg" and a
+        list of those of the "teachers", if they are used; with several teachers their images and
+        attention maps are averaged. `axis_name` is the mapped axis, None under plain jit.
         Metrics are float32 scalars of the global batch: the objective's terms, "total", "psnr",
-        and "discriminator_loss" and "discriminator_accuracy"; and what `guarded_update` adds.
+        with a texture term "discriminator_loss" and "discriminator_accuracy", and those of
+        `guarded_update`.
     """
-    adversarial = objective.needs("logits")
 
-    def train_step(state, batch, frozen, *, axis_name=None):
-        generator, opponent = state.players["generator"], state.players.get("discriminator")
+    def features(images: jax.Array, frozen: Mapping[str, Any]) -> Any:
+        assert networks.vgg is not None
+        return networks.vgg.apply({"params": frozen["vgg"]}, images)
+
+    def logits(images: jax.Array, params: Params) -> Any:
+        return networks.discriminator.apply({"params": params}, grayscale(images))
+
+    def make_reference(
+        inputs: jax.Array, targets: jax.Array, frozen: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        reference: dict[str, Any] = {"images": targets}
+        if objective.needs("features"):
+            reference["features"] = features(targets, frozen)
+        if imitation or objective.needs("taps"):
+            assert networks.teacher is not None
+            outputs = [
+                networks.teacher.apply({"params": params}, inputs, taps=True)
+                for params in frozen["teachers"]
+            ]
+            images, reference["taps"] = jax.tree.map(lambda *each: sum(each) / len(each), *outputs)
+            if imitation:
+                reference["images"] = (1 - imitation) * targets + imitation * images
+        return reference
+
+    def train_step(
+        state: TrainState,
+        batch: Batch,
+        frozen: Mapping[str, Any],
+        *,
+        axis_name: str | None = None,
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        generator = state.players["generator"]
+        discriminator = state.players["discriminator"] if objective.needs("logits") else None
         keys = image_keys(seed, state.step, batch["input"].shape[0], axis_name)
         inputs, targets = prepare(keys, batch)
-        reference = _reference(networks, objective, imitation, frozen, inputs, targets)
+        reference = make_reference(inputs, targets, frozen)
 
-        def generator_loss(params):
-            prediction = _predict(networks, objective, params, opponent, frozen, inputs)
+        def generator_loss(params: Params) -> tuple[jax.Array, Any]:
+            images, taps = networks.generator.apply({"params": params}, inputs, taps=True)
+            prediction = {"images": images, "taps": taps}
+            if objective.needs("features"):
+                prediction["features"] = features(images, frozen)
+            if discriminator is not None:
+                prediction["logits"] = logits(images, discriminator.params)
             total, terms = objective(prediction, reference, axis_name=axis_name)
-            return total, (terms, prediction["images"])
+            return total, (terms, images)
 
-        def opponent_loss(params, enhanced):
-            is_real = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 1)))(keys)
-            shown = jnp.where(is_real[:, None, None, None], targets, enhanced)
-            logits = networks.discriminator.apply({"params": params}, grayscale(shown))
-            correct = (real_logit(logits) > 0) == is_real
-            return jnp.mean(discriminator_loss(logits, is_real)), jnp.mean(correct)
-
-        gradient = jax.value_and_grad(generator_loss, has_aux=True)
-        (total, (terms, enhanced)), gradients = gradient(generator.params)
+        (total, (terms, enhanced)), gradients = jax.value_and_grad(generator_loss, has_aux=True)(
+            generator.params
+        )
         gradients = {"generator": gradients}
-        metrics = {**terms, "total": total, "mse": jnp.mean(jnp.square(enhanced - targets))}
-        if adversarial:
-            gradient = jax.value_and_grad(opponent_loss, has_aux=True)
-            (loss, accuracy), gradients["discriminator"] = gradient(opponent.params, enhanced)
+        mse = jnp.mean(jnp.square(enhanced - targets))
+        metrics = {**terms, "total": total, "mse": mse}
+
+        def classification_loss(params: Params) -> tuple[jax.Array, jax.Array]:
+            is_real = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 1)))(keys)
+            images = jnp.where(is_real[:, None, None, None], targets, enhanced)
+            values = logits(images, params)
+            accuracy = jnp.mean((real_logit(values) > 0) == is_real)
+            return jnp.mean(discriminator_loss(values, is_real)), accuracy
+
+        if discriminator is not None:
+            gradient = jax.value_and_grad(classification_loss, has_aux=True)
+            (loss, accuracy), gradients["discriminator"] = gradient(discriminator.params)
             metrics |= {"discriminator_loss": loss, "discriminator_accuracy": accuracy}
 
         gradients, metrics = mean_over_devices((gradients, metrics), axis_name)
         state, metrics = guarded_update(
             state, gradients, optimizers, metrics, total_limit=total_limit
         )
-        # After the mean over devices: the PSNR of a mean is not the mean of PSNRs.
+        # After averaging: the PSNR of a mean error is not the mean of PSNRs.
         metrics["psnr"] = psnr_of_mse(metrics.pop("mse"))
         return state, metrics
 
     return train_step
-
-
-def _reference(networks, objective, imitation, frozen, inputs, targets) -> dict[str, Any]:
-    reference = {"images": targets}
-    if objective.needs("features"):
-        reference["features"] = networks.vgg.apply({"params": frozen["vgg"]}, targets)
-    if imitation or objective.needs("taps"):
-        guides = [
-            networks.teacher.apply({"params": params}, inputs, taps=True)
-            for params in frozen["teachers"]
-        ]
-        images, reference["taps"] = jax.tree.map(lambda *each: sum(each) / len(each), *guides)
-        if imitation:
-            reference["images"] = (1 - imitation) * targets + imitation * images
-    return reference
-
-
-def _predict(networks, objective, params, opponent, frozen, inputs) -> dict[str, Any]:
-    images, taps = networks.generator.apply({"params": params}, inputs, taps=True)
-    prediction = {"images": images, "taps": taps}
-    if objective.needs("features"):
-        prediction["features"] = networks.vgg.apply({"params": frozen["vgg"]}, images)
-    if objective.needs("logits"):
-        judge = {"params": opponent.params}
-        prediction["logits"] = networks.discriminator.apply(judge, grayscale(images))
-    return prediction

@@ -1,4 +1,4 @@
-"""A weighted, named sum of losses: Eq. 13 and everything one may want instead."""
+"""A weighted, named sum of losses: Eq. 13, or any other combination."""
 
 import dataclasses
 import functools
@@ -13,8 +13,8 @@ from ppcn_jax import losses
 
 Role = Literal["images", "features", "logits", "taps"]
 
-# What each loss compares: the images, their VGG features, the discriminator's logits of the
-# enhanced image, or the attention taps of student and teacher.
+# Each loss with what it compares: the images, their VGG features, the discriminator's logits of the
+# enhanced image, or the attention maps ("taps") of student and teacher.
 LOSSES: dict[str, tuple[Callable[..., jax.Array], Role]] = {
     "attention": (losses.attention, "taps"),
     "color": (losses.color, "images"),
@@ -35,10 +35,10 @@ class Term:
     """One loss of the sum.
 
     Attributes:
-        weight: its factor in the total; 0 switches it off and it is not traced.
-        fn: `fn(prediction, target)`, or `fn(prediction)` if it has no parameter `target`;
-            returns one value per image. A parameter `axis_name` is filled in.
-        role: which entry of prediction and target it is given.
+        weight: factor in the total; a term of weight 0 is not traced.
+        fn: `fn(prediction, target)`, or `fn(prediction)` if it has no parameter `target`; returns
+            one value per image. `axis_name` is passed if it has such a parameter.
+        role: which entry of prediction and target it compares.
     """
 
     weight: float
@@ -62,9 +62,9 @@ class Term:
 
 
 class Objective:
-    """The weighted sum of named terms, over the mean of the batch.
+    """The weighted sum of named terms, averaged over the batch.
 
-    Terms of weight 0 are dropped at construction: they cost nothing and are not reported.
+    Terms of weight 0 are dropped at construction: they are neither computed nor reported.
     """
 
     def __init__(self, terms: Mapping[str, Term]):
@@ -73,7 +73,7 @@ class Objective:
             raise ValueError("the objective has no term with a weight other than 0")
 
     def needs(self, role: Role) -> bool:
-        """Whether any term looks at `role`, so that it has to be computed."""
+        """True if any term compares `role`, so that it must be computed."""
         return any(term.role == role for term in self.terms.values())
 
     def __call__(
@@ -83,16 +83,10 @@ class Objective:
         *,
         axis_name: str | None = None,
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Evaluate every term and their weighted sum.
+        """Compute the total and the unweighted mean of each term over the local batch.
 
-        Args:
-            prediction: role -> what the network made, for every role that is needed.
-            target: role -> what it is compared with, for the roles that have a target.
-            axis_name: mapped axis of a data-parallel step, for statistics over the whole batch.
-
-        Returns:
-            The total (float32 scalar) and the unweighted batch mean of each term by its name,
-            both of the local batch.
+        `prediction` and `target` map each needed role to arrays; `target` has only roles with a
+        target. `axis_name` is the mapped axis, for statistics over the global batch.
         """
         values = {
             name: jnp.mean(term(prediction, target, axis_name=axis_name))
@@ -103,17 +97,11 @@ class Objective:
 
 
 def make_objective(terms: Mapping[str, Mapping[str, Any]]) -> Objective:
-    """Build an objective from plain values.
-
-    Args:
-        terms: name of a loss in `LOSSES` -> `{"weight": float, knob: value, ...}`.
-
-    Returns:
-        The objective.
+    """Build an objective from a name in `LOSSES` -> `{"weight": float, knob: value, ...}`.
 
     Raises:
-        ValueError: an unknown loss, a weight that is missing, negative or not finite, or a knob
-            that the loss does not have; the message lists what there is.
+        ValueError: an unknown loss, a weight that is missing, negative or not finite, or an
+            unknown knob; the message lists the known ones.
     """
     return Objective({name: make_term(name, knobs) for name, knobs in terms.items()})
 
@@ -121,7 +109,7 @@ def make_objective(terms: Mapping[str, Mapping[str, Any]]) -> Objective:
 def make_term(name: str, knobs: Mapping[str, Any]) -> Term:
     """Build one term of an objective; see `make_objective`."""
     if name not in LOSSES:
-        raise ValueError(f"unknown loss {name!r} in the objective; there are {sorted(LOSSES)}")
+        raise ValueError(f"unknown loss {name!r} in the objective; the losses are {sorted(LOSSES)}")
     if "weight" not in knobs:
         raise ValueError(f"objective.{name} has no weight (0 switches it off)")
     fn, role = LOSSES[name]
@@ -138,6 +126,6 @@ def make_term(name: str, knobs: Mapping[str, Any]) -> Term:
         for parameter in inspect.signature(fn).parameters.values()
         if parameter.kind is parameter.KEYWORD_ONLY and parameter.name != "axis_name"
     }
-    if misspelt := sorted(set(knobs) - allowed):
-        raise ValueError(f"objective.{name} has no knob {misspelt}; it has {sorted(allowed)}")
+    if unknown := sorted(set(knobs) - allowed):
+        raise ValueError(f"objective.{name} has no knob {unknown}; it has {sorted(allowed)}")
     return Term(float(weight), functools.partial(fn, **knobs), role)

@@ -42,6 +42,7 @@ class TrainState:
     players: dict[str, Player]
 
 
+Players = dict[str, Player]
 # step(state, batch, frozen, *, axis_name=None) -> (state, metrics); pure.
 TrainStep = Callable[..., tuple[TrainState, dict[str, jax.Array]]]
 
@@ -51,7 +52,7 @@ def init_state(
 ) -> TrainState:
     """The state before the first step, from parameters and optimizers by player."""
 
-    def init(params):
+    def init(params: Mapping[str, Params]) -> dict[str, optax.OptState]:
         return {name: optimizers[name].init(tree) for name, tree in params.items()}
 
     opt_states = jax.jit(init)(params)  # eagerly, each shape would compile its own program
@@ -61,7 +62,7 @@ def init_state(
 
 def to_trees(state: TrainState) -> dict[str, Any]:
     """Named trees of a state without its step: "generator", "generator_optimizer", ..."""
-    trees = {}
+    trees: dict[str, Any] = {}
     for name, player in state.players.items():
         trees |= {name: player.params, name + _OPTIMIZER: player.opt_state}
     return trees
@@ -115,13 +116,13 @@ def guarded_update(
     finite = jnp.isfinite(jnp.stack([*metrics.values(), *norms.values()])).all()
     good = finite & (metrics["total"] <= total_limit)
 
-    def update(players):
+    def update(players: Players) -> Players:
         return {n: apply_gradients(p, gradients[n], optimizers[n]) for n, p in players.items()}
 
-    def with_branch(players):
+    def with_branch(players: Players) -> Players:
         return lax.cond(good, update, lambda players: players, players)
 
-    def with_select(players):
+    def with_select(players: Players) -> Players:
         return jax.tree.map(lambda new, old: jnp.where(good, new, old), update(players), players)
 
     # On CPUs a branch saves memory. Accelerators would wait for the host to take the branch.

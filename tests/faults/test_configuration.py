@@ -112,7 +112,7 @@ def test_missing_and_misspelt_fields_are_named(name):
         ("objective.contextual.bandwidth", 0.0, "objective.contextual.bandwidth is 0.0; it must"),
         ("objective.contextual.bandwith", 0.5, r"has no knob ['bandwith']; it has ['bandwidth'"),
         ("objective.contextual", 40.0, "objective.contextual is 40.0; it must be a group"),
-        ("objective.vgg", {"weight": 1.0}, "unknown loss 'vgg' in the objective; there are"),
+        ("objective.vgg", {"weight": 1.0}, "unknown loss 'vgg' in the objective; the losses are"),
         ("objective", {}, "objective has no term with a weight other than 0"),
         ("objective.ssim", {"wieght": 1.0}, "objective.ssim has no weight"),
         ("train", 5, "train is 5; it must be a group of fields"),
