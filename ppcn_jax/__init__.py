@@ -1,30 +1,37 @@
 """PPCN in JAX: perception-preserving photo enhancement, trained, distilled and evaluated.
 
-Conventions everywhere: images are float32 `[N, H, W, 3]`, RGB, in [0, 1]; one value per
-image comes out of a loss or a metric. Nothing here imports TensorFlow, except to read a
-TensorFlow checkpoint.
+Conventions: images are float32 `[N, H, W, 3]`, RGB, in [0, 1]; losses and metrics return one value
+per image. Nothing imports TensorFlow, except to read TensorFlow checkpoints and to write TFLite.
 
-`ppcn_jax.enhance`, `ppcn_jax.upscale` and `ppcn_jax.load_model` are for one photo.
+`enhance`, `upscale` and `load_model` process single photos; `InputError` is what they raise for
+files that cannot be used.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ppcn_jax.inference.enhance import enhance, upscale
+    from ppcn_jax.runtime.errors import InputError
     from ppcn_jax.weights.load import load_model
 
 __version__ = "0.1.0"
-__all__ = ["enhance", "load_model", "upscale"]
+__all__ = ["InputError", "enhance", "load_model", "upscale"]
+
+# Imported on first use, so that importing a loss does not need Flax or Orbax.
+_HOMES = {
+    "InputError": "ppcn_jax.runtime.errors",
+    "enhance": "ppcn_jax.inference.enhance",
+    "load_model": "ppcn_jax.weights.load",
+    "upscale": "ppcn_jax.inference.enhance",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when first asked for: who imports a loss needs neither Flax nor Orbax.
-    if name in ("enhance", "upscale"):
-        from ppcn_jax.inference import enhance as inference
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
-        return getattr(inference, name)
-    if name == "load_model":
-        from ppcn_jax.weights.load import load_model
 
-        return load_model
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
