@@ -4,7 +4,7 @@ A loss returns one value per image and takes neither the batch mean nor a weight
 float `[N, H, W, C]` in [0, 1]; feature losses take features, adversarial losses take logits.
 Lower is better. Gradients are finite, also on flat, identical and extreme inputs.
 
-Of ppcn_jax, this package imports only `ops`.
+Imports only `ops`.
 """
 
 from ppcn_jax.losses.adversarial import discrimination, real_logit, texture
