@@ -8,45 +8,51 @@ import sys
 import time
 from collections.abc import Sequence
 
+from ppcn_jax import __version__
 from ppcn_jax.export.command import add_export
 from ppcn_jax.runtime.errors import InputError, printable
 from ppcn_jax.runtime.malloc import keep_freed_memory
 
 FORMATS = ("jpeg", "png", "webp", "tiff")
+# For each photo command: the verb of its last line, its summary and its default model.
 _USES = {
-    "enhance": ("enhanced", "give photos from a phone the look of a good camera's"),
-    "upscale": ("enlarged", "enlarge photos four times a side"),
+    "enhance": ("enhanced", "enhance phone photos to the look of a better camera", "student"),
+    "upscale": ("enlarged", "enlarge photos four times per side", "super_resolver"),
 }
-_DEFAULTS = {"enhance": "student", "upscale": "super_resolver"}
-_MODELS = "student, teacher or super_resolver, which come with the package, or a"
+_MODELS = (
+    "student, teacher or super_resolver (included), or the path of a weights file, workdir or "
+    "released checkpoint"
+)
+_ABOUT = (
+    "Each result keeps the name, format, quality, EXIF, color profile and alpha of the photo, and "
+    "is upright. Photos in a folder keep their relative paths. A photo that fails does not stop "
+    "the others: it is reported at the end, with exit status 1."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one subcommand; what the user can mend ends in one line and exit status 1.
-
-    Args:
-        arguments: of the command line.
-    """
+    """Run a subcommand; an error that the user can fix ends in one line and exit status 1."""
     options = _parser().parse_args(arguments)
-    keep_freed_memory()  # before JAX has threads
+    keep_freed_memory()  # before JAX starts threads
     try:
         options.run(options)
     except (InputError, OSError) as error:
-        told = "\n".join(map(printable, str(error).split("\n")))
-        sys.exit(f"ppcn-jax {options.subcommand}: {told}")
+        message = "\n".join(map(printable, str(error).split("\n")))
+        sys.exit(f"ppcn-jax {options.subcommand}: {message}")
     except KeyboardInterrupt:
         sys.exit(130)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ppcn-jax", description="Photo enhancement with PPCN.")
+    parser.add_argument("--version", action="version", version=f"ppcn-jax {__version__}")
     subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
     convert = subcommands.add_parser(
         "convert",
         help="write any trained network as one weights file",
         description="Read a released TensorFlow checkpoint (its prefix), a training workdir or a "
-        "weights file, and write a weights file (safetensors). Which network it is, is "
-        "recognized from what it holds.",
+        "weights file, and write a weights file (safetensors). The network is recognized from the "
+        "content.",
     )
     convert.add_argument("source", metavar="SOURCE", help="checkpoint prefix, workdir or file")
     convert.add_argument("destination", metavar="DESTINATION", help="file to write, *.safetensors")
@@ -56,40 +62,31 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         type=_about,
-        help="a line for the file's metadata, besides data, steps and seed of a workdir; may be "
-        "given several times, and an empty TEXT leaves that line out",
+        help="an entry for the file's metadata, in addition to data, steps and seed of a workdir; "
+        "can be repeated, and an empty TEXT removes the entry",
     )
     convert.set_defaults(run=_convert)
-    for use, (_, summary) in _USES.items():
+    for use, (_, summary, _) in _USES.items():
         _add_photo_arguments(subcommands.add_parser(use, help=summary, description=_ABOUT), use)
-    _add_serve_arguments(subcommands.add_parser("serve", help="a local page for single photos"))
+    _add_serve_arguments(subcommands.add_parser("serve", help="local web page for single photos"))
     add_export(subcommands)
     return parser
 
 
-_ABOUT = (
-    "Each photo is written as it came: same name, format and quality, EXIF, color profile and "
-    "alpha, turned upright. Photos in a folder keep their place below it. One that fails is "
-    "named at the end, with exit status 1; the others are written."
-)
-
-
 def _add_photo_arguments(parser: argparse.ArgumentParser, use: str) -> None:
     parser.add_argument(
-        "paths", metavar="PATH", nargs="+", help="photo, folder (with all below it) or pattern"
+        "paths", metavar="PATH", nargs="+", help="photo, folder (with subfolders) or pattern"
     )
     parser.add_argument("--output", metavar="DIR", required=True, help="folder for the results")
+    parser.add_argument("--model", default=_USES[use][2], help=f"{_MODELS} (default: %(default)s)")
+    parser.add_argument("--format", choices=FORMATS, help="output format (default: each photo's)")
     parser.add_argument(
-        "--model",
-        metavar="MODEL",
-        default=_DEFAULTS[use],
-        help=f"{_MODELS} FILE: what ppcn-jax convert writes or reads; by default %(default)s",
+        "--quality",
+        type=_quality,
+        metavar="N",
+        help="1 to 100, for JPEG, WebP and HEIC (default: each photo's)",
     )
-    parser.add_argument("--format", choices=FORMATS, help="instead of that of each photo")
-    parser.add_argument(
-        "--quality", type=_quality, metavar="N", help="1 to 100, of JPEG, WebP and HEIC"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing results")
     parser.add_argument(
         "--compare",
         action="store_true",
@@ -101,34 +98,33 @@ def _add_photo_arguments(parser: argparse.ArgumentParser, use: str) -> None:
 def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
-        metavar="MODEL",
         action="append",
         type=_named,
-        help=f"{_MODELS} FILE or NAME=FILE: what ppcn-jax convert writes or reads; several are "
-        "offered when it is given several times, and those of the package without any",
+        help=f"{_MODELS}, also as NAME=PATH; repeat it to offer several (default: the three "
+        "included networks)",
     )
     parser.add_argument(
         "--host",
         default="127.0.0.1",
-        help="address to listen on; by default %(default)s, which only this computer reaches",
+        help="address to listen on (default: %(default)s, which only this computer can reach)",
     )
     parser.add_argument(
-        "--port", type=_port, default=7860, help="by default %(default)s; 0 takes a free one"
+        "--port", type=_port, default=7860, help="0 chooses a free one (default: %(default)s)"
     )
     parser.set_defaults(run=_serve)
 
 
 def _named(text: str) -> tuple[str, str]:
     name, _, file = text.partition("=")
-    # The name becomes a part of file names; a path with = in it has a slash before.
+    # The name becomes part of file names. In a path with "=", a slash comes first.
     return (name, file) if file and re.fullmatch(r"[\w .+-]+", name) else ("", text)
 
 
 def _about(text: str) -> tuple[str, str]:
-    name, equals, told = text.partition("=")
+    name, equals, value = text.partition("=")
     if not (name and equals):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=TEXT")
-    return name, told
+    return name, value
 
 
 def _port(text: str) -> int:
@@ -146,7 +142,7 @@ def _quality(text: str) -> int:
 
 
 def _convert(options: argparse.Namespace) -> None:
-    # Imported here so that --help and mistakes in the command line answer at once.
+    # Subcommands import what they need, so that --help and usage errors respond at once.
     from ppcn_jax.weights.convert import convert
 
     model = convert(options.source, options.destination, dict(options.about))
@@ -164,13 +160,13 @@ def _photos(options: argparse.Namespace) -> None:
 
     model = load_model(options.model)
     from ppcn_jax.inference.jobs import run_jobs
-    from ppcn_jax.inference.photo import make_treatment
+    from ppcn_jax.inference.photo import make_operation
 
-    treatment = make_treatment(options.subcommand, model)
+    operation = make_operation(options.subcommand, model)
     _make_folder(options.output)
     failures = run_jobs(
         jobs,
-        treatment,
+        operation,
         format=options.format,
         quality=options.quality,
         overwrite=options.overwrite,
@@ -178,10 +174,10 @@ def _photos(options: argparse.Namespace) -> None:
     )
     for failure in failures:
         print(f"ppcn-jax {options.subcommand}: {failure}", file=sys.stderr)
-    done, word = len(jobs) - len(failures), _USES[options.subcommand][0]
+    done, verb = len(jobs) - len(failures), _USES[options.subcommand][0]
     failed = f", {len(failures)} failed" if failures else ""
     photos = "1 photo" if done == 1 else f"{done:,} photos"
-    print(f"{word} {photos} in {time.monotonic() - start:.0f} s{failed}")
+    print(f"{verb} {photos} in {time.monotonic() - start:.0f} s{failed}")
     if failures:
         sys.exit(1)
 
@@ -200,6 +196,6 @@ def _make_folder(output: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--output {folder} cannot be made: {error.strerror}") from error
+        raise InputError(f"--output {folder} cannot be created: {error.strerror}") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"--output {folder}: no permission to write there")

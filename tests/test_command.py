@@ -1,14 +1,19 @@
-"""The command `ppcn-jax` on real files, with a small random network."""
+"""The command `ppcn-jax` on real files, with small random networks."""
 
 import io
 import os
 import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
+import ppcn_jax
 from ppcn_jax import command
 from ppcn_jax.inference import batch_sharding
 from ppcn_jax.inference import jobs as photo_jobs
@@ -16,17 +21,19 @@ from ppcn_jax.inference.enhance import enhance_levels, upscale_levels
 from ppcn_jax.photos.read import Photo, read_photo
 from ppcn_jax.photos.resize import enlarge
 from ppcn_jax.photos.write import encode_photo
+from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import Model, make_network
 from ppcn_jax.weights.safetensors_file import read_native, write_native
 
+REPOSITORY = Path(__file__).resolve().parent.parent
 H, W = 18, 24
 PIXELS = np.random.default_rng(1).integers(0, 256, (H, W, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
 def models(random_params, tmp_path_factory):
-    """Models by name, written as NAME.safetensors."""
+    """Random models by name, written to NAME.safetensors."""
     folder = tmp_path_factory.mktemp("weights")
     made = {}
     for name in ("student", "super_resolver"):
@@ -40,7 +47,7 @@ def models(random_params, tmp_path_factory):
 
 @pytest.fixture
 def run(models, tmp_path, monkeypatch, capsys):
-    """Runs the command in an empty folder; returns exit status, stdout and stderr."""
+    """Run the command in an empty folder; return exit status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
 
     def run_command(*arguments, use="enhance", model="default"):
@@ -116,7 +123,7 @@ def test_compare_shows_before_and_after(run, tmp_path):
     np.testing.assert_array_equal(shown[18 : 18 + H, 8 + W : 8 + 2 * W], after)
 
 
-def test_the_enhanced_photo_stands_upright(run, tmp_path, models):
+def test_the_enhanced_photo_is_upright(run, tmp_path, models):
     fields = Image.Exif()
     fields[0x0112], fields[0x010F] = 6, "Camera"
     write_photo(tmp_path / "a.jpg", form="jpeg", exif=fields.tobytes(), quality=100)
@@ -140,13 +147,13 @@ def test_gray_stays_gray_and_neutral_stays_neutral(run, tmp_path, models):
     assert np.abs(gray - np.asarray(enhanced.convert("L")).astype(int)).max() <= 1
 
 
-def test_sixteen_bits_go_through(run, tmp_path, models):
+def test_16_bits_are_kept(run, tmp_path, models):
     wide = np.random.default_rng(2).integers(0, 65536, (H, W, 3)).astype(np.uint16)
     alpha = wide[..., 0].copy()
     (tmp_path / "a.png").write_bytes(encode_photo(Photo(wide, alpha, False, "png"), "png"))
     assert run("a.png", "--output", "out")[0] == 0
     photo = read_photo(tmp_path / "out" / "a.png")
-    np.testing.assert_array_equal(photo.levels, enhance_levels([wide], models["student"])[0])
+    np.testing.assert_array_equal(photo.pixels, enhance_levels([wide], models["student"])[0])
     np.testing.assert_array_equal(photo.alpha, alpha)
     assert run("a.png", "--output", "out4", use="upscale")[0] == 0
     photo = read_photo(tmp_path / "out4" / "a.png")
@@ -165,7 +172,7 @@ def test_every_format_out(run, tmp_path, form):
     assert result.suffix == {"jpeg": ".jpg", "tiff": ".tif"}.get(form, f".{form}")
 
 
-def test_quality_is_heeded(run, tmp_path):
+def test_quality_is_kept_or_set(run, tmp_path):
     write_photo(tmp_path / "a.jpg", form="jpeg", quality=90)
     assert run("a.jpg", "--output", "same")[0] == 0
     assert run("a.jpg", "--output", "low", "--quality", "20")[0] == 0
@@ -174,7 +181,7 @@ def test_quality_is_heeded(run, tmp_path):
     assert (tmp_path / "low" / "a.jpg").stat().st_size < (tmp_path / "a.jpg").stat().st_size
 
 
-def test_nothing_is_overwritten_unasked(run, tmp_path):
+def test_existing_results_are_not_overwritten(run, tmp_path):
     write_photo(tmp_path / "in" / "a.png")
     write_photo(tmp_path / "in" / "b.png")
     write_photo(tmp_path / "out" / "a.png", PIXELS[::-1].copy())
@@ -182,7 +189,7 @@ def test_nothing_is_overwritten_unasked(run, tmp_path):
     status, out, err = run("in", "--output", "out")
     assert status == 1 and "enhanced 1 photo in" in out and "1 failed" in out
     assert err == (
-        "ppcn-jax enhance: in/a.png is left out: out/a.png exists (--overwrite replaces it)\n"
+        "ppcn-jax enhance: in/a.png is skipped: out/a.png exists (--overwrite replaces it)\n"
     )
     assert (tmp_path / "out" / "a.png").read_bytes() == before
     assert (tmp_path / "out" / "b.png").exists()
@@ -190,7 +197,7 @@ def test_nothing_is_overwritten_unasked(run, tmp_path):
     assert (tmp_path / "out" / "a.png").read_bytes() != before
 
 
-def test_an_existing_comparison_is_not_overwritten_either(run, tmp_path):
+def test_an_existing_comparison_is_not_overwritten(run, tmp_path):
     write_photo(tmp_path / "a.png")
     write_photo(tmp_path / "out" / "a.png.compare.png")
     status, _, err = run("a.png", "--output", "out", "--compare")
@@ -198,8 +205,8 @@ def test_an_existing_comparison_is_not_overwritten_either(run, tmp_path):
     assert names_in(tmp_path / "out") == ["a.png.compare.png"]
 
 
-def hostile(folder):
-    """Bad files by name, and what is said of each."""
+def write_bad_files(folder):
+    """Write files that are no usable photos; return the expected error for each name."""
     photo = io.BytesIO()
     Image.fromarray(PIXELS).save(photo, "jpeg", quality=95)
     (folder / "empty.jpg").touch()
@@ -212,16 +219,16 @@ def hostile(folder):
     (folder / "folder.png").mkdir()
     return {
         "empty.jpg": "empty.jpg is empty",
-        "short.jpg": "short.jpg does not decode as a picture: image file is truncated",
+        "short.jpg": "short.jpg cannot be decoded: image file is truncated",
         "text.png": "text.png is not a readable JPEG, PNG, WebP, TIFF or HEIC file",
         "notes.txt": "notes.txt is not a readable JPEG, PNG, WebP, TIFF or HEIC file",
-        "dot.png": "dot.png has 1 x 1 px; the networks need at least 16 px a side",
-        "moving.webp": "moving.webp holds 2 pictures (an animation or pages), not one",
+        "dot.png": "dot.png has 1 x 1 px; the networks need at least 16 px per side",
+        "moving.webp": "moving.webp contains 2 images (an animation or several pages); one is expected",
     }
 
 
 def test_bad_files_do_not_stop_the_others(run, tmp_path):
-    reasons = hostile(tmp_path)
+    reasons = write_bad_files(tmp_path)
     write_photo(tmp_path / "good.png")
     status, out, err = run(*reasons, "good.png", "--output", "out")
     assert status == 1 and f"enhanced 1 photo in 0 s, {len(reasons)} failed" in out
@@ -232,14 +239,14 @@ def test_bad_files_do_not_stop_the_others(run, tmp_path):
     assert names_in(tmp_path / "out") == ["good.png"]
 
 
-def test_names_of_all_kinds(run, tmp_path, monkeypatch):
+def test_unusual_file_names(run, tmp_path, monkeypatch):
     monkeypatch.setattr("rich.console.Console.is_terminal", True)
     names = ["with space.png", "[red]ü[bold].png", os.fsdecode(b"not utf-8 \xff.png")]
     try:
         for name in names:
             write_photo(tmp_path / "in" / name)
     except OSError:
-        pytest.skip("this file system has names of its own")
+        pytest.skip("this file system does not allow these names")
     status, out, _ = run("in", "--output", "out")
     assert status == 0 and "enhanced 3 photos" in out
     assert names_in(tmp_path / "out") == sorted(names)
@@ -256,11 +263,11 @@ def test_a_cmyk_photo_and_a_very_long_one(run, tmp_path):
         assert image.size == (20_000, 16)
 
 
-def test_output_that_cannot_be_made(run, tmp_path, monkeypatch):
+def test_an_output_folder_that_cannot_be_created(run, tmp_path, monkeypatch):
     write_photo(tmp_path / "a.png")
     (tmp_path / "file").touch()
     status, _, err = run("a.png", "--output", "file/out")
-    assert status == 1 and "--output file/out cannot be made: Not a directory" in err
+    assert status == 1 and "--output file/out cannot be created: Not a directory" in err
     monkeypatch.setattr("os.access", lambda *_: False)
     status, _, err = run("a.png", "--output", "out")
     assert status == 1 and "--output out: no permission to write there" in err
@@ -275,21 +282,21 @@ def test_a_result_that_cannot_be_written(run, tmp_path, monkeypatch):
     assert status == 1 and "in/sub/a.png: out/sub/a.png cannot be written: " in err
     assert "enhanced 1 photo" in out
 
-    def refuse(*_):
+    def fail(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(photo_jobs, "write_bytes", refuse)
+    monkeypatch.setattr(photo_jobs, "write_bytes", fail)
     status, _, err = run("in/b.png", "--output", "new")
     assert status == 1 and "new/b.png cannot be written: Permission denied" in err
 
 
-def test_too_little_memory_is_one_photos_failure(run, tmp_path, monkeypatch):
+def test_running_out_of_memory_fails_one_photo(run, tmp_path, monkeypatch):
     write_photo(tmp_path / "a.png")
 
-    def exhaust(*_):
+    def fail(*_):
         raise MemoryError
 
-    monkeypatch.setattr(photo_jobs, "treat", exhaust)
+    monkeypatch.setattr(photo_jobs, "process_photos", fail)
     status, _, err = run("a.png", "--output", "out")
     assert status == 1 and "a.png cannot be processed: not enough memory" in err
 
@@ -317,26 +324,26 @@ def test_the_model_is_checked_before_any_photo(run, tmp_path, models, model, mes
         ("upscale", None, "super_resolver"),
     ],
 )
-def test_the_networks_of_the_package_need_no_file(run, tmp_path, use, model, name):
+def test_included_networks_need_no_file(run, tmp_path, use, model, name):
     write_photo(tmp_path / "a.png")
     status, _, _ = run("a.png", "--output", "out", use=use, model=model)
     assert status == 0
-    levels = {"enhance": enhance_levels, "upscale": upscale_levels}[use]
-    (expected,) = levels([PIXELS], load_model(name))
+    process = {"enhance": enhance_levels, "upscale": upscale_levels}[use]
+    (expected,) = process([PIXELS], load_model(name))
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out/a.png")), expected)
 
 
-def test_an_enhancer_does_not_upscale(run, tmp_path, models):
+def test_an_enhancer_cannot_upscale(run, tmp_path, models):
     write_photo(tmp_path / "a.png")
     source = models["student"].source
     status, _, err = run("a.png", "--output", "out", use="upscale", model=source)
     assert status == 1 and "holds a student; to enlarge, name one of super_resolver" in err
 
 
-def test_convert_writes_what_is_told_about_a_network(models, tmp_path, capsys):
-    target = tmp_path / "told.safetensors"
-    told = ["--about", "license=CC0", "--about", "scores=a=b"]
-    command.main(["convert", models["student"].source, str(target), *told])
+def test_convert_writes_metadata(models, tmp_path, capsys):
+    target = tmp_path / "about.safetensors"
+    about = ["--about", "license=CC0", "--about", "scores=a=b"]
+    command.main(["convert", models["student"].source, str(target), *about])
     assert read_native(target).about == {"license": "CC0", "scores": "a=b"}
     command.main(["convert", str(target), str(target), "--about", "scores=", "--about", "seed=1"])
     assert read_native(target).about == {"license": "CC0", "seed": "1"}
@@ -365,28 +372,28 @@ def test_usage_errors(run, arguments):
     assert status == 2 and "usage: ppcn-jax enhance" in err
 
 
-def test_interrupted(run, tmp_path, monkeypatch):
+def test_ctrl_c_ends_with_status_130(run, tmp_path, monkeypatch):
     write_photo(tmp_path / "a.png")
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(photo_jobs, "treat", interrupt)
+    monkeypatch.setattr(photo_jobs, "process_photos", interrupt)
     assert run("a.png", "--output", "out")[0] == 130
     assert names_in(tmp_path / "out") == []
 
 
 @pytest.fixture
 def groups(monkeypatch):
-    """Numbers of photos treated together, filled while the command runs."""
+    """Sizes of the groups of photos processed together, filled while the command runs."""
     sizes = []
 
-    def treat(photos, treatment):
+    def count_and_process(photos, operation):
         sizes.append(len(photos))
-        return treatment_of_photos(photos, treatment)
+        return process(photos, operation)
 
-    treatment_of_photos = photo_jobs.treat
-    monkeypatch.setattr(photo_jobs, "treat", treat)
+    process = photo_jobs.process_photos
+    monkeypatch.setattr(photo_jobs, "process_photos", count_and_process)
     return sizes
 
 
@@ -409,7 +416,7 @@ def test_photos_of_one_size_share_the_devices(run, tmp_path, models, groups):
         assert np.abs(pixels_of(tmp_path / "out" / f"{name}.png") - expected).max() <= 1
 
 
-def test_photos_of_many_sizes_do_not_pile_up(run, tmp_path, groups, monkeypatch):
+def test_photos_of_many_sizes_do_not_fill_the_memory(run, tmp_path, groups, monkeypatch):
     monkeypatch.setattr(photo_jobs, "_WAITING", 1)
     for k in range(7):
         write_photo(tmp_path / "in" / f"{k}.png", PIXELS[:, : 24 - k])
@@ -420,6 +427,60 @@ def test_photos_of_many_sizes_do_not_pile_up(run, tmp_path, groups, monkeypatch)
     )
     assert run("in", "--output", "out")[0] == 0
     assert groups == [1] * 7
-    # Photos read and not yet treated never outnumber the four devices by more than one.
+    # At most one photo more than there are devices, four, is read and not yet processed.
     assert waiting == [0, 0, 0, 0, 0, 1, 2]
     assert len(names_in(tmp_path / "out")) == 7
+
+
+def test_the_version_is_printed(capsys):
+    with pytest.raises(SystemExit) as end:
+        command.main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"ppcn-jax {ppcn_jax.__version__}\n"
+
+
+def test_the_version_has_a_single_source():
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    assert settings["project"]["dynamic"] == ["version"] and "version" not in settings["project"]
+    attribute = settings["tool"]["setuptools"]["dynamic"]["version"]["attr"]
+    assert attribute == "ppcn_jax.__version__"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", ppcn_jax.__version__)
+
+
+def test_the_package_can_be_run_as_a_module(tmp_path):
+    def run_module(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "ppcn_jax", *arguments],
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+        )
+
+    assert run_module("--version").stdout == f"ppcn-jax {ppcn_jax.__version__}\n"
+    missing = run_module("enhance", "missing.jpg", "--output", "out")
+    assert missing.returncode == 1
+    assert missing.stderr == "ppcn-jax enhance: missing.jpg does not exist\n"
+
+
+def test_the_package_lists_its_public_names():
+    public = {"InputError", "enhance", "load_model", "upscale"}
+    assert set(ppcn_jax.__all__) == public
+    assert public | {"__version__"} <= set(dir(ppcn_jax))
+    for name in public:
+        assert getattr(ppcn_jax, name).__name__ == name
+    assert ppcn_jax.InputError is InputError
+    with pytest.raises(AttributeError, match="has no attribute 'sharpen'"):
+        _ = ppcn_jax.sharpen
+
+
+def test_importing_the_package_is_light():
+    program = (
+        "import sys, ppcn_jax; dir(ppcn_jax); ppcn_jax.InputError; "
+        "print({'jax', 'flax', 'numpy', 'PIL'} & set(sys.modules))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "set()\n"

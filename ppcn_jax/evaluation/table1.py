@@ -25,7 +25,8 @@ from ppcn_jax.evaluation.tables import (
 from ppcn_jax.evaluation.timing import time_models
 from ppcn_jax.inference.enhance import scale_of
 from ppcn_jax.photos import resize
-from ppcn_jax.photos.strips import closeup, most_detailed, save_png, strip, to_uint8
+from ppcn_jax.photos.levels import to_uint8
+from ppcn_jax.photos.strips import closeup, most_detailed, save_png, strip
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import SUPER_RESOLVERS, Model
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ppcn_jax.inference.enhance import scale_of
-from ppcn_jax.photos.read import SUFFIXES, read_photo
+from ppcn_jax.photos.levels import from_float, to_float, to_uint8
+from ppcn_jax.photos.read import ALL_SUFFIXES, read_photo
 from ppcn_jax.photos.resize import enlarge, shrink
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import ENHANCERS, Model
@@ -27,7 +28,7 @@ def read_photos(paths: Sequence[str | os.PathLike], height: int, width: int) -> 
     Raises:
         InputError: a photo that is not there or cannot be read, or a folder without photos.
     """
-    return [cut(_levels(path), height, width) for path in _found(paths)]
+    return [cut(to_uint8(read_photo(path).pixels), height, width) for path in _found(paths)]
 
 
 def cut(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -71,7 +72,7 @@ def synthetic_photo(height: int, width: int) -> np.ndarray:
         inside = np.hypot(y - center[0], x - center[1]) < radius
         edges[inside] = rng.uniform(-1, 1)
     color = 0.45 + 0.12 * clouds[3] + 0.15 * edges + 0.04 * clouds[:3]
-    return np.rint(255 * np.clip(color.transpose(1, 2, 0), 0, 1)).astype(np.uint8)
+    return from_float(color.transpose(1, 2, 0), np.uint8)
 
 
 def as_input(model: Model, image: np.ndarray) -> np.ndarray:
@@ -90,23 +91,17 @@ def as_input(model: Model, image: np.ndarray) -> np.ndarray:
         scale = scale_of(model)
         whole = cut(image, height + -height % scale, width + -width % scale)
         image = enlarge(shrink(whole, scale), scale)[:height, :width]
-    return image[None].astype(np.float32) / 255
+    return to_float(image[None])
 
 
 def _found(paths: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
-    known = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes}
     found = []
     for path in map(pathlib.Path, paths):
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in known)
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in ALL_SUFFIXES)
             if not inside:
                 raise InputError(f"{path} holds no photos")
             found += inside
         else:
             found.append(path)
     return found
-
-
-def _levels(path: pathlib.Path) -> np.ndarray:
-    levels = read_photo(path).levels
-    return levels if levels.dtype == np.uint8 else np.rint(levels / 257).astype(np.uint8)

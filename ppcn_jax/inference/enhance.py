@@ -14,9 +14,8 @@ from ppcn_jax.inference.programs import BoundedJit
 from ppcn_jax.inference.row_sharding import apply_sharded
 from ppcn_jax.inference.streaming import can_keep, default_band, stream
 from ppcn_jax.models.layers import SMALLEST_SIDE, Params
+from ppcn_jax.photos.levels import from_float, to_float, to_uint8
 from ppcn_jax.photos.resize import enlarge
-from ppcn_jax.photos.strips import to_uint8
-from ppcn_jax.photos.write import to_8_bits
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import ENHANCERS, SUPER_RESOLVERS, Model
 
@@ -132,7 +131,7 @@ def upscale_levels(images: Sequence[np.ndarray], model: Model) -> list[np.ndarra
     """
     model.check_use(SUPER_RESOLVERS, "enlarge")
     scale = scale_of(model)
-    return _run_levels(model, [enlarge(to_8_bits(x), scale) for x in images], images[0].dtype)
+    return _run_levels(model, [enlarge(to_uint8(x), scale) for x in images], images[0].dtype)
 
 
 def useful_batch(shape: tuple[int, ...], scale: int) -> int:
@@ -171,10 +170,10 @@ def _loaded(weights: Model | str | os.PathLike, names: tuple[str, ...], use: str
 
 
 def _run_levels(model: Model, images: Sequence[np.ndarray], dtype: np.dtype) -> list[np.ndarray]:
-    finish = functools.partial(_to_levels, dtype=dtype)
+    finish = functools.partial(from_float, dtype=dtype)
     if len(images) == 1 or _is_large(*images[0].shape[:2]):
         return [_run(model, image, dtype, finish) for image in images]
-    batch = np.stack([_to_float(image) for image in images])
+    batch = np.stack([to_float(image) for image in images])
     outputs = apply_batch(model.module, model.params, batch, jax.local_devices())
     return [finish(output) for output in outputs]
 
@@ -191,10 +190,10 @@ def _run(
     never exists in float32 as a whole.
     """
     if not _is_large(*image.shape[:2]):
-        return finish(np.asarray(apply_network(model.module, model.params, _to_float(image))))
+        return finish(np.asarray(apply_network(model.module, model.params, to_float(image))))
     if jax.local_device_count() > 1:
         devices = jax.local_devices()
-        return finish(apply_sharded(model.module, model.params, _to_float(image), devices))
+        return finish(apply_sharded(model.module, model.params, to_float(image), devices))
     network = model.module, model.params
     band, keep = default_band(*network, image.shape[1]), can_keep(*network, *image.shape[:2])
     output = np.empty(image.shape, dtype)
@@ -213,13 +212,3 @@ def _unchanged(rows: np.ndarray) -> np.ndarray:
 
 def _clipped(rows: np.ndarray) -> np.ndarray:
     return np.clip(rows, 0, 1)
-
-
-def _to_float(image: np.ndarray) -> np.ndarray:
-    if np.issubdtype(image.dtype, np.floating):
-        return image
-    return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
-
-
-def _to_levels(rows: np.ndarray, *, dtype: np.dtype) -> np.ndarray:
-    return np.rint(np.clip(rows, 0, 1) * np.float32(np.iinfo(dtype).max)).astype(dtype)

@@ -1,27 +1,27 @@
-"""Many photos through one network: a bad one does not stop the others."""
+"""Process many photo files; a photo that fails does not stop the others."""
 
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
 import jax
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ppcn_jax.inference.enhance import useful_batch
-from ppcn_jax.inference.photo import Treatment, check_size, treat
+from ppcn_jax.inference.photo import Operation, check_size, process_photos
+from ppcn_jax.photos.levels import to_uint8
 from ppcn_jax.photos.paths import Job
 from ppcn_jax.photos.read import Photo, read_photo
 from ppcn_jax.photos.resize import enlarge
 from ppcn_jax.photos.strips import save_png, strip
-from ppcn_jax.photos.write import check_output, encode_photo, to_8_bits
+from ppcn_jax.photos.write import check_output, encode_photo
 from ppcn_jax.runtime.errors import InputError, printable
 from ppcn_jax.runtime.files import write_bytes
 
-# What ends one photo and not the others.
+# Errors that end one photo but not the others.
 _FAILURES = (InputError, MemoryError, jax.errors.JaxRuntimeError)
-# Photos that wait for others of their size, at most, per device.
+# Limit, per device, of photos in memory that wait for others of their size.
 _WAITING = 4
 
 Work = tuple[Job, Photo]
@@ -29,27 +29,27 @@ Work = tuple[Job, Photo]
 
 def run_jobs(
     jobs: Sequence[Job],
-    treatment: Treatment,
+    operation: Operation,
     *,
     format: str | None = None,
     quality: int | None = None,
     overwrite: bool = False,
     compare: bool = False,
 ) -> list[str]:
-    """Treat photos and write the results, with a progress bar where there is a terminal.
+    """Process photos and write the results, with a progress bar if stderr is a terminal.
 
-    Several devices treat photos of one size together, each its own.
+    With several devices, photos of one size are processed at the same time, one per device.
 
     Args:
-        jobs: what to read and to write.
-        treatment: what to do.
-        format: to be written; None keeps each photo's own.
-        quality: of the files, 1 to 100; None keeps each photo's own.
-        overwrite: replace files that exist.
-        compare: also write `NAME.compare.png`, before and after side by side.
+        jobs: the files to read and to write.
+        operation: what to do.
+        format: output format; None keeps that of each photo.
+        quality: output quality, 1 to 100; None keeps that of each photo.
+        overwrite: replace existing files.
+        compare: also write `NAME.compare.png` with before and after side by side.
 
     Returns:
-        Why a photo failed, a line for each that did.
+        One line for each photo that failed, with the reason.
     """
     console = Console(stderr=True)
     columns = (
@@ -72,13 +72,13 @@ def run_jobs(
             for job in jobs:
                 progress.update(bar, description=printable(job.source.name))
                 try:
-                    yield job, _read(job, treatment, format, overwrite, compare)
+                    yield job, _read(job, operation, format, overwrite, compare)
                 except _FAILURES as error:
                     fail(job, error)
 
-        for group in _groups(read(), treatment):
+        for group in _groups(read(), operation):
             try:
-                results = treat([photo for _, photo in group], treatment)
+                results = process_photos([photo for _, photo in group], operation)
             except _FAILURES as error:
                 for job, _ in group:
                     fail(job, error)
@@ -87,7 +87,7 @@ def run_jobs(
                 try:
                     _write(job, result, format, quality)
                     if compare:
-                        _write_comparison(job, photo, result, treatment)
+                        _write_comparison(job, photo, result, operation)
                 except _FAILURES as error:
                     fail(job, error)
                 else:
@@ -96,40 +96,33 @@ def run_jobs(
 
 
 def compare_path(path: pathlib.Path) -> pathlib.Path:
-    """Where the comparison of a result goes; the whole name, for x.jpg may lie beside x.heic.
-
-    Args:
-        path: of the result.
-
-    Returns:
-        The path of the PNG beside it.
-    """
+    """Path of the comparison beside a result; keeps the suffix, as x.jpg and x.png may coexist."""
     return path.with_name(f"{path.name}.compare.png")
 
 
-def _groups(photos: Iterator[Work], treatment: Treatment) -> Iterator[list[Work]]:
-    """Photos of one size and type, as many as are worth treating together."""
+def _groups(photos: Iterator[Work], operation: Operation) -> Iterator[list[Work]]:
+    """Group photos of one shape and type, up to the number that is useful to process at once."""
     waiting: dict[tuple, list[Work]] = {}
     for job, photo in photos:
-        shape, dtype = photo.levels.shape, photo.levels.dtype
-        group = waiting.setdefault((shape, dtype), [])
+        key = photo.pixels.shape, photo.pixels.dtype
+        group = waiting.setdefault(key, [])
         group.append((job, photo))
-        if len(group) == useful_batch(shape, treatment.scale):
-            yield waiting.pop((shape, dtype))
+        if len(group) == useful_batch(photo.pixels.shape, operation.scale):
+            yield waiting.pop(key)
         elif sum(map(len, waiting.values())) > _WAITING * jax.local_device_count():
             yield waiting.pop(next(iter(waiting)))
     yield from waiting.values()
 
 
 def _read(
-    job: Job, treatment: Treatment, format: str | None, overwrite: bool, compare: bool
+    job: Job, operation: Operation, format: str | None, overwrite: bool, compare: bool
 ) -> Photo:
     for path in [job.destination, *([compare_path(job.destination)] if compare else [])]:
         if os.path.lexists(path) and not overwrite:
-            raise InputError(f"{job.source} is left out: {path} exists (--overwrite replaces it)")
+            raise InputError(f"{job.source} is skipped: {path} exists (--overwrite replaces it)")
     photo = read_photo(job.source)
     try:
-        check_output(photo, format or photo.format, treatment.scale)
+        check_output(photo, format or photo.format, operation.scale)
         check_size(photo)
     except InputError as error:
         raise InputError(f"{job.source} {error}") from error
@@ -138,22 +131,27 @@ def _read(
 
 def _write(job: Job, result: Photo, format: str | None, quality: int | None) -> None:
     try:
-        write_bytes(job.destination, encode_photo(result, format or result.format, quality))
+        content = encode_photo(result, format or result.format, quality)
     except InputError as error:
         raise InputError(f"{job.source} {error}") from error
-    except OSError as error:
-        raise _unwritable(job, job.destination, error) from error
-
-
-def _write_comparison(job: Job, before: Photo, after: Photo, treatment: Treatment) -> None:
-    path = compare_path(job.destination)
     try:
-        save_png(path, _side_by_side(before.levels, after.levels, treatment))
+        write_bytes(job.destination, content)
     except OSError as error:
-        raise _unwritable(job, path, error) from error
+        raise _write_error(job, job.destination, error) from error
 
 
-def _unwritable(job: Job, path: pathlib.Path, error: OSError) -> InputError:
+def _write_comparison(job: Job, before: Photo, after: Photo, operation: Operation) -> None:
+    path = compare_path(job.destination)
+    left = to_uint8(before.pixels)
+    if operation.scale > 1:
+        left = enlarge(left, operation.scale)
+    try:
+        save_png(path, strip([[left, to_uint8(after.pixels)]], operation.labels))
+    except OSError as error:
+        raise _write_error(job, path, error) from error
+
+
+def _write_error(job: Job, path: pathlib.Path, error: OSError) -> InputError:
     return InputError(f"{job.source}: {path} cannot be written: {error.strerror or error}")
 
 
@@ -162,10 +160,3 @@ def _reason(job: Job, error: BaseException) -> str:
         return printable(str(error))
     reason = str(error).partition("\n")[0] or "not enough memory"
     return printable(f"{job.source} cannot be processed: {reason}")
-
-
-def _side_by_side(before: np.ndarray, after: np.ndarray, treatment: Treatment) -> np.ndarray:
-    left = to_8_bits(before)
-    if treatment.scale > 1:
-        left = enlarge(left, treatment.scale)
-    return strip([[left, to_8_bits(after)]], treatment.labels)

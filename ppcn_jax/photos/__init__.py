@@ -1,4 +1,4 @@
-"""Photo files: reading, writing, metadata, pixel values, resizing.
+"""Photo files: reading, writing, metadata, pixel values, resizing; the only wing that uses Pillow.
 
 Imports only `runtime`.
 """

@@ -1,50 +1,44 @@
-"""Which photos a command line names, and where each one's result goes."""
+"""Which photos a command line names, and where the result of each is written."""
 
-import dataclasses
 import glob
 import itertools
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from ppcn_jax.photos.read import SUFFIXES
+from ppcn_jax.photos.read import ALL_SUFFIXES, SUFFIXES
 from ppcn_jax.runtime.errors import InputError
 
-_ALL_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+# A photo and the path of its result within the output folder.
 _Found = tuple[pathlib.Path, pathlib.Path]
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """One photo to be read and the file to be written.
-
-    Attributes:
-        source: the photo.
-        destination: the file.
-    """
+class Job(NamedTuple):
+    """One photo to read and the file to write."""
 
     source: pathlib.Path
     destination: pathlib.Path
 
 
 def plan_jobs(paths: Sequence[str], output: str | os.PathLike, format: str | None) -> list[Job]:
-    """Find the photos.
+    """Find the photos and choose the paths of their results.
 
-    A photo of a folder keeps its place below it; one that is named, or matched by a pattern, goes
-    straight into the output folder. Hidden files are passed over, and so are results of an
-    earlier run in an output folder that lies within the input.
+    A photo below a folder keeps its relative path; a photo that is named directly or matched by a
+    pattern goes to the top of the output folder. Hidden files are skipped, and so are results of an
+    earlier run if the output folder lies inside the input.
 
     Args:
         paths: photos, folders and patterns (`*`, `?`, `[...]` and `**`).
         output: the folder for the results.
-        format: a key of `SUFFIXES`, which renames what is of another; None keeps the names.
+        format: a key of `SUFFIXES`: files of other formats get its suffix; None keeps the names.
 
     Returns:
-        The jobs, in the order of the paths, then of the names.
+        The jobs in the order of the paths, sorted by name within each.
 
     Raises:
-        InputError: nothing is found for a path, or a result would replace a photo or another
-            result, or would be written outside the output folder.
+        InputError: a path matches nothing, or a result would replace a photo or another result or
+            would be written outside the output folder.
         OSError: a folder cannot be read.
     """
     folder = pathlib.Path(output)
@@ -52,42 +46,43 @@ def plan_jobs(paths: Sequence[str], output: str | os.PathLike, format: str | Non
         raise InputError(f"--output {folder} is a file; name a folder")
     jobs: dict[tuple[pathlib.Path, pathlib.Path], Job] = {}
     for path in paths:
-        for source, name in _found(path, folder):
-            job = Job(source, folder / _renamed(name, format))
+        for source, name in _find(path, folder):
+            if format and name.suffix.lower() not in SUFFIXES[format]:
+                name = name.with_suffix(SUFFIXES[format][0])
+            job = Job(source, folder / name)
             jobs.setdefault((source.resolve(), job.destination), job)
-    _check_results(jobs, folder.resolve())
+    _check_destinations(jobs, folder.resolve())
     return list(jobs.values())
 
 
-def _found(path: str, output: pathlib.Path) -> Iterator[_Found]:
-    """Photos with the name that each has in the output folder."""
+def _find(path: str, output: pathlib.Path) -> Iterator[_Found]:
     named = pathlib.Path(path)
     if named.is_dir():
-        yield from _in_folder(named, output)
+        yield from _find_in_folder(named, output)
     elif os.path.lexists(named):
         yield named, pathlib.Path(named.name)
     elif glob.has_magic(path):
-        yield from _matching(path, output)
+        yield from _find_matches(path, output)
     else:
         raise InputError(f"{path} does not exist")
 
 
-def _in_folder(folder: pathlib.Path, output: pathlib.Path) -> Iterator[_Found]:
+def _find_in_folder(folder: pathlib.Path, output: pathlib.Path) -> Iterator[_Found]:
     if folder.resolve() == output.resolve():
-        raise InputError(f"--output {output} is the folder of the photos itself; name another")
+        raise InputError(f"--output {output} is the input folder; name another folder")
     photos = [path for path in _walk(folder) if not _is_earlier_result(path, folder, output)]
     if not photos:
-        raise InputError(f"{folder} holds no photos ({', '.join(sorted(_ALL_SUFFIXES))})")
+        raise InputError(f"{folder} contains no photos ({', '.join(sorted(ALL_SUFFIXES))})")
     for path in photos:
         yield path, path.relative_to(folder)
 
 
-def _matching(pattern: str, output: pathlib.Path) -> Iterator[_Found]:
+def _find_matches(pattern: str, output: pathlib.Path) -> Iterator[_Found]:
     parts = pathlib.Path(pattern).parts
     root = pathlib.Path(*itertools.takewhile(lambda part: not glob.has_magic(part), parts))
     found = False
     for match in map(pathlib.Path, sorted(glob.glob(pattern, recursive=True))):
-        # What ** matches below a folder is matched by itself.
+        # With **, files below a folder are matches themselves.
         below = _walk(match) if match.is_dir() and "**" not in pattern else [match]
         for path in below:
             if _is_photo(path) and not _is_earlier_result(path, root, output):
@@ -98,10 +93,10 @@ def _matching(pattern: str, output: pathlib.Path) -> Iterator[_Found]:
 
 
 def _walk(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    def refuse(error: OSError) -> None:
+    def fail(error: OSError) -> None:
         raise error
 
-    for parent, folders, names in os.walk(folder, onerror=refuse):
+    for parent, folders, names in os.walk(folder, onerror=fail):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = pathlib.Path(parent, name)
@@ -110,7 +105,7 @@ def _walk(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def _is_photo(path: pathlib.Path) -> bool:
-    return path.suffix.lower() in _ALL_SUFFIXES and path.is_file()
+    return path.suffix.lower() in ALL_SUFFIXES and path.is_file()
 
 
 def _is_earlier_result(path: pathlib.Path, root: pathlib.Path, output: pathlib.Path) -> bool:
@@ -118,13 +113,7 @@ def _is_earlier_result(path: pathlib.Path, root: pathlib.Path, output: pathlib.P
     return within_root and output.resolve() in path.resolve().parents
 
 
-def _renamed(name: pathlib.Path, format: str | None) -> pathlib.Path:
-    if format is None or name.suffix.lower() in SUFFIXES[format]:
-        return name
-    return name.with_suffix(SUFFIXES[format][0])
-
-
-def _check_results(
+def _check_destinations(
     jobs: dict[tuple[pathlib.Path, pathlib.Path], Job], folder: pathlib.Path
 ) -> None:
     sources = {source for source, _ in jobs}
@@ -132,8 +121,8 @@ def _check_results(
     for job in jobs.values():
         if not job.destination.parent.resolve().is_relative_to(folder):
             raise InputError(
-                f"{job.destination} leads out of --output {folder} through a link; remove the link "
-                "or name another folder"
+                f"{job.destination} leads outside --output {folder} through a link; remove the "
+                "link or name another folder"
             )
         if job.destination.resolve() in sources:
             raise InputError(
@@ -143,6 +132,7 @@ def _check_results(
         other = results.setdefault(job.destination, job)
         if other is not job:
             raise InputError(
-                f"{other.source} and {job.source} would both become {job.destination}; name the "
-                "folder above them, whose structure is kept, or run the command for each"
+                f"{other.source} and {job.source} would both be written to {job.destination}; name "
+                "their common parent folder, which keeps relative paths, or run the command for "
+                "each of them"
             )

@@ -1,16 +1,16 @@
-"""One photo file read: its pixels, and what else of it goes into the file written from it.
+"""Read a photo file: its pixels and whatever else is carried over to the result.
 
-JPEG, PNG, WebP, TIFF and, with the extra `heic`, HEIC. Pixels come upright, as RGB of 8 or 16
-bits; alpha stands beside them. CMYK becomes sRGB by its profile, which is then dropped; palettes
-become RGB. What is dropped too: thumbnails, gain maps and the further pictures of a multi-picture
-JPEG or HEIC. Kinds of pixels that would lose something silently are errors.
+Formats: JPEG, PNG, WebP, TIFF and, with the extra `heic`, HEIC. Pixels are returned upright as RGB
+of 8 or 16 bits, with alpha as a separate array. CMYK is converted to sRGB by its color profile,
+which is then dropped; palettes are converted to RGB. Thumbnails, gain maps and all but the first
+image of a multi-picture JPEG or HEIC are dropped as well. Pixel types that could not be read
+without a silent loss raise an error.
 """
 
 import contextlib
 import dataclasses
 import importlib.util
 import io
-import os
 import pathlib
 import stat
 import threading
@@ -22,9 +22,9 @@ import numpy as np
 from PIL import Image, ImageCms, JpegImagePlugin
 
 from ppcn_jax.photos import exif, sixteen_bits, tiff
-from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.runtime.errors import InputError, install_hint
 
-# The suffixes of each format, the one that new names get first.
+# File suffixes of each format; the first one is used for new names.
 SUFFIXES = {
     "jpeg": (".jpg", ".jpeg", ".jpe"),
     "png": (".png",),
@@ -32,9 +32,10 @@ SUFFIXES = {
     "tiff": (".tif", ".tiff"),
     "heic": (".heic", ".heif", ".hif"),
 }
-# A phone's largest photos have 200 megapixels; beyond this a header is refused unread.
+ALL_SUFFIXES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+# Phones take photos of up to 200 megapixels; a header that declares more than this is rejected.
 MOST_PIXELS = 400_000_000
-_MOST_BYTES = 8 * MOST_PIXELS  # four samples of 16 bits, not compressed
+_MOST_BYTES = 8 * MOST_PIXELS  # four samples of 16 bits, uncompressed
 _FORMATS = {
     "JPEG": "jpeg",
     "MPO": "jpeg",
@@ -45,26 +46,26 @@ _FORMATS = {
 }
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _CMYK = "CMYK"
-# Pillow's limit is one variable of the process.
-_LIMIT = threading.Lock()
+# Pillow's size limit is a global variable of the process.
+_LIMIT_LOCK = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
 class Photo:
-    """A photo and what else its file held.
+    """Pixels and metadata of a photo.
 
     Attributes:
-        levels: uint8 or uint16 `[H, W, 3]`, RGB, upright.
-        alpha: the same type, `[H, W]`; None if the file has none.
-        gray: the file holds one channel of color.
+        pixels: uint8 or uint16 `[H, W, 3]`, RGB, upright.
+        alpha: `[H, W]` of the same type; None if the file has none.
+        gray: the file has a single color channel.
         format: a key of `SUFFIXES`.
         block: EXIF, with upright orientation.
         icc: the color profile.
         xmp: the XMP packet.
-        options: of the encoder, to write the same format as it was.
+        options: encoder options that reproduce the file's quality in the same format.
     """
 
-    levels: np.ndarray
+    pixels: np.ndarray
     alpha: np.ndarray | None
     gray: bool
     format: str
@@ -75,20 +76,14 @@ class Photo:
 
 
 def read_photo(path: pathlib.Path) -> Photo:
-    """Read a photo.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The photo.
-
-    Raises:
-        InputError: it cannot be read, or does not decode completely; the message names it.
-    """
+    """Read a photo; raises InputError, which names the file, if it does not decode completely."""
     try:
-        # Asked before it is opened: a pipe would be waited for, a device never ends.
-        _check_file(path.stat())
+        # Check before opening: opening a pipe blocks, and a device never ends.
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError("cannot be read: it is not a regular file")
+        if status.st_size > _MOST_BYTES:
+            raise InputError(f"is too large for a photo: {status.st_size / 1e9:.0f} GB")
         with path.open("rb") as file:
             start = file.read(16)
             file.seek(0)
@@ -101,44 +96,38 @@ def read_photo(path: pathlib.Path) -> Photo:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _check_file(status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError("cannot be read: it is no file")
-    if status.st_size > _MOST_BYTES:
-        raise InputError(f"has {status.st_size / 1e9:.0f} GB; no photo has")
-
-
 def _formats(start: bytes) -> list[str]:
+    """Names of the Pillow plugins to try, from the first bytes of a file."""
     if not start:
         raise InputError("is empty")
     if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:
         if not importlib.util.find_spec("pillow_heif"):
-            raise InputError("is HEIC, which needs an extra: pip install 'ppcn-jax[heic]'")
+            raise InputError(f"is HEIC, which needs pillow-heif: {install_hint('heic')}")
         import pillow_heif
 
         pillow_heif.register_heif_opener()
         return ["HEIF"]
-    return ["JPEG", "PNG", "WEBP", "TIFF"]  # Pillow finds MPO, of several pictures, among JPEG
+    return ["JPEG", "PNG", "WEBP", "TIFF"]  # the JPEG plugin also opens MPO
 
 
 @contextlib.contextmanager
 def _decoding() -> Iterator[None]:
-    with _LIMIT, warnings.catch_warnings():
+    """Set Pillow's size limit and convert its errors to InputError."""
+    with _LIMIT_LOCK, warnings.catch_warnings():
+        # Pillow warns above its limit and raises above twice the limit.
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MOST_PIXELS // 2
-        # Pillow warns from there on and refuses the double; other warnings are of metadata.
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # that one, and those about metadata
         try:
             yield
         except (InputError, MemoryError):
             raise
         except Image.DecompressionBombError as error:
-            raise InputError(
-                f"has more than {MOST_PIXELS // 1_000_000} megapixels; no photo has"
-            ) from error
+            megapixels = MOST_PIXELS // 1_000_000
+            raise InputError(f"is too large: more than {megapixels} megapixels") from error
         except Image.UnidentifiedImageError as error:
             raise InputError("is not a readable JPEG, PNG, WebP, TIFF or HEIC file") from error
-        except Exception as error:  # each of Pillow's plugins raises kinds of its own
-            raise InputError(f"does not decode as a picture: {error}") from error
+        except Exception as error:  # Pillow's plugins raise many different types
+            raise InputError(f"cannot be decoded: {error}") from error
         finally:
             Image.MAX_IMAGE_PIXELS = before
 
@@ -146,45 +135,50 @@ def _decoding() -> Iterator[None]:
 def _read(file: BinaryIO, formats: list[str]) -> Photo:
     with Image.open(file, formats=formats) as image:
         form = _FORMATS[str(image.format)]
-        pictures = getattr(image, "n_frames", 1)
-        if form in ("png", "webp", "tiff") and pictures > 1:
-            raise InputError(f"holds {pictures} pictures (an animation or pages), not one")
+        count = getattr(image, "n_frames", 1)
+        if form in ("png", "webp", "tiff") and count > 1:
+            raise InputError(
+                f"contains {count} images (an animation or several pages); one is expected"
+            )
         if form == "heic" and image.info.get("bit_depth", 8) > 8:
-            raise InputError("has more than 8 bits a channel, which are read of PNG and TIFF only")
+            raise InputError(
+                "has more than 8 bits per channel, which is supported for PNG and TIFF only"
+            )
         if form == "tiff":
             _check_strips(image)
         options = _options(image, form, file)
-        samples, gray = _pixels(image, file)
-        block = _exif_block(image, form)
-        samples = exif.turn(samples, exif.orientation(block))
+        samples, gray = _read_samples(image, file)
+        block = _exif_block(image)
+        samples = exif.apply_orientation(samples, exif.orientation(block))
         height, width = samples.shape[:2]
         xmp = image.info.get("xmp", b"")
         return Photo(
-            levels=np.ascontiguousarray(samples[..., :3]),
+            pixels=np.ascontiguousarray(samples[..., :3]),
             alpha=np.ascontiguousarray(samples[..., 3]) if samples.shape[2] == 4 else None,
             gray=gray,
             format=form,
-            block=exif.upright(block, height, width),
+            block=exif.mark_upright(block, height, width),
             icc=b"" if image.mode == _CMYK else image.info.get("icc_profile") or b"",
-            xmp=exif.upright_xmp(xmp.encode() if isinstance(xmp, str) else xmp or b""),
+            xmp=exif.mark_xmp_upright(xmp.encode() if isinstance(xmp, str) else xmp or b""),
             options=options,
         )
 
 
 def _check_strips(image: Any) -> None:
-    # Pillow leaves black what no strip of a TIFF covers.
-    sides = image.tag_v2.get(256), image.tag_v2.get(257)  # as stored; image.size may be turned
+    """Reject a TIFF whose strips do not cover the image: Pillow would leave the rest black."""
+    sides = image.tag_v2.get(256), image.tag_v2.get(257)  # as stored; image.size may be rotated
     ends = map(max, zip(*(tile[1][2:] for tile in image.tile), strict=True))
     if any(end < side for end, side in zip(ends, sides, strict=False)):
-        raise InputError("does not decode as a picture: parts of it are missing")
+        raise InputError("cannot be decoded: parts of the image are missing")
 
 
 def _options(image: Any, form: str, file: BinaryIO) -> dict[str, Any]:
+    """Encoder options that reproduce the quality of the file."""
     if form == "jpeg":
         subsampling = JpegImagePlugin.get_sampling(image)
         return {
             "qtables": [table for _, table in sorted(image.quantization.items())],
-            # Rarer ones are unknown to Pillow; none loses nothing.
+            # Pillow cannot write rarer kinds; 0, no subsampling, loses nothing.
             "subsampling": subsampling if subsampling in (0, 1, 2) else 0,
             "progressive": bool(image.info.get("progressive")),
         }
@@ -208,8 +202,8 @@ def _riff_chunks(content: bytes) -> set[bytes]:
     return names
 
 
-def _pixels(image: Image.Image, file: BinaryIO) -> tuple[np.ndarray, bool]:
-    """Samples `[H, W, 3 or 4]` as stored, and whether they are gray."""
+def _read_samples(image: Image.Image, file: BinaryIO) -> tuple[np.ndarray, bool]:
+    """Samples `[H, W, 3 or 4]` in the stored orientation, and whether the file is grayscale."""
     if sixteen_bits.is_wide(image):
         samples = sixteen_bits.read_wide(image, file)
         return _with_transparency(samples, image.info.get("transparency"))
@@ -219,7 +213,9 @@ def _pixels(image: Image.Image, file: BinaryIO) -> tuple[np.ndarray, bool]:
     if image.mode == _CMYK:
         image = _cmyk_to_srgb(image)
     elif image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr"):
-        raise InputError(f"has pixels of the kind {image.mode}; save it as RGB or gray")
+        raise InputError(
+            f"has pixels of mode {image.mode}, which is not supported; save it as RGB or grayscale"
+        )
     if image.mode != ("RGBA" if alpha else "RGB"):
         image = image.convert("RGBA" if alpha else "RGB")
     return np.asarray(image), gray
@@ -228,7 +224,7 @@ def _pixels(image: Image.Image, file: BinaryIO) -> tuple[np.ndarray, bool]:
 def _with_transparency(samples: np.ndarray, key: Any) -> tuple[np.ndarray, bool]:
     gray = samples.shape[2] < 3
     color, alpha = (samples[..., :1], samples[..., 1:]) if gray else np.split(samples, [3], 2)
-    if key is not None:  # PNG: the one color that is transparent
+    if key is not None:  # a PNG's single transparent color
         alpha = np.where((color == key).all(-1, keepdims=True), 0, 65535).astype(np.uint16)
     color = np.broadcast_to(color, (*color.shape[:2], 3))
     return (np.concatenate([color, alpha], -1) if alpha.shape[2] else color), gray
@@ -244,10 +240,10 @@ def _cmyk_to_srgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _exif_block(image: Image.Image, form: str) -> bytes:
+def _exif_block(image: Image.Image) -> bytes:
     block = image.info.get("exif") or b""
     if not block and (fields := image.getexif()):
-        # Of TIFF the file itself is the block, with tags of its own; Pillow has turned it.
+        # A TIFF file is its own block: drop the tags that describe how its pixels are stored.
         for tag in tiff.STRUCTURE & fields.keys():
             del fields[tag]
         block = fields.tobytes()

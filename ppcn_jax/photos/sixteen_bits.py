@@ -1,7 +1,7 @@
-"""Pictures of 16 bits a channel, whose colors Pillow cuts to 8 bits and does not write.
+"""Images with 16 bits per channel: Pillow reads their colors as 8 bits and cannot write them.
 
-Pillow's decoders do the reading all the same: told that the numbers stand in the other byte order,
-they return the low bytes.
+Pillow's decoders are used nevertheless: declared as the opposite byte order, they return the low
+bytes.
 """
 
 import io
@@ -16,41 +16,34 @@ from PIL import Image
 
 from ppcn_jax.runtime.errors import InputError
 
-_PNG_START = 8  # bytes of signature
+_PNG_START = 8  # bytes of the signature
 _STRIP_BYTES = 1 << 20
-# The other byte order; N is the machine's own.
+# The opposite byte order; N is the machine's own.
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
-# TIFF tags, and a value of one.
+# TIFF tags, and one value of the photometric interpretation.
 _BITS, _PHOTOMETRIC, _PLANES, _WHITE_IS_ZERO = 258, 262, 284, 0
 
 
 def is_wide(image: Image.Image) -> bool:
-    """Whether a picture has more than 8 bits a channel.
-
-    Args:
-        image: opened, not loaded.
-
-    Returns:
-        Whether `read_wide` must read it.
-    """
-    # The raw mode of a TIFF in planes does not tell.
+    """Return True if an image, opened but not loaded, needs `read_wide`."""
+    # The raw mode of a planar TIFF does not show the number of bits.
     bits = _tags(image).get(_BITS, ())
     return ";16" in _raw_mode(image) or any(8 < count <= 16 for count in bits)
 
 
 def read_wide(image: Image.Image, file: BinaryIO) -> np.ndarray:
-    """Read 16 bits a channel.
+    """Read a PNG or TIFF with 16 bits per channel.
 
     Args:
         image: opened from `file`, not loaded.
-        file: a PNG or TIFF file.
+        file: the file.
 
     Returns:
         uint16 `[H, W, C]`, C from 1 (gray) to 4 (RGB and alpha).
 
     Raises:
-        InputError: a kind that is not read here.
-        Exception: whatever Pillow raises for what does not decode.
+        InputError: the pixels are stored in a way that is not supported.
+        Exception: any error of Pillow's decoders.
     """
     raw = _raw_mode(image)
     kind, _, order = raw.partition(";16")
@@ -61,17 +54,18 @@ def read_wide(image: Image.Image, file: BinaryIO) -> np.ndarray:
         return _read_gray_alpha(file)
     planes = _tags(image).get(_PLANES) == 2
     if kind not in ("RGB", "RGBA") or order not in _SWAPPED or planes:
-        stored = f"{raw} in planes" if planes else raw
         raise InputError(
-            f"holds 16-bit {image.format} pixels as {stored}: of more than 8 bits a channel only "
-            "gray, RGB and RGBA with plain alpha are read; save it as one of these"
+            f"has 16-bit {image.format} pixels stored as {raw}{' in planes' if planes else ''}; "
+            "with more than 8 bits per channel, only grayscale, RGB and RGBA with straight "
+            "(not premultiplied) alpha are supported"
         )
     samples = np.asarray(image).astype(np.uint16)
     samples <<= 8
     file.seek(0)
     with Image.open(file, formats=[str(image.format)]) as again:
+        mode = f"{kind};16{_SWAPPED[order]}"
         tiles = [
-            tile._replace(args=_with_raw_mode(tile.args, f"{kind};16{_SWAPPED[order]}"))
+            tile._replace(args=mode if isinstance(tile.args, str) else (mode, *tile.args[1:]))
             for tile in getattr(again, "tile")  # noqa: B009
         ]
         setattr(again, "tile", tiles)  # noqa: B010
@@ -80,14 +74,11 @@ def read_wide(image: Image.Image, file: BinaryIO) -> np.ndarray:
 
 
 def with_wide_pixels(png: bytes, samples: np.ndarray) -> bytes:
-    """Put 16-bit pixels into a PNG file.
+    """Replace the pixels of a PNG file and keep its metadata.
 
     Args:
-        png: any PNG file; its metadata are kept.
+        png: any PNG file.
         samples: uint16 `[H, W, C]`, C from 1 (gray) to 4 (RGB and alpha).
-
-    Returns:
-        The file.
     """
     height, width, channels = samples.shape
     color = (0, 4, 2, 6)[channels - 1]
@@ -96,7 +87,7 @@ def with_wide_pixels(png: bytes, samples: np.ndarray) -> bytes:
     for kind, content in _chunks(png):
         if kind not in (b"IHDR", b"IDAT", b"IEND"):
             parts.append(_chunk(kind, content))
-    parts += [_chunk(b"IDAT", strip) for strip in _filtered(samples)]
+    parts += [_chunk(b"IDAT", strip) for strip in _compress(samples)]
     return b"".join([*parts, _chunk(b"IEND", b"")])
 
 
@@ -111,15 +102,11 @@ def _tags(image: Image.Image) -> Mapping[int, Any]:
     return getattr(image, "tag_v2", {})
 
 
-def _with_raw_mode(arguments: Any, raw: str) -> Any:
-    return raw if isinstance(arguments, str) else (raw, *arguments[1:])
-
-
 def _read_gray_alpha(file: BinaryIO) -> np.ndarray:
-    # Four bytes a pixel: read as 8-bit RGBA, whose filters work over the same distance.
+    # Four bytes per pixel: read as 8-bit RGBA, whose filters use the same distance.
     file.seek(0)
     png = file.read()
-    # Of a header only the kind of pixels changes: after it, width and height.
+    # Change only the bit depth and color type, which follow width and height in the header.
     header = png[16:24] + bytes([8, 6]) + png[26:29]
     relabelled = png[:_PNG_START] + _chunk(b"IHDR", header) + png[33:]
     with Image.open(io.BytesIO(relabelled), formats=["PNG"]) as image:
@@ -139,8 +126,8 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return b"".join([struct.pack(">I", len(content)), kind, content, struct.pack(">I", checksum)])
 
 
-def _filtered(samples: np.ndarray) -> Iterator[bytes]:
-    """The compressed rows, each less the average of its left and upper neighbors."""
+def _compress(samples: np.ndarray) -> Iterator[bytes]:
+    """Compress rows with PNG's filter 3: minus the average of the left and upper neighbors."""
     height, width, channels = samples.shape
     pixel, row_bytes = 2 * channels, 2 * channels * width
     packer = zlib.compressobj()

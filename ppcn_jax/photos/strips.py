@@ -1,4 +1,4 @@
-"""Pictures for people: labelled strips of images side by side."""
+"""Comparison images: labelled strips of images side by side, and close-ups."""
 
 import io
 import os
@@ -7,23 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ppcn_jax.photos.levels import to_uint8
 from ppcn_jax.runtime.files import write_bytes
 
 GAP, LABEL_HEIGHT = 4, 18
-
-
-def to_uint8(image: np.ndarray) -> np.ndarray:
-    """Clip to [0, 1] and round to grey levels.
-
-    Args:
-        image: float `[..., 3]`, or uint8, which passes through.
-
-    Returns:
-        uint8 of the same shape.
-    """
-    if image.dtype == np.uint8:
-        return image
-    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
 def strip(
@@ -31,16 +18,15 @@ def strip(
     columns: Sequence[str],
     captions: Sequence[str] = (),
 ) -> np.ndarray:
-    """Lay images out as a table.
+    """Arrange images as a table on white.
 
     Args:
-        rows: each a sequence of images `[H, W, 3]` of one size (float in [0, 1] or uint8); rows
-            may differ in size.
+        rows: images `[H, W, 3]`, float in [0, 1] or uint8; those of one row have one size.
         columns: the heading of each column.
-        captions: a line of text above each row, if any.
+        captions: a line of text above each row; an empty one takes no space.
 
     Returns:
-        uint8 `[height, width, 3]` on white.
+        uint8 `[height, width, 3]`.
     """
     width = max(sum(image.shape[1] + GAP for image in row) for row in rows) + GAP
     captions = captions or [""] * len(rows)
@@ -56,52 +42,34 @@ def strip(
 
 
 def most_detailed(image: np.ndarray, side: int) -> tuple[int, int]:
-    """The square of an image in which neighboring pixels differ most.
+    """Find the square with the largest differences between neighboring pixels.
 
     Args:
         image: uint8 `[H, W, 3]`.
-        side: of the square, px, at least 2 and at most H and W.
+        side: side of the square in px, from 2 to min(H, W).
 
     Returns:
         (top, left) of the square.
     """
     gray = image.astype(np.float64).mean(axis=2)
     down, right = (np.abs(np.diff(gray, axis=axis)) for axis in (0, 1))
-    # Sums over all squares at once, from sums over everything above and on the left.
+    # Sums over all squares at once, by a summed-area table.
     sums = np.pad(down[:, :-1] + right[:-1], ((1, 0), (1, 0))).cumsum(0).cumsum(1)
-    n = side - 1  # a square of this side has one less difference each way
+    n = side - 1  # differences per side
     squares = sums[n:, n:] - sums[:-n, n:] - sums[n:, :-n] + sums[:-n, :-n]
     top, left = np.unravel_index(squares.argmax(), squares.shape)
     return int(top), int(left)
 
 
 def closeup(image: np.ndarray, corner: tuple[int, int], side: int, factor: int) -> np.ndarray:
-    """A square of an image, every pixel of it as a larger square.
-
-    Args:
-        image: `[H, W, 3]`.
-        corner: (top, left) of the square.
-        side: of the square, px.
-        factor: side of what a pixel becomes, px.
-
-    Returns:
-        `[side * factor, side * factor, 3]` of the same type.
-    """
+    """Cut a square of `side` px at (top, left) and repeat each pixel `factor` times per axis."""
     top, left = corner
     square = image[top : top + side, left : left + side]
     return square.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def save_png(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Write a picture as PNG, whole or not at all.
-
-    Args:
-        path: the file.
-        image: uint8 `[H, W, 3]`.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Write uint8 `[H, W, 3]` as a PNG file, atomically."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     write_bytes(path, buffer.getvalue())

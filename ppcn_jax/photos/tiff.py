@@ -1,6 +1,6 @@
-"""The TIFF writer: gray or RGB of 8 or 16 bits, with alpha, plain or deflated.
+"""A TIFF writer: gray or RGB of 8 or 16 bits, with or without alpha, raw or deflated.
 
-Pillow writes no RGB of 16 bits, and loses the EXIF directory when it compresses.
+Pillow writes no 16-bit RGB and loses the EXIF directory when it compresses.
 """
 
 import struct
@@ -11,7 +11,7 @@ import numpy as np
 from ppcn_jax.photos import exif
 
 _STRIP_BYTES = 1 << 20
-# Tags that describe how the pixels are stored; those of a picture's source say nothing of ours.
+# Tags that describe how the pixels of a file are stored; they do not apply to a new file.
 STRUCTURE = frozenset(
     {254, 255, *range(256, 267), 273, 277, 278, 279, 284, *range(288, 294), 317, *range(320, 326)}
     | {330, *range(332, 348), *range(512, 522), *range(529, 533), 700, 34675, 37724}
@@ -19,35 +19,37 @@ STRUCTURE = frozenset(
 
 
 def encode(
-    samples: np.ndarray, *, block: bytes = b"", icc: bytes = b"", xmp: bytes = b"", packed=True
+    samples: np.ndarray,
+    *,
+    block: bytes = b"",
+    icc: bytes = b"",
+    xmp: bytes = b"",
+    packed: bool = True,
 ) -> bytes:
-    """A TIFF file.
+    """Encode a TIFF file.
 
-    The EXIF block becomes the beginning of the file, so that its offsets stay right; only its
-    first directory is written anew, with the tags of the pixels.
+    The EXIF block becomes the beginning of the file, so that its offsets stay valid; only its first
+    directory is written again, with the tags of the pixels.
 
     Args:
         samples: uint8 or uint16 `[H, W, C]`, C from 1 (gray) to 4 (RGB and alpha).
-        block: EXIF.
+        block: the EXIF block.
         icc: the color profile.
-        xmp: the packet.
+        xmp: the XMP packet.
         packed: compress with deflate.
-
-    Returns:
-        The file.
     """
     height, width, channels = samples.shape
     order = exif.byte_order(block)
     own = {entry.tag: entry.record for entry in exif.entries(block)}
-    head = block if own else b"II*\0\0\0\0\0"
-    parts, end = [head + b"\0" * (len(head) % 2)], len(head) + len(head) % 2
+    parts = [_even(block if own else b"II*\0\0\0\0\0")]
+    end = len(parts[0])
     offsets, sizes = [], []
     rows = max(1, _STRIP_BYTES // (width * channels * samples.itemsize))
     for top in range(0, height, rows):
         strip = _strip(samples[top : top + rows], order, packed)
         offsets.append(end)
         sizes.append(len(strip))
-        parts.append(strip + b"\0" * (len(strip) % 2))
+        parts.append(_even(strip))
         end += len(parts[-1])
     alpha = channels in (2, 4)
     tags: dict[int, tuple[str, list[int] | bytes]] = {
@@ -69,11 +71,14 @@ def encode(
     records = {tag: record for tag, record in own.items() if tag not in STRUCTURE}
     for tag, (kind, values) in tags.items():
         type_number = {"B": 1, "H": 3, "I": 4, "s": 7}[kind]
-        data = values if isinstance(values, bytes) else _packed(order, kind, values)
+        if isinstance(values, bytes):
+            data = values
+        else:
+            data = struct.pack(f"{order}{len(values)}{kind}", *values)
         field = data.ljust(4, b"\0")
         if len(data) > 4:
             field = struct.pack(order + "I", end)
-            parts.append(data + b"\0" * (len(data) % 2))
+            parts.append(_even(data))
             end += len(parts[-1])
         records[tag] = struct.pack(order + "HHI", tag, type_number, len(values)) + field
     directory = b"".join(records[tag] for tag in sorted(records))
@@ -82,13 +87,13 @@ def encode(
     return b"".join(parts)
 
 
+def _even(data: bytes) -> bytes:
+    return data + b"\0" * (len(data) % 2)
+
+
 def _strip(samples: np.ndarray, order: str, packed: bool) -> bytes:
     if packed:
-        # Modulo 2^8 or 2^16, as predictor 2 has it.
+        # Predictor 2: differences modulo 2^8 or 2^16.
         samples = np.concatenate([samples[:, :1], samples[:, 1:] - samples[:, :-1]], axis=1)
     content = samples.astype(f"{order}u{samples.itemsize}").tobytes()
     return zlib.compress(content) if packed else content
-
-
-def _packed(order: str, kind: str, values: list[int]) -> bytes:
-    return struct.pack(f"{order}{len(values)}{kind}", *values)

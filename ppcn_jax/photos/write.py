@@ -1,4 +1,4 @@
-"""The content of the file that is written from a photo."""
+"""Encode a photo as the content of a file."""
 
 import io
 from typing import Any
@@ -7,58 +7,56 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from ppcn_jax.photos import exif, sixteen_bits, tiff
+from ppcn_jax.photos.levels import to_uint8
 from ppcn_jax.photos.read import Photo
 from ppcn_jax.runtime.errors import InputError
 
-# Those with a quality, and the quality of what was not in the same format before.
+# Formats with a quality setting, and its default for photos that were in another format.
 QUALITIES = {"jpeg": 95, "webp": 90, "heic": 90}
 _LONGEST_SIDES = {"jpeg": 65_500, "webp": 16_383}
 _TIFF_BYTES = 4_000_000_000
 
 
 def check_output(photo: Photo, format: str, scale: int) -> None:
-    """Refuse what a format cannot hold, before the work.
+    """Check before processing that a format can hold the result; raises InputError.
 
     Args:
-        photo: what was read.
-        format: to be written, a key of `SUFFIXES`.
-        scale: how many times larger the output is.
-
-    Raises:
-        InputError: too large, or transparent.
+        photo: the input.
+        format: a key of `SUFFIXES`.
+        scale: how many times larger each side of the output is.
     """
-    height, width = (scale * side for side in photo.levels.shape[:2])
+    height, width = (scale * side for side in photo.pixels.shape[:2])
     longest = _LONGEST_SIDES.get(format)
     if longest and max(height, width) > longest:
         raise InputError(
-            f"would become {width:,} x {height:,} px; a {format.upper()} file has at most "
-            f"{longest:,} px a side: choose --format png or tiff"
+            f"would become {width:,} x {height:,} px, but {format.upper()} is limited to "
+            f"{longest:,} px per side; choose --format png or tiff"
         )
-    if format == "tiff" and height * width * 4 * photo.levels.itemsize > _TIFF_BYTES:
+    if format == "tiff" and height * width * 4 * photo.pixels.itemsize > _TIFF_BYTES:
         raise InputError(
-            f"would become {width:,} x {height:,} px, too large for TIFF: choose --format png"
+            f"would become {width:,} x {height:,} px, too large for TIFF; choose --format png"
         )
-    if format == "jpeg" and _is_transparent(photo):
-        raise InputError("is transparent, which JPEG cannot be: choose --format png, webp or tiff")
+    transparent = photo.alpha is not None and photo.alpha.min() < np.iinfo(photo.alpha.dtype).max
+    if format == "jpeg" and transparent:
+        raise InputError(
+            "has transparency, which JPEG does not support; choose --format png, webp or tiff"
+        )
 
 
 def encode_photo(photo: Photo, format: str, quality: int | None = None) -> bytes:
-    """The content of a photo file.
+    """Encode a photo.
 
     Args:
-        photo: what to write; 16 bits become 8 in formats that have no more.
+        photo: the photo; 16 bits are rounded to 8 if the format has no more.
         format: a key of `SUFFIXES`.
-        quality: 1 to 100, of JPEG, lossy WebP and HEIC; by default as it was, or as in
-            `QUALITIES` where that is not known.
-
-    Returns:
-        The file.
+        quality: 1 to 100, for JPEG, lossy WebP and HEIC. None keeps the quality of the original
+            file, or takes that of `QUALITIES` if the photo was in another format.
 
     Raises:
-        InputError: the encoder refuses it.
+        InputError: the encoder fails.
     """
-    height, width = photo.levels.shape[:2]
-    block = exif.upright(photo.block, height, width)
+    height, width = photo.pixels.shape[:2]
+    block = exif.mark_upright(photo.block, height, width)
     try:
         if format == "tiff":
             packed = photo.options.get("packed", True) if photo.format == "tiff" else True
@@ -67,33 +65,24 @@ def encode_photo(photo: Photo, format: str, quality: int | None = None) -> bytes
         return _encode(photo, format, quality, block)
     except MemoryError:
         raise
-    except Exception as error:  # each of Pillow's encoders raises kinds of its own
+    except Exception as error:  # Pillow's encoders raise many different types
         raise InputError(f"cannot be written as {format.upper()}: {error}") from error
 
 
-def to_8_bits(levels: np.ndarray) -> np.ndarray:
-    """Round 16 bits to 8.
-
-    Args:
-        levels: uint8, which passes through, or uint16.
-
-    Returns:
-        uint8 of the same shape.
-    """
-    if levels.dtype == np.uint8:
-        return levels
-    rounded = np.empty(levels.shape, np.uint8)
-    for row, wide in zip(rounded, levels, strict=True):  # row by row for the memory
-        row[...] = (wide.astype(np.uint32) * 255 + 32767) // 65535
-    return rounded
-
-
-def _is_transparent(photo: Photo) -> bool:
-    return photo.alpha is not None and photo.alpha.min() < np.iinfo(photo.alpha.dtype).max
+def encode_preview(photo: Photo, height: int, width: int) -> bytes:
+    """Encode a photo, resized and on white, as a JPEG for a browser."""
+    image = Image.fromarray(to_uint8(photo.pixels))
+    if photo.alpha is not None:
+        mask = Image.fromarray(to_uint8(photo.alpha))
+        image = Image.composite(image, Image.new("RGB", image.size, "white"), mask)
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    preview = Photo(np.asarray(image), None, photo.gray, "preview", icc=photo.icc)
+    return encode_photo(preview, "jpeg")
 
 
 def _samples(photo: Photo, gray: bool, alpha: bool) -> np.ndarray:
-    parts = [photo.levels[..., :1] if gray else photo.levels]
+    parts = [photo.pixels[..., :1] if gray else photo.pixels]
     if alpha and photo.alpha is not None:
         parts.append(photo.alpha[..., None])
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
@@ -103,8 +92,8 @@ def _encode(photo: Photo, format: str, quality: int | None, block: bytes) -> byt
     gray = photo.gray and format != "webp"
     samples = _samples(photo, gray, format != "jpeg")
     wide = format == "png" and samples.dtype == np.uint16
-    # Pillow writes the metadata; 16-bit pixels take the place of one black one.
-    narrow = np.zeros((1, 1, 3), np.uint8) if wide else to_8_bits(samples)
+    # Pillow writes the metadata of a 16-bit PNG with one black pixel, which is then replaced.
+    narrow = np.zeros((1, 1, 3), np.uint8) if wide else to_uint8(samples)
     image = Image.fromarray(narrow[..., 0] if narrow.shape[2] == 1 else narrow)
     options: dict[str, Any] = {}
     if format in QUALITIES:

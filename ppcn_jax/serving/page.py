@@ -1,113 +1,106 @@
-"""The page: what is on it, and what happens to a photo that is dropped there."""
+"""The page: its layout, and how an uploaded photo is processed."""
 
 import collections
-import dataclasses
 import html
 import pathlib
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
-from ppcn_jax.inference.photo import Treatment, check_size, make_treatment, treat
-from ppcn_jax.photos.read import SUFFIXES, Photo, read_photo
+from ppcn_jax.inference.photo import Operation, check_size, make_operation, process_photos
+from ppcn_jax.photos.read import ALL_SUFFIXES, Photo, read_photo
 from ppcn_jax.photos.write import check_output, encode_photo
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.serving.preview import make_previews
 from ppcn_jax.weights.model import ENHANCERS, SUPER_RESOLVERS, Model
 
-# Of a result; more is work for the command, which can be watched and stopped.
+# Limit of a result; the command has no limit, and its progress can be watched.
 MOST_PIXELS = 100_000_000
 TITLE = "PPCN photo enhancement"
 _ABOUT = "Drop a photo, choose a model, and drag the line between before and after."
-_REFUSAL = 'role="alert" style="color: var(--error-text-color)"'
-# Files older than half a day go; looked for every hour.
+_ERROR_STYLE = 'role="alert" style="color: var(--error-text-color)"'
+# Every hour, files older than half a day are deleted.
 _DELETE = (3_600, 43_200)
 
 
-@dataclasses.dataclass(frozen=True)
-class Shown:
-    """What the page shows of one photo.
+class Outcome(NamedTuple):
+    """Files for one processed photo: two pictures for the browser and the one to download.
 
-    Attributes:
-        before: a picture for the browser.
-        after: the same.
-        result: the file to download.
-        line: size, time and model.
+    `summary` states size, time and model.
     """
 
     before: pathlib.Path
     after: pathlib.Path
     result: pathlib.Path
-    line: str
+    summary: str
 
 
-def label_choices(models: Iterable[tuple[str, Model]]) -> dict[str, Treatment]:
-    """What can be chosen on the page.
+def label_choices(models: Iterable[tuple[str, Model]]) -> dict[str, Operation]:
+    """List the choices of the page: operations by label.
+
+    A label is the name given by the user or that of the network, with the scale of an enlargement;
+    the file name is added where labels would be equal. SRCNN gets two choices: it can do both.
 
     Args:
-        models: each with the name that the user gave it, or "".
-
-    Returns:
-        Treatments by label: the given name or that of the network, with the scale of an
-        enlargement, and with the file where labels would be equal. SRCNN can do both.
+        models: pairs of the name given by the user, or "", and the model.
 
     Raises:
-        InputError: two would still have one label.
+        InputError: two labels are still equal.
     """
     found = []
     for name, model in models:
         label = name or model.name.replace("_", " ")
         if model.name in ENHANCERS:
-            found.append((label, model, make_treatment("enhance", model)))
+            found.append((label, model, make_operation("enhance", model)))
         if model.name in SUPER_RESOLVERS:
-            treatment = make_treatment("upscale", model)
-            found.append((f"{label} {treatment.scale}x", model, treatment))
+            operation = make_operation("upscale", model)
+            found.append((f"{label} {operation.scale}x", model, operation))
     count = collections.Counter(label for label, _, _ in found)
-    choices: dict[str, Treatment] = {}
-    for label, model, treatment in found:
+    choices: dict[str, Operation] = {}
+    for label, model, operation in found:
         if count[label] > 1:
             label = f"{label} ({pathlib.Path(model.source).name})"
         if label in choices:
-            raise InputError(f"two models would be called {label}: use --model NAME=FILE")
-        choices[label] = treatment
+            raise InputError(f"two models have the label {label}; use --model NAME=FILE")
+        choices[label] = operation
     return choices
 
 
-def show(upload: pathlib.Path, label: str, treatment: Treatment, folder: pathlib.Path) -> Shown:
-    """Treat one photo as the command does, and write what the page needs.
+def process_upload(
+    upload: pathlib.Path, label: str, operation: Operation, folder: pathlib.Path
+) -> Outcome:
+    """Process one photo as the command does, and write the files that the page shows.
 
     Args:
         upload: the photo.
-        label: of the treatment.
-        treatment: what to do.
-        folder: for the files; each photo gets a folder of its own in it.
-
-    Returns:
-        Where they are.
+        label: the label of the operation.
+        operation: what to do.
+        folder: a new folder in it gets the files.
 
     Raises:
-        InputError: the photo is refused; the message names it without its folder.
+        InputError: the photo cannot be processed; the message names it without its folder.
     """
     start = time.monotonic()
     try:
-        photo, result, content = _treat_file(upload, treatment)
+        photo, result, content = _process_file(upload, operation)
         seconds = time.monotonic() - start
         before, after = make_previews(photo, result)
-        height, width = result.levels.shape[:2]
+        height, width = result.pixels.shape[:2]
         place = pathlib.Path(tempfile.mkdtemp(dir=folder))
-        shown = Shown(
+        suffix = label.partition(" (")[0].replace(" ", "-")
+        outcome = Outcome(
             before=place / "before.jpg",
             after=place / "after.jpg",
-            result=place / f"{upload.stem}-{_in_a_name(label)}{upload.suffix}",
-            line=f"{width} x {height} px in {seconds:.2f} s with {label}",
+            result=place / f"{upload.stem}-{suffix}{upload.suffix}",
+            summary=f"{width} x {height} px in {seconds:.2f} s with {label}",
         )
-        shown.before.write_bytes(before)
-        shown.after.write_bytes(after)
-        shown.result.write_bytes(content)
-        return shown
+        outcome.before.write_bytes(before)
+        outcome.after.write_bytes(after)
+        outcome.result.write_bytes(content)
+        return outcome
     except InputError as error:
         raise InputError(str(error).replace(str(upload), upload.name)) from error
     except (MemoryError, jax.errors.JaxRuntimeError, OSError) as error:
@@ -115,12 +108,13 @@ def show(upload: pathlib.Path, label: str, treatment: Treatment, folder: pathlib
         raise InputError(f"{upload.name} cannot be processed: {reason}") from error
 
 
-def make_page(choices: Mapping[str, Treatment], folder: pathlib.Path) -> Any:
-    """Lay the page out.
+def make_page(choices: Mapping[str, Operation], folder: pathlib.Path) -> Any:
+    """Build the page.
 
     Args:
-        choices: of `label_choices`, at least one.
-        folder: for the files that the page shows, below Gradio's own, which alone it serves.
+        choices: the result of `label_choices`, not empty.
+        folder: for the files to show; it must lie in Gradio's temporary folder, as Gradio serves no
+            other files.
 
     Returns:
         `gradio.Blocks`.
@@ -131,21 +125,20 @@ def make_page(choices: Mapping[str, Treatment], folder: pathlib.Path) -> Any:
         try:
             if upload is None:
                 raise InputError("Drop a photo first.")
-            shown = show(pathlib.Path(upload), label, choices[label], folder)
+            outcome = process_upload(pathlib.Path(upload), label, choices[label], folder)
         except InputError as error:
-            return None, _paragraph(str(error), _REFUSAL), gr.DownloadButton(visible=False)
-        size = f"{shown.result.stat().st_size / 1e6:.1f} MB"
-        button = gr.DownloadButton(f"Download ({size})", value=str(shown.result), visible=True)
-        return (str(shown.before), str(shown.after)), _paragraph(shown.line), button
+            return None, _paragraph(str(error), _ERROR_STYLE), gr.DownloadButton(visible=False)
+        size = f"{outcome.result.stat().st_size / 1e6:.1f} MB"
+        button = gr.DownloadButton(f"Download ({size})", value=str(outcome.result), visible=True)
+        return (str(outcome.before), str(outcome.after)), _paragraph(outcome.summary), button
 
-    suffixes = [suffix for format in SUFFIXES.values() for suffix in format]
     with gr.Blocks(
         title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=_DELETE
     ) as page:
         gr.Markdown(f"# {TITLE}\n{_ABOUT}")
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
-                upload = gr.File(label="Photo", file_types=suffixes, height=160)
+                upload = gr.File(label="Photo", file_types=list(ALL_SUFFIXES), height=160)
                 label = gr.Radio(list(choices), value=next(iter(choices)), label="Model")
                 button = gr.Button("Enhance", variant="primary")
                 line = gr.HTML()
@@ -165,25 +158,21 @@ def make_page(choices: Mapping[str, Treatment], folder: pathlib.Path) -> Any:
     return page
 
 
-def _treat_file(upload: pathlib.Path, treatment: Treatment) -> tuple[Photo, Photo, bytes]:
+def _process_file(upload: pathlib.Path, operation: Operation) -> tuple[Photo, Photo, bytes]:
     photo = read_photo(upload)
-    height, width = (treatment.scale * side for side in photo.levels.shape[:2])
+    height, width = (operation.scale * side for side in photo.pixels.shape[:2])
     try:
         if height * width > MOST_PIXELS:
             raise InputError(
-                f"would become {width:,} x {height:,} px; this page makes at most "
-                f"{MOST_PIXELS // 1_000_000} megapixels, the command ppcn-jax more"
+                f"would become {width:,} x {height:,} px; the limit of this page is "
+                f"{MOST_PIXELS // 1_000_000} megapixels: use the command ppcn-jax"
             )
-        check_output(photo, photo.format, treatment.scale)
+        check_output(photo, photo.format, operation.scale)
         check_size(photo)
-        (result,) = treat([photo], treatment)
+        (result,) = process_photos([photo], operation)
         return photo, result, encode_photo(result, result.format)
     except InputError as error:
         raise InputError(f"{upload} {error}") from error
-
-
-def _in_a_name(label: str) -> str:
-    return label.partition(" (")[0].replace(" ", "-")
 
 
 def _paragraph(text: str, attributes: str = 'role="status"') -> str:

@@ -1,4 +1,4 @@
-"""The local page, served until it is stopped."""
+"""Serve the local page until it is stopped."""
 
 import errno
 import importlib.util
@@ -12,11 +12,11 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.runtime.errors import InputError, install_hint
 from ppcn_jax.serving.page import label_choices, make_page
 from ppcn_jax.weights.model import Model
 
-# Of one upload; a photo of 100 megapixels has about 60 MB as JPEG, 200 MB as PNG.
+# Limit of an upload; a photo of 100 megapixels has about 60 MB as JPEG, 200 MB as PNG.
 MOST_BYTES = 200 * 2**20
 
 
@@ -24,28 +24,28 @@ def serve(models: Iterable[tuple[str, Model]], *, host: str, port: int) -> None:
     """Serve the page until Ctrl-C.
 
     Args:
-        models: each with the name that the user gave it, or ""; taken one by one once the
-            address is known to be free.
+        models: pairs of the name given by the user, or "", and the model; they are loaded one by
+            one, after the address is known to be free.
         host: the address to listen on.
-        port: the port; 0 takes a free one.
+        port: the port; 0 chooses a free one.
 
     Raises:
-        InputError: Gradio is missing, nobody can listen there, or a model cannot be used.
-        KeyboardInterrupt: it was stopped.
+        InputError: Gradio is missing, the address cannot be used, or a model cannot be loaded.
+        KeyboardInterrupt: the server was stopped.
     """
     if not importlib.util.find_spec("gradio"):
-        raise InputError("the page needs an extra: pip install 'ppcn-jax[web]'")
+        raise InputError(f"the page needs gradio: {install_hint('web')}")
     try:
         with _listen(host, port) as listener, tempfile.TemporaryDirectory() as folder:
             choices = label_choices(models)
-            # Gradio reads these when it is imported, when a page is made and at each upload.
+            # Gradio reads these on import, when a page is built and at each upload.
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
             os.environ["GRADIO_TEMP_DIR"] = os.environ["GRADIO_EXAMPLES_CACHE"] = folder
             app = _make_app(make_page(choices, pathlib.Path(folder)))
             print(f"{', '.join(choices)} on {_address(host, listener)}; Ctrl-C stops", flush=True)
             _run(app, listener)
     except KeyboardInterrupt:
-        _leave_if_busy()
+        _exit_if_busy()
         raise
 
 
@@ -55,7 +55,7 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise InputError(f"port {port} of {host} is in use: choose another --port") from error
+            raise InputError(f"port {port} of {host} is in use; choose another --port") from error
         raise InputError(f"cannot listen on --host {host}, --port {port}: {error}") from error
 
 
@@ -74,7 +74,7 @@ def _make_app(page: Any) -> Any:
         page,
         path="",
         max_file_size=MOST_BYTES,
-        # Fonts of the system: others would be fetched.
+        # System fonts: others would be downloaded.
         theme=gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
         footer_links=[],
         run_history=False,
@@ -89,19 +89,19 @@ def _make_app(page: Any) -> Any:
 def _run(app: Any, listener: socket.socket) -> None:
     import uvicorn
 
-    # A closed terminal and a kill end the page as Ctrl-C does, so that its files go.
+    # Handle a closed terminal and a kill like Ctrl-C, so that the temporary folder is deleted.
     for name in ("SIGHUP", "SIGTERM"):
         if hasattr(signal, name):  # Windows has no SIGHUP
             signal.signal(getattr(signal, name), signal.default_int_handler)
-    # A page that is open keeps a connection; ending it is no error.
+    # An open page keeps a connection; closing it is not worth an error message.
     config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[listener])
-    # It returns only when it was stopped, whether or not it passes the signal on.
+    # run() returns only after a stop signal, and does not always raise it again.
     raise KeyboardInterrupt
 
 
-def _leave_if_busy() -> None:
-    """Python would wait at its end for a photo that is in work; its thread cannot be stopped."""
+def _exit_if_busy() -> None:
+    """Exit at once if a photo is being processed: Python would wait for its thread to finish."""
     threads = set(threading.enumerate()) - {threading.main_thread()}
     if not all(thread.daemon for thread in threads):
         os._exit(130)

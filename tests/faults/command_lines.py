@@ -1,9 +1,9 @@
-"""Many command lines, each in a process of its own; what they import is imported once.
+"""Run many command lines, each in a forked process, and pay for their imports only once.
 
     python tests/faults/command_lines.py < cases.json > results.json
 
 A case is {"command": "launch.py" or "ppcn-jax", "arguments": [...], "limit": bytes of memory or
-null}, a result {"status", "stdout", "stderr"}; a process that takes longer than a minute is killed.
+null}, a result is {"status", "stdout", "stderr"}. A process is killed after a minute.
 """
 
 import json
@@ -20,32 +20,32 @@ PATIENCE = 60
 
 
 def run_all(cases, environment):
-    """The results of cases, in order."""
+    """Run the cases; return their results in order."""
     command = [sys.executable, __file__]
     text = json.dumps(list(cases), default=str)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=REPOSITORY, env=environment, **pipes) as server:
-        told, _ = server.communicate(text)
+        results, _ = server.communicate(text)
     assert server.returncode == 0
-    return json.loads(told)
+    return json.loads(results)
 
 
 def run(case):
-    """Fork, run one command line in the child, read what it told."""
+    """Fork, run one command line in the child, and read its output."""
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         child = os.fork()
         if not child:
-            be(case, stdout, stderr)
+            run_in_child(case, stdout, stderr)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        told = []
+        texts = []
         for file in (stdout, stderr):
             file.seek(0)
-            told.append(file.read().decode(errors="replace"))
-    return {"status": status, "stdout": told[0], "stderr": told[1]}
+            texts.append(file.read().decode(errors="replace"))
+    return {"status": status, "stdout": texts[0], "stderr": texts[1]}
 
 
-def be(case, stdout, stderr):
-    """Never returns: the child ends as the command would."""
+def run_in_child(case, stdout, stderr):
+    """Run a command line and exit with its status; never returns."""
     os.dup2(stdout.fileno(), 1)
     os.dup2(stderr.fileno(), 2)
     signal.alarm(PATIENCE)
@@ -62,7 +62,7 @@ def be(case, stdout, stderr):
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
-    except BaseException:  # noqa: BLE001  the command's end, whatever it is
+    except BaseException:  # noqa: BLE001  report any error as the interpreter would
         sys.excepthook(*sys.exc_info())
         status = 1
     sys.stdout.flush()
@@ -74,8 +74,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(REPOSITORY))
     import launch
     from ppcn_jax import command
-    from ppcn_jax.inference import jobs as photo_jobs  # noqa: F401
-    from ppcn_jax.inference import photo as treatment  # noqa: F401
-    from ppcn_jax.weights import load as model_files  # noqa: F401
+    from ppcn_jax.inference import jobs, photo  # noqa: F401
+    from ppcn_jax.weights import load  # noqa: F401
 
     json.dump([run(case) for case in json.load(sys.stdin)], sys.stdout)

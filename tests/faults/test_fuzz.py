@@ -61,8 +61,8 @@ def attack(path, use, *, times):
 
 def read_and_write(path):
     photo = read_photo(path)
-    assert photo.levels.ndim == 3
-    if photo.levels.size < 10**6:  # what is declared may take seconds to write
+    assert photo.pixels.ndim == 3
+    if photo.pixels.size < 10**6:  # what is declared may take seconds to write
         encode_photo(photo, photo.format)
         encode_photo(photo, "tiff")
 

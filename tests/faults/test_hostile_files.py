@@ -1,4 +1,4 @@
-"""Hostile photos through the real command: an error, no crash, nothing outside the output."""
+"""Hostile photos given to the command: errors, no crashes, no files outside the output."""
 
 import os
 import struct
@@ -18,14 +18,14 @@ def chunk(kind, content):
 
 
 def png(width, height, rows):
-    """A gray PNG of any declared size with any rows."""
+    """Encode a gray PNG with any declared size and any rows."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
 
 
 def tiff(width, height, rows):
-    """A gray TIFF of one strip."""
+    """Encode a gray TIFF with one strip."""
     fields = {256: width, 257: height, 258: 8, 259: 8, 262: 1, 273: 8, 277: 1, 278: height}
     strip = zlib.compress(rows)
     fields[279] = len(strip)
@@ -35,7 +35,7 @@ def tiff(width, height, rows):
 
 
 def webp(width, height):
-    """The header of a lossless WebP, whose sides have 14 bits."""
+    """Encode the header of a lossless WebP, which has 14 bits per side."""
     bits = (width - 1) | (height - 1) << 14
     content = b"WEBPVP8L" + struct.pack("<I", 5) + b"\x2f" + struct.pack("<I", bits) + b"\0"
     return b"RIFF" + struct.pack("<I", len(content)) + content
@@ -47,7 +47,7 @@ def good(size=(24, 18)):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, write_model):
-    """A place with a model, bad photos and good ones under strange names."""
+    """Make a folder with a model, bad photos, and good ones under unusual names."""
     folder = tmp_path_factory.mktemp("hostile")
     write_model(folder / "student.safetensors", "student")
     bad, odd = folder / "bad", folder / "odd"
@@ -81,14 +81,14 @@ def folder(tmp_path_factory, write_model):
     return folder
 
 
-def enhance(folder, *paths, output="out", limit=None, **environment):
+def enhance(folder, *paths, output="out", limit=None):
     arguments = ["enhance", *paths, "--output", folder / output]
     arguments += ["--model", folder / "student.safetensors"]
     return {"command": "ppcn-jax", "arguments": [str(x) for x in arguments], "limit": limit}
 
 
 def cases(folder):
-    """Name -> command line."""
+    """Map names to command lines."""
     return {
         "bad": enhance(folder, folder / "bad", limit=8 * GIGABYTE),
         "odd": enhance(folder, folder / "odd"),
@@ -119,13 +119,13 @@ def content(folder):
     return {path: path.read_bytes() for path in files}
 
 
-def test_every_bad_photo_is_named_with_its_reason(results, folder):
+def test_every_bad_photo_is_reported_with_its_reason(results, folder):
     result = results["bad"]
-    told = result["stderr"].splitlines()
+    lines = result["stderr"].splitlines()
     reasons = {
         "declared.png": "400 megapixels",
         "declared.tif": "400 megapixels",
-        "declared.webp": "does not decode",
+        "declared.webp": "cannot be decoded",
         "bomb.png": "400 megapixels",
         "bomb.tif": "400 megapixels",
         "empty.jpg": "is empty",
@@ -133,16 +133,16 @@ def test_every_bad_photo_is_named_with_its_reason(results, folder):
         "pickle.jpg": "is not a readable",
         "cut.jpg": "truncated",
         "cut.png": "truncated",
-        "sparse.png": "has 107 GB",
+        "sparse.png": "too large for a photo: 107 GB",
     }
     assert result["status"] == 1 and "Traceback" not in result["stderr"]
     for name, reason in reasons.items():
-        (line,) = (line for line in told if str(folder / "bad" / name) in line)
+        (line,) = (line for line in lines if str(folder / "bad" / name) in line)
         assert reason.lower() in line.lower()
     assert result["stdout"].endswith(f", {len(reasons)} failed\n")
 
 
-def test_odd_names_are_written_in_their_place(results, folder):
+def test_unusual_names_are_kept(results, folder):
     assert (results["odd"]["status"], results["odd"]["stderr"]) == (0, "")
     written = {path.relative_to(folder / "odd") for path in content(folder / "odd")}
     hidden = {path for path in written if path.name.startswith(".")}
@@ -151,11 +151,11 @@ def test_odd_names_are_written_in_their_place(results, folder):
     } >= written - hidden
 
 
-def test_pipes_and_devices_are_not_waited_for(results, folder):
+def test_pipes_and_devices_do_not_block(results, folder):
     assert results["pipe"]["status"] == 1
-    assert "pipe.jpg cannot be read: it is no file" in results["pipe"]["stderr"]
+    assert "pipe.jpg cannot be read: it is not a regular file" in results["pipe"]["stderr"]
     assert (folder / "piped" / "plain.png").exists()
-    assert "device.jpg cannot be read: it is no file" in results["device"]["stderr"]
+    assert "device.jpg cannot be read: it is not a regular file" in results["device"]["stderr"]
 
 
 def test_a_long_strip_is_enhanced(results, folder):
@@ -165,20 +165,20 @@ def test_a_long_strip_is_enhanced(results, folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
-        ("onto the input", "is the folder of the photos itself; name another"),
+        ("onto the input", "is the input folder; name another folder"),
         ("onto a photo", "would replace the photo"),
-        ("link", "leads out of --output"),
+        ("link", "leads outside --output"),
         ("file", "is a file; name a folder"),
     ],
 )
-def test_outputs_that_would_harm_are_refused(results, name, told):
-    assert results[name]["status"] == 1 and told in results[name]["stderr"]
+def test_harmful_outputs_are_errors(results, name, message):
+    assert results[name]["status"] == 1 and message in results[name]["stderr"]
     assert len(results[name]["stderr"].splitlines()) == 1
 
 
-def test_nothing_is_written_but_into_the_outputs(results, folder, before):
+def test_nothing_is_written_outside_the_outputs(results, folder, before):
     assert results["dots"]["status"] == 0 and (folder / "dots" / "plain.png").exists()
     outputs = [folder / name for name in ("out", "piped", "dots")]
     after = content(folder)

@@ -1,4 +1,4 @@
-"""Which photos a command line names."""
+"""Planning: which photos a command line names, and where their results go."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from ppcn_jax.runtime.errors import InputError
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A current folder with photos that nobody opens."""
+    """Change to a folder with empty files named like photos."""
     for name in (
         "album/a.jpg",
         "album/deep/b.PNG",
@@ -58,18 +58,20 @@ def plan(*paths, output="out", format=None):
         "stars",
         "unicode",
         "named",
-        "again",
+        "repeated",
     ],
 )
 def test_found(here, paths, expected):
     if expected is None:
-        with pytest.raises(InputError, match=r"album/a\.jpg and other/a\.jpg would both become"):
+        with pytest.raises(
+            InputError, match=r"album/a\.jpg and other/a\.jpg would both be written to"
+        ):
             plan(*paths)
     else:
         assert plan(*paths) == expected
 
 
-def test_a_folder_above_keeps_the_structure(here):
+def test_a_parent_folder_keeps_relative_paths(here):
     assert plan(".") == {
         "IMG[1].jpg": "out/IMG[1].jpg",
         "album/a.jpg": "out/album/a.jpg",
@@ -79,7 +81,7 @@ def test_a_folder_above_keeps_the_structure(here):
     }
 
 
-def test_a_format_renames_what_is_of_another(here):
+def test_a_format_changes_the_suffix_of_others(here):
     assert plan("album", format="png") == {
         "album/a.jpg": "out/a.png",
         "album/deep/b.PNG": "out/deep/b.PNG",
@@ -90,7 +92,7 @@ def test_a_format_renames_what_is_of_another(here):
 
 
 @pytest.mark.parametrize("path", ["album", "album/*", "album/**/*.jpg", "."])
-def test_results_of_an_earlier_run_are_not_read_again(here, path):
+def test_results_of_an_earlier_run_are_not_input(here, path):
     before = plan(path, output="album/out")
     for destination in before.values():
         Path(destination).parent.mkdir(parents=True, exist_ok=True)
@@ -108,21 +110,21 @@ def test_an_output_folder_above_the_photos(here):
     [
         (["absent.jpg"], "out", "absent.jpg does not exist"),
         (["album/*.tif"], "out", r"the pattern album/\*\.tif matches no photos"),
-        (["empty"], "out", r"empty holds no photos \(\.heic, .*\.webp\)"),
-        (["album"], "album", "--output album is the folder of the photos itself"),
+        (["empty"], "out", r"empty contains no photos \(\.heic, .*\.webp\)"),
+        (["album"], "album", "--output album is the input folder"),
         (["album/a.jpg"], "album", "result of album/a.jpg would replace the photo album/a.jpg"),
         (["album/a.jpg"], "album/Thumbs.db", "--output album/Thumbs.db is a file"),
     ],
 )
-def test_refused(here, paths, output, message):
+def test_errors(here, paths, output, message):
     with pytest.raises(InputError, match=message):
         plan(*paths, output=output)
 
 
 def test_a_folder_that_cannot_be_read(here, monkeypatch):
-    def refuse(_):
+    def fail(_):
         raise PermissionError(13, "Permission denied", "album")
 
-    monkeypatch.setattr("os.scandir", refuse)
+    monkeypatch.setattr("os.scandir", fail)
     with pytest.raises(PermissionError):
         plan("album")

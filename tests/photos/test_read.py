@@ -1,4 +1,4 @@
-"""Photo files read and written without a network between: what must survive."""
+"""Reading and writing photo files without processing: what must survive, and errors."""
 
 import dataclasses
 import io
@@ -11,7 +11,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from ppcn_jax.photos import tiff
 from ppcn_jax.photos.read import Photo, read_photo
-from ppcn_jax.photos.write import check_output, encode_photo, to_8_bits
+from ppcn_jax.photos.write import check_output, encode_photo
 from ppcn_jax.runtime.errors import InputError
 
 H, W = 20, 31
@@ -24,7 +24,7 @@ XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>stars</x:xmpmeta>"
 
 @pytest.fixture
 def read(tmp_path):
-    """Reads a file of the given content."""
+    """Write content to a file and read it as a photo."""
 
     def read_content(content, name="photo"):
         (tmp_path / name).write_bytes(content)
@@ -73,7 +73,7 @@ def test_lossless_formats_keep_every_pixel(read, form, mode):
 
 @pytest.mark.parametrize("form", ["jpeg", "png", "tiff", "webp"])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_metadata_survive_and_the_picture_stands_upright(read, form, orientation):
+def test_metadata_survive_and_the_photo_is_upright(read, form, orientation):
     smooth = Image.linear_gradient("L").resize((W, H)).convert("RGB")
     options = {"exif": make_exif(orientation), "icc_profile": SRGB}
     if form == "png":
@@ -82,7 +82,7 @@ def test_metadata_survive_and_the_picture_stands_upright(read, form, orientation
     elif form != "tiff":
         options["xmp"] = XMP
     photo = read(saved(smooth, form, **options))
-    assert photo.levels.shape == ((H, W, 3) if orientation == 1 else (W, H, 3))
+    assert photo.pixels.shape == ((H, W, 3) if orientation == 1 else (W, H, 3))
     again = opened(encode_photo(photo, form))
     assert again.size == ((W, H) if orientation == 1 else (H, W))
     fields = again.getexif()
@@ -112,15 +112,15 @@ def test_tiff_metadata_are_rewritten_with_compression(read, packed):
     photo = Photo(WIDE[..., :3], WIDE[..., 3], False, "png", make_exif()[6:], SRGB, XMP)
     content = tiff.encode(WIDE, block=photo.block, icc=SRGB, xmp=XMP, packed=packed)
     again = read(content)
-    np.testing.assert_array_equal(again.levels, photo.levels)
+    np.testing.assert_array_equal(again.pixels, photo.pixels)
     np.testing.assert_array_equal(again.alpha, photo.alpha)
     assert (again.icc, again.xmp, again.options) == (SRGB, XMP, {"packed": packed})
     assert opened(content).getexif().get_ifd(0x8769)[0x927C] == b"note"
-    # And once more, by the other way round.
+    # Also through `encode_photo`.
     assert encode_photo(again, "tiff")[:2] == content[:2]
 
 
-def test_jpeg_keeps_its_quality_and_kind(read):
+def test_jpeg_keeps_its_quality_and_type(read):
     smooth = Image.radial_gradient("L").resize((160, 120)).convert("RGB")
     for quality, subsampling, progressive in ((37, 2, True), (92, 0, False), (80, 1, False)):
         content = saved(
@@ -130,16 +130,16 @@ def test_jpeg_keeps_its_quality_and_kind(read):
         again = opened(encode_photo(photo, "jpeg"))
         first = opened(content)
         assert again.quantization == first.quantization
-        assert again.layer == first.layer  # the sampling of each channel
+        assert again.layer == first.layer  # subsampling of each channel
         assert again.info.get("progressive") == first.info.get("progressive")
         best = encode_photo(photo, "jpeg", 100)
         assert max(opened(best).quantization[0]) == 1
 
 
-def test_multi_picture_jpeg_is_read_as_its_first(read):
+def test_the_first_image_of_a_multi_picture_jpeg_is_read(read):
     other = Image.new("RGB", (40, 30))
     photo = read(saved(picture("RGB"), "MPO", save_all=True, append_images=[other]))
-    assert photo.format == "jpeg" and photo.levels.shape == (H, W, 3)
+    assert photo.format == "jpeg" and photo.pixels.shape == (H, W, 3)
 
 
 def test_lossy_webp_stays_lossy(read):
@@ -152,11 +152,11 @@ def test_palette_becomes_rgb_and_keeps_its_transparency(read):
     image = picture("RGB").quantize(16)
     assert not read(saved(image, "png")).gray
     photo = read(saved(image, "png", transparency=3))
-    np.testing.assert_array_equal(photo.levels, image.convert("RGB"))
+    np.testing.assert_array_equal(photo.pixels, image.convert("RGB"))
     np.testing.assert_array_equal(photo.alpha == 0, np.asarray(image) == 3)
 
 
-def test_transparent_color_becomes_alpha(read):
+def test_a_transparent_color_becomes_alpha(read):
     image = Image.new("RGB", (W, H), (1, 2, 3))
     image.putpixel((4, 5), (9, 9, 9))
     photo = read(saved(image, "png", transparency=(9, 9, 9)))
@@ -168,12 +168,12 @@ def test_cmyk_becomes_rgb_without_its_profile(read):
     photo = read(saved(cmyk, "jpeg", icc_profile=b"not a profile"))
     assert photo.icc == b"" and not photo.gray
     expected = np.asarray(cmyk.convert("RGB")).astype(int)
-    assert np.abs(photo.levels - expected).max() < 4
+    assert np.abs(photo.pixels - expected).max() < 4
     assert opened(encode_photo(photo, "jpeg")).mode == "RGB"
 
 
 def png_16(samples, filters=(0, 1, 2, 3, 4), transparent=b""):
-    """A PNG of 16 bits written from its specification, with every filter."""
+    """Encode a 16-bit PNG by the specification, with every filter."""
     height, width, channels = samples.shape
     step = 2 * channels
     rows = [[0] * (step * width)] + [list(row.astype(">u2").tobytes()) for row in samples]
@@ -204,8 +204,8 @@ def png_16(samples, filters=(0, 1, 2, 3, 4), transparent=b""):
 def check_wide(photo, samples):
     channels = samples.shape[2]
     color = samples[..., :1] if channels < 3 else samples[..., :3]
-    assert photo.levels.dtype == np.uint16
-    np.testing.assert_array_equal(photo.levels, np.broadcast_to(color, photo.levels.shape))
+    assert photo.pixels.dtype == np.uint16
+    np.testing.assert_array_equal(photo.pixels, np.broadcast_to(color, photo.pixels.shape))
     if channels in (2, 4):
         np.testing.assert_array_equal(photo.alpha, samples[..., -1])
     else:
@@ -215,12 +215,12 @@ def check_wide(photo, samples):
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("form", ["png", "tiff"])
-def test_sixteen_bits_survive(read, channels, form):
+def test_16_bits_survive(read, channels, form):
     samples = WIDE[..., :channels]
     photo = dataclasses.replace(read(png_16(samples)), icc=SRGB, block=make_exif()[6:], xmp=XMP)
     check_wide(photo, samples)
     content = encode_photo(photo, form)
-    if (form, channels) == ("tiff", 2):  # which Pillow cannot read
+    if (form, channels) == ("tiff", 2):  # Pillow cannot read it
         with pytest.raises(InputError, match="not a readable JPEG"):
             read(content)
         return
@@ -228,22 +228,22 @@ def test_sixteen_bits_survive(read, channels, form):
     check_wide(again, samples)
     assert (again.icc, again.xmp) == (SRGB, XMP)
     assert opened(content).getexif()[0x010F] == "Camera"
-    # Another decoder's opinion: the high bytes, as Pillow reads colors.
+    # Compare with another decoder: Pillow reads the high bytes of colors.
     if channels > 2:
         np.testing.assert_array_equal(opened(content), samples >> 8)
 
 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("packed", [True, False])
-def test_sixteen_bits_of_tiff_in_both_byte_orders(read, order, packed):
+def test_16_bit_tiff_in_both_byte_orders(read, order, packed):
     block = {"<": b"II*\0\x08\0\0\0", ">": b"MM\0*\0\0\0\x08"}[order]
-    # One field, so that the block is one.
+    # A block needs one field to be valid.
     block += struct.pack(f"{order}HHHII", 1, 0x0112, 3, 1, 0)[:10] + bytes(8)
     check_wide(read(tiff.encode(WIDE, block=block, packed=packed)), WIDE)
     assert tiff.encode(WIDE, block=block)[:2] == block[:2]
 
 
-def test_sixteen_bits_with_a_transparent_color(read):
+def test_16_bits_with_a_transparent_color(read):
     samples = WIDE[..., :3]
     photo = read(png_16(samples, transparent=samples[3, 4].astype(">u2").tobytes()))
     assert photo.alpha[3, 4] == 0 and (photo.alpha == 0).sum() == 1
@@ -253,35 +253,30 @@ def test_inverted_gray_tiff(read):
     content = bytearray(tiff.encode(WIDE[..., :1], packed=False))
     entry = struct.pack("<HHII", 262, 3, 1, 1)
     content[content.index(entry) + 8] = 0
-    np.testing.assert_array_equal(read(content).levels[..., 0], 65535 - WIDE[..., 0])
+    np.testing.assert_array_equal(read(content).pixels[..., 0], 65535 - WIDE[..., 0])
 
 
 @pytest.mark.parametrize("form", ["jpeg", "webp"])
-def test_sixteen_bits_are_rounded_for_formats_of_eight(read, form):
+def test_16_bits_are_rounded_for_8_bit_formats(read, form):
     flat = np.full((H, W, 3), 1000, np.uint16)
     photo = Photo(flat, None, False, "png")
     np.testing.assert_allclose(np.asarray(opened(encode_photo(photo, form))), 4, atol=1)
 
 
-def test_to_8_bits_rounds():
-    levels = np.array([[[0, 128, 129], [385, 386, 65535]]], np.uint16)
-    np.testing.assert_array_equal(to_8_bits(levels), [[[0, 0, 1], [1, 2, 255]]])
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ((284, 1, 2), "16-bit TIFF pixels as .* in planes"),
-        ((262, 2, 5), "16-bit TIFF pixels as CMYK"),
-        ((338, 2, 1), "16-bit TIFF pixels as RGBa"),
+        ((284, 1, 2), "16-bit TIFF pixels stored as .* in planes"),
+        ((262, 2, 5), "16-bit TIFF pixels stored as CMYK"),
+        ((338, 2, 1), "16-bit TIFF pixels stored as RGBa"),
     ],
     ids=["planes", "cmyk", "premultiplied"],
 )
-def test_sixteen_bits_are_never_cut_silently(read, change, message):
+def test_16_bits_are_never_truncated_silently(read, change, message):
     tag, before, after = change
     content = bytearray(tiff.encode(WIDE, packed=False))
     content[content.index(struct.pack("<HHII", tag, 3, 1, before)) + 8] = after
-    if tag == 262:  # four inks, none of them alpha
+    if tag == 262:  # four inks and no alpha
         extra = content.index(struct.pack("<HHII", 338, 3, 1, 2))
         content[extra : extra + 2] = struct.pack("<H", 339)  # sample format 2...
         content[extra + 8] = 1  # ...1: unsigned
@@ -290,8 +285,8 @@ def test_sixteen_bits_are_never_cut_silently(read, change, message):
 
 
 @pytest.mark.parametrize("mode", ["I", "F", "LAB"])
-def test_other_pixels_are_refused(read, mode):
-    with pytest.raises(InputError, match=f"photo has pixels of the kind {mode}"):
+def test_other_pixel_types_are_errors(read, mode):
+    with pytest.raises(InputError, match=f"photo has pixels of mode {mode}"):
         read(saved(Image.new(mode, (W, H)), "tiff"))
 
 
@@ -304,11 +299,11 @@ def jpeg():
     [
         (b"", "photo is empty"),
         (b"hello" * 100, "photo is not a readable JPEG, PNG, WebP, TIFF or HEIC file"),
-        (jpeg()[:600], "(?i)does not decode.*truncated"),
-        (jpeg()[:-200], "does not decode.*truncated"),
-        (saved(picture("RGB"), "png")[:-300], "does not decode.*truncated"),
+        (jpeg()[:600], "(?i)cannot be decoded.*truncated"),
+        (jpeg()[:-200], "cannot be decoded.*truncated"),
+        (saved(picture("RGB"), "png")[:-300], "cannot be decoded.*truncated"),
         (saved(picture("RGB"), "webp")[:-300], "photo "),
-        (png_16(WIDE[..., :3])[:-300], "does not decode.*truncated"),
+        (png_16(WIDE[..., :3])[:-300], "cannot be decoded.*truncated"),
         (tiff.encode(WIDE)[:-60], "photo "),
         (saved(picture("RGB"), "gif"), "not a readable"),
     ],
@@ -320,40 +315,40 @@ def test_damaged_files(read, content, message):
 
 
 @pytest.mark.parametrize("form", ["webp", "tiff", "png"])
-def test_several_pictures_are_refused(read, form):
+def test_several_images_are_an_error(read, form):
     others = [Image.new("RGB", (W, H), color) for color in ("red", "blue")]
     content = saved(picture("RGB"), form, save_all=True, append_images=others)
-    with pytest.raises(InputError, match="holds 3 pictures"):
+    with pytest.raises(InputError, match="contains 3 images"):
         read(content)
 
 
-def test_a_bomb_is_refused_by_its_header(read):
+def test_a_decompression_bomb_is_rejected_by_its_header(read):
     content = bytearray(png_16(WIDE[..., :3]))
     content[16:24] = struct.pack(">II", 20_001, 20_000)
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     with pytest.raises(InputError, match="more than 400 megapixels"):
         read(content)
-    # While a real photo of 108 megapixels is not: this one fails only because it is cut short.
+    # 108 megapixels, which cameras have, are accepted: this file fails only as it is truncated.
     content[16:24] = struct.pack(">II", 12_000, 9_000)
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     before = Image.MAX_IMAGE_PIXELS
-    with pytest.raises(InputError, match="truncated|does not decode"):
+    with pytest.raises(InputError, match="truncated|cannot be decoded"):
         read(content)
     assert Image.MAX_IMAGE_PIXELS == before
 
 
-def test_folders_and_absent_files_are_refused(tmp_path):
+def test_folders_and_missing_files_are_errors(tmp_path):
     for path in (tmp_path, tmp_path / "absent.jpg"):
         with pytest.raises(InputError, match=f"{path.name} cannot be read"):
             read_photo(path)
 
 
-def test_no_permission_is_told(tmp_path, monkeypatch):
-    def refuse(*_, **__):
+def test_missing_permission_is_reported(tmp_path, monkeypatch):
+    def fail(*_, **__):
         raise PermissionError(13, "Permission denied")
 
     (tmp_path / "x.jpg").touch()
-    monkeypatch.setattr("pathlib.Path.open", refuse)
+    monkeypatch.setattr("pathlib.Path.open", fail)
     with pytest.raises(InputError, match=r"x\.jpg cannot be read: Permission denied"):
         read_photo(tmp_path / "x.jpg")
 
@@ -364,51 +359,51 @@ def test_heic(read):
     smooth = Image.linear_gradient("L").resize((64, 48)).convert("RGB")
     options = {"exif": make_exif(6), "icc_profile": SRGB, "xmp": XMP}
     photo = read(saved(smooth, "HEIF", **options))
-    assert (photo.format, photo.levels.shape) == ("heic", (64, 48, 3))
+    assert (photo.format, photo.pixels.shape) == ("heic", (64, 48, 3))
     again = opened(encode_photo(photo, "heic"))
     assert again.size == (48, 64)
-    assert np.abs(np.asarray(again).astype(int) - photo.levels).mean() < 3
+    assert np.abs(np.asarray(again).astype(int) - photo.pixels).mean() < 3
     assert again.getexif()[0x010F] == "Camera"
     assert (again.info["icc_profile"], again.info["xmp"]) == (SRGB, XMP)
 
 
-def test_heic_without_its_plug_in_names_the_extra(read, monkeypatch):
+def test_heic_without_pillow_heif_names_the_extra(read, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(InputError, match=r"photo is HEIC.*pip install 'ppcn-jax\[heic\]'"):
+    with pytest.raises(InputError, match=r"photo is HEIC.*pip install '\.\[heic\]' in a clone"):
         read(b"\0\0\0\x18ftypheic" + bytes(100))
 
 
-def test_what_a_format_cannot_hold():
+def test_formats_have_limits():
     large = Photo(np.zeros((16, 20_000, 3), np.uint8), None, False, "png")
     check_output(large, "png", 4)
     check_output(large, "jpeg", 1)
-    with pytest.raises(InputError, match="80,000 x 64 px; a JPEG .* at most 65,500"):
+    with pytest.raises(InputError, match="80,000 x 64 px, but JPEG is limited to 65,500"):
         check_output(large, "jpeg", 4)
-    with pytest.raises(InputError, match="WEBP .* at most 16,383"):
+    with pytest.raises(InputError, match="WEBP is limited to 16,383"):
         check_output(large, "webp", 1)
-    huge = dataclasses.replace(large, levels=np.broadcast_to(large.levels[:1], (9000, 20_000, 3)))
+    huge = dataclasses.replace(large, pixels=np.broadcast_to(large.pixels[:1], (9000, 20_000, 3)))
     with pytest.raises(InputError, match="too large for TIFF"):
         check_output(huge, "tiff", 4)
 
 
-def test_jpeg_takes_alpha_only_where_it_hides_nothing():
+def test_jpeg_accepts_alpha_only_if_it_is_opaque():
     alpha = np.full((H, W), 255, np.uint8)
     photo = Photo(NOISE[..., :3], alpha, False, "png")
     check_output(photo, "jpeg", 1)
     assert opened(encode_photo(photo, "jpeg")).mode == "RGB"
     alpha[0, 0] = 254
-    with pytest.raises(InputError, match="is transparent, which JPEG cannot be"):
+    with pytest.raises(InputError, match="has transparency, which JPEG does not support"):
         check_output(photo, "jpeg", 1)
 
 
-def test_a_gray_profile_does_not_go_with_colors():
+def test_a_gray_profile_is_not_written_with_colors():
     profile = SRGB[:16] + b"GRAY" + SRGB[20:]
     photo = Photo(np.full((H, W, 3), 7, np.uint8), None, True, "jpeg", icc=profile)
     assert "icc_profile" not in opened(encode_photo(photo, "webp")).info
     assert opened(encode_photo(photo, "jpeg")).info["icc_profile"] == profile
 
 
-def test_what_the_encoder_refuses_is_told():
+def test_encoder_errors_are_reported():
     photo = Photo(NOISE[..., :3], None, False, "png", xmp=bytes(70_000))
     with pytest.raises(InputError, match="cannot be written as JPEG: XMP data is too long"):
         encode_photo(photo, "jpeg")

@@ -1,4 +1,4 @@
-"""Both bicubic kernels: their definitions, their sizes, and the published baseline."""
+"""Both bicubic kernels: definition, shapes, errors, and the published baseline."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def noise(height, width, channels=3, seed=0):
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("height", "width"), [(36, 24), (12, 60), (12, 12)])
-def test_matlab_kernel_equals_its_definition(scale, channels, height, width):
+def test_the_matlab_kernel_equals_its_definition(scale, channels, height, width):
     image = noise(height, width, channels)
     for name, resize, factor in (("shrink", shrink, 1 / scale), ("enlarge", enlarge, scale)):
         actual = resize(image, scale, kernel="matlab")
@@ -26,7 +26,7 @@ def test_matlab_kernel_equals_its_definition(scale, channels, height, width):
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_pillow_kernel_is_pillows(scale):
+def test_the_pillow_kernel_is_pillows(scale):
     image = noise(36, 48)
     pillow = Image.fromarray(image)
     small = pillow.resize((48 // scale, 36 // scale), Image.Resampling.BICUBIC)
@@ -53,10 +53,10 @@ def test_sizes_and_types(kernel, channels):
 
 @both_kernels
 def test_flat_images_stay_flat(kernel):
-    for level in (0, 1, 127, 255):
-        image = np.full((16, 24, 3), level, np.uint8)
-        assert (shrink(image, 4, kernel=kernel) == level).all()
-        assert (enlarge(image, 4, kernel=kernel) == level).all()
+    for value in (0, 1, 127, 255):
+        image = np.full((16, 24, 3), value, np.uint8)
+        assert (shrink(image, 4, kernel=kernel) == value).all()
+        assert (enlarge(image, 4, kernel=kernel) == value).all()
 
 
 @both_kernels
@@ -64,9 +64,9 @@ def test_channels_do_not_mix(kernel):
     image = noise(24, 32)
     together = enlarge(shrink(image, 4, kernel=kernel), 4, kernel=kernel)
     for channel in range(3):
-        alone = image[..., channel : channel + 1]
-        alone = enlarge(shrink(alone, 4, kernel=kernel), 4, kernel=kernel)
-        np.testing.assert_array_equal(together[..., channel : channel + 1], alone)
+        single = image[..., channel : channel + 1]
+        single = enlarge(shrink(single, 4, kernel=kernel), 4, kernel=kernel)
+        np.testing.assert_array_equal(together[..., channel : channel + 1], single)
 
 
 @both_kernels
@@ -95,12 +95,12 @@ def test_crop_to_multiple_keeps_the_top_left():
     ],
 )
 @pytest.mark.parametrize("resize", [shrink, enlarge])
-def test_other_arguments_raise(resize, image, options, error, message):
+def test_invalid_arguments_raise(resize, image, options, error, message):
     with pytest.raises(error, match=message):
         resize(image, **{"scale": 4, **options})
 
 
-def test_sides_that_are_not_multiples_cannot_be_shrunk():
+def test_sides_must_be_multiples_to_be_shrunk():
     with pytest.raises(ValueError, match=r"multiples of 4 to be shrunk, got \(8, 9, 3\)"):
         shrink(noise(8, 9), 4)
 
@@ -109,8 +109,8 @@ def y_of(images):
     return images if images.shape[3] == 1 else references.luma(images, data_range=255)
 
 
-# Tables print 28.42 / 0.8104 and 26.00 / 0.7027 for MATLAB's kernel; the digits here are of
-# rounding the small image to 8 bits and Y not at all.
+# Published for MATLAB's kernel: 28.42 / 0.8104 and 26.00 / 0.7027. These values round the small
+# image to 8 bits and do not round Y.
 @pytest.mark.parametrize(
     ("name", "kernel", "decibels", "similarity"),
     [
@@ -123,11 +123,11 @@ def y_of(images):
 def test_bicubic_baseline(shared, name, kernel, decibels, similarity):
     folder = shared / "data" / name
     if not folder.is_dir():
-        pytest.skip(f"data/{name} is absent: its images are in jbhuang0604/SelfExSR on GitHub")
+        pytest.skip(f"no data/{name}; its images are in jbhuang0604/SelfExSR on GitHub")
     scores = []
     for path in sorted(folder.iterdir()):
         with Image.open(path) as file:
-            image = np.atleast_3d(np.asarray(file))  # one of them has a single channel
+            image = np.atleast_3d(np.asarray(file))  # one image has a single channel
         image = crop_to_multiple(image, 4)
         low = enlarge(shrink(image, 4, kernel=kernel), 4, kernel=kernel)
         pair = [y_of(x[None, 4:-4, 4:-4]) for x in (low, image)]

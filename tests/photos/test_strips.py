@@ -1,4 +1,4 @@
-"""Pictures for people: grey levels, where everything in a strip lies, and PNG files."""
+"""Comparison strips: the position of every image and label, close-ups, and PNG files."""
 
 import itertools
 
@@ -6,48 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppcn_jax.photos.strips import (
-    GAP,
-    LABEL_HEIGHT,
-    closeup,
-    most_detailed,
-    save_png,
-    strip,
-    to_uint8,
-)
-
-
-@pytest.mark.parametrize(
-    ("value", "level"),
-    [
-        (-0.5, 0),
-        (0.0, 0),
-        (1.0, 255),
-        (1.5, 255),
-        (np.inf, 255),
-        (-np.inf, 0),
-        (10.4 / 255, 10),  # rounded, not cut off
-        (10.6 / 255, 11),
-        (0.5, 128),  # 127.5: to the even neighbour
-    ],
-)
-def test_floats_are_clipped_and_rounded(value, level):
-    image = to_uint8(np.full((2, 3, 3), value, np.float32))
-    assert image.dtype == np.uint8 and image.shape == (2, 3, 3)
-    assert (image == level).all()
-
-
-def test_every_grey_level_survives():
-    levels = np.arange(256, dtype=np.uint8)
-    np.testing.assert_array_equal(to_uint8(levels.astype(np.float32) / 255), levels)
-    np.testing.assert_array_equal(to_uint8(levels), levels)
+from ppcn_jax.photos.strips import GAP, LABEL_HEIGHT, closeup, most_detailed, save_png, strip
 
 
 def noise(height, width, seed):
     return np.random.default_rng(seed).integers(0, 200, (height, width, 3), np.uint8)
 
 
-def test_rows_of_different_sizes_lie_below_each_other():
+def test_rows_may_differ_in_size():
     rows = [[noise(10, 30, 0), noise(10, 30, 1)], [noise(6, 8, 2), noise(6, 8, 3)]]
     table = strip(rows, ["input", "target"])
     assert table.dtype == np.uint8
@@ -68,11 +34,11 @@ def test_a_wider_row_below_widens_the_strip():
 
 
 def ink(band):
-    """Columns of a band of the strip that hold text."""
+    """Indices of the columns of a band that contain text."""
     return np.flatnonzero((band < 128).any((0, 2)))
 
 
-def test_headings_stand_above_their_columns():
+def test_headings_are_above_their_columns():
     row = [np.full((8, 60, 3), 255, np.uint8)] * 3
     heading = ink(strip([row], ["one", "", "three"])[:LABEL_HEIGHT])
     lefts = [GAP + i * (60 + GAP) for i in range(4)]
@@ -83,7 +49,7 @@ def test_headings_stand_above_their_columns():
     assert inside == [True, False, True]
 
 
-def test_captions_stand_above_their_rows():
+def test_captions_are_above_their_rows():
     rows = [[noise(8, 120, seed)] for seed in range(3)]
     table = strip(rows, ["input"], ["best: IMG_1.jpg", "", "Füße 写真.png"])
     assert len(table) == LABEL_HEIGHT + 3 * (8 + GAP) + 2 * LABEL_HEIGHT
@@ -92,14 +58,14 @@ def test_captions_stand_above_their_rows():
         assert len(ink(table[top : top + LABEL_HEIGHT]))
     below = third + LABEL_HEIGHT
     np.testing.assert_array_equal(table[below : below + 8, GAP : GAP + 120], rows[2][0])
-    # Another text is another picture.
+    # A different text looks different.
     other = strip(rows, ["input"], ["worst: IMG_1.jpg", "", "Füße 写真.png"])
     assert (table != other)[first : first + LABEL_HEIGHT].any()
     np.testing.assert_array_equal(table[first + LABEL_HEIGHT :], other[first + LABEL_HEIGHT :])
 
 
 @pytest.mark.parametrize(("columns", "captions"), [(["a"], []), (["a", "b"], ["x", "y"])])
-def test_texts_that_do_not_fit_the_table_raise(columns, captions):
+def test_the_number_of_labels_must_match(columns, captions):
     with pytest.raises(ValueError, match="zip"):
         strip([[noise(4, 4, 0), noise(4, 4, 1)]], columns, captions)
 
@@ -128,7 +94,7 @@ def test_the_most_detailed_square(side):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_a_closeup_shows_every_pixel_as_a_square(dtype):
+def test_a_closeup_repeats_every_pixel(dtype):
     image = noise(9, 12, 0).astype(dtype)
     shown = closeup(image, (2, 5), 4, 3)
     assert shown.shape == (12, 12, 3) and shown.dtype == dtype

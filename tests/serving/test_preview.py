@@ -1,4 +1,4 @@
-"""Pictures of before and after for a browser."""
+"""Images of before and after for a browser."""
 
 import io
 
@@ -14,12 +14,12 @@ from ppcn_jax.serving.preview import make_previews
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def photo(levels, alpha=None, **kept):
-    return Photo(levels, alpha, False, "png", **kept)
+def photo(pixels, alpha=None, **metadata):
+    return Photo(pixels, alpha, False, "png", **metadata)
 
 
 def smooth(height, width, dtype=np.uint8):
-    """Ramps, which survive JPEG within a few levels."""
+    """Make ramps, which JPEG changes by a few steps of 255 at most."""
     rows, columns = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     ramps = np.stack([rows, columns, 1 - rows], -1)
     return np.rint(ramps * np.iinfo(dtype).max).astype(dtype)
@@ -31,48 +31,48 @@ def decoded(content):
         return np.asarray(image).astype(int)
 
 
-def assert_close(content, levels):
+def assert_close(content, pixels):
     found = decoded(content)
-    assert found.shape == levels.shape
-    assert np.abs(found - levels).max() <= 8
+    assert found.shape == pixels.shape
+    assert np.abs(found - pixels).max() <= 8
 
 
-def test_a_photo_that_fits_is_shown_as_it_is():
-    levels = smooth(60, 80)
-    before, after = make_previews(photo(levels), photo(255 - levels))
-    assert_close(before, levels)
-    assert_close(after, 255 - levels)
+def test_a_small_photo_keeps_its_size():
+    pixels = smooth(60, 80)
+    before, after = make_previews(photo(pixels), photo(255 - pixels))
+    assert_close(before, pixels)
+    assert_close(after, 255 - pixels)
 
 
 @pytest.mark.parametrize("shape", [(90, 160), (160, 90)])
-def test_a_large_photo_is_made_smaller_as_a_whole(monkeypatch, shape):
+def test_a_large_photo_is_reduced_completely(monkeypatch, shape):
     monkeypatch.setattr(preview, "LONGEST_SIDE", 80)
-    levels = smooth(*shape)
-    before, after = make_previews(photo(levels), photo(255 - levels))
+    pixels = smooth(*shape)
+    before, after = make_previews(photo(pixels), photo(255 - pixels))
     smaller = smooth(shape[0] // 2, shape[1] // 2)
     assert_close(before, smaller)
     assert_close(after, 255 - smaller)
 
 
-def test_an_extreme_shape_keeps_a_row():
+def test_an_extreme_aspect_ratio_keeps_one_row():
     before, _ = make_previews(*2 * [photo(np.zeros((16, 50_000, 3), np.uint8))])
     assert decoded(before).shape == (1, preview.LONGEST_SIDE, 3)
 
 
-def test_the_middle_of_an_enlargement_is_shown_pixel_by_pixel(monkeypatch):
+def test_the_center_of_an_enlargement_is_shown_pixel_by_pixel(monkeypatch):
     monkeypatch.setattr(preview, "LONGEST_SIDE", 64)
-    levels = smooth(40, 12)
-    enlarged = enlarge(levels, 4)
-    before, after = make_previews(photo(levels), photo(enlarged))
-    assert_close(before, enlarge(levels[12:28], 4))
+    pixels = smooth(40, 12)
+    enlarged = enlarge(pixels, 4)
+    before, after = make_previews(photo(pixels), photo(enlarged))
+    assert_close(before, enlarge(pixels[12:28], 4))
     assert_close(after, enlarged[48:112])
 
 
-def test_sixteen_bits_profile_and_transparency():
-    levels = smooth(32, 48, np.uint16)
+def test_16_bits_color_profile_and_transparency():
+    pixels = smooth(32, 48, np.uint16)
     alpha = np.full((32, 48), 65535, np.uint16)
     alpha[:, :16] = 0
-    before, after = make_previews(*2 * [photo(levels, alpha, icc=SRGB, block=b"EXIF")])
+    before, after = make_previews(*2 * [photo(pixels, alpha, icc=SRGB, block=b"EXIF")])
     assert before == after
     with Image.open(io.BytesIO(before)) as image:
         assert image.info["icc_profile"] == SRGB and not image.getexif()

@@ -1,4 +1,4 @@
-"""The local page, in a browser: PPCN_CHROMIUM names one, or there is one on PATH."""
+"""The local page in a browser: PPCN_CHROMIUM, one on PATH, or Playwright's own."""
 
 import os
 import pathlib
@@ -25,7 +25,7 @@ from ppcn_jax.weights.model import Model, make_network
 from ppcn_jax.weights.safetensors_file import write_native
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-# The upload limit is lowered so that a small file is beyond it.
+# The upload limit is lowered so that a small file exceeds it.
 MOST_BYTES = 300_000
 PROGRAM = f"""
 from ppcn_jax import command
@@ -33,12 +33,12 @@ from ppcn_jax.serving import server as serve
 serve.MOST_BYTES = {MOST_BYTES}
 command.main()
 """
-PATIENCE = 120  # seconds, of a busy machine; nothing takes long
+PATIENCE = 120  # seconds; only a busy machine needs many of them
 
 
 @pytest.fixture(scope="module")
 def models(random_params, tmp_path_factory):
-    """Weights files by network."""
+    """Write random models; return the paths by network."""
     folder = tmp_path_factory.mktemp("weights")
     paths = {}
     for name in ("student", "super_resolver"):
@@ -51,7 +51,7 @@ def models(random_params, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(models, tmp_path_factory):
-    """Of a page that is served; what it leaves behind is looked at in the end."""
+    """Serve a page and yield its address; check in the end that no files are left."""
     folder = tmp_path_factory.mktemp("serve")
     (folder / "temporary").mkdir()
     (folder / "secret.png").write_text("in the working directory")
@@ -106,18 +106,18 @@ def browser():
 
 @pytest.fixture
 def page(browser, address):
-    """A fresh page; all that it asked for was asked of the server."""
+    """Open the page; check in the end that all requests went to the server."""
     page = browser.new_page()
     page.set_default_timeout(1000 * PATIENCE)
-    asked = []
-    page.on("request", lambda request: asked.append(urllib.parse.urlsplit(request.url)))
+    requests = []
+    page.on("request", lambda request: requests.append(urllib.parse.urlsplit(request.url)))
     page.goto(address)
     page.get_by_role("button", name="Enhance").wait_for()
     yield page
     page.close()
-    assert asked
+    assert requests
     server = urllib.parse.urlsplit(address).netloc
-    assert {url.netloc for url in asked if url.scheme not in ("data", "blob")} == {server}
+    assert {url.netloc for url in requests if url.scheme not in ("data", "blob")} == {server}
 
 
 def drop(page, path):
@@ -138,14 +138,14 @@ def write_photo(path, form, **options):
 
 
 @pytest.mark.parametrize(
-    ("network", "label", "shown"),
+    ("network", "label", "size"),
     [
         ("student", "student", "32 x 48 px in "),
         ("super_resolver", "super resolver 4x", "128 x 192 px in "),
     ],
 )
 def test_the_download_is_what_the_command_writes(
-    page, models, tmp_path, monkeypatch, network, label, shown
+    page, models, tmp_path, monkeypatch, network, label, size
 ):
     fields = Image.Exif()
     fields[0x0112], fields[0x010F] = 6, "Camera"
@@ -154,10 +154,10 @@ def test_the_download_is_what_the_command_writes(
     enhance(page, label)
     line = page.get_by_role("status").filter(has_text=f" s with {label}")
     line.wait_for()
-    assert line.inner_text().startswith(shown)
+    assert line.inner_text().startswith(size)
     pictures = page.locator(".slider-wrap img, [data-testid=imageslider] img")
     widths = pictures.evaluate_all("images => images.map(image => image.naturalWidth)")
-    assert widths == 2 * [int(shown.split()[0])]
+    assert widths == 2 * [int(size.split()[0])]
     with page.expect_download() as download:
         page.get_by_role("button", name="Download (").click()
     assert download.value.suggested_filename == f"photo-{label.replace(' ', '-')}.jpg"
@@ -170,7 +170,7 @@ def test_the_download_is_what_the_command_writes(
         assert image.getexif()[0x010F] == "Camera"
 
 
-def test_the_page_goes_on_after_refusals(page, tmp_path):
+def test_the_page_works_after_errors(page, tmp_path):
     enhance(page, "student")
     page.get_by_role("alert").filter(has_text="Drop a photo first.").wait_for()
     (tmp_path / "text <b>.png").write_text("no picture")
@@ -193,7 +193,7 @@ def test_the_page_goes_on_after_refusals(page, tmp_path):
         ("large.png", MOST_BYTES + 1, "exceed the maximum allowed size"),
     ],
 )
-def test_an_upload_that_is_refused(page, tmp_path, name, size, message):
+def test_a_rejected_upload_is_reported(page, tmp_path, name, size, message):
     (tmp_path / name).write_bytes(bytes(size))
     page.locator("input[type=file]").set_input_files(tmp_path / name)
     page.get_by_text(message).wait_for()
@@ -203,36 +203,38 @@ def test_an_upload_that_is_refused(page, tmp_path, name, size, message):
     page.get_by_role("status").filter(has_text="48 x 32 px in ").wait_for()
 
 
-def ask(address, path, body=None, headers=None):
-    """Status of the answer."""
+def status_of(address, path, body=None, headers=None):
+    """Send a request; return the status of the response."""
     request = urllib.request.Request(f"{address}{path}", body, headers or {})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=PATIENCE) as answer:
-            return answer.status
+        with opener.open(request, timeout=PATIENCE) as response:
+            return response.status
     except urllib.error.HTTPError as error:
         error.close()
         return error.code
 
 
-def test_files_of_the_computer_are_not_served(address, models, tmp_path):
-    assert ask(address, "/") == 200
+def test_other_files_are_not_served(address, models, tmp_path):
+    assert status_of(address, "/") == 200
     for path in (models["student"], pathlib.Path(__file__), "secret.png", tmp_path):
-        assert ask(address, f"/gradio_api/file={urllib.parse.quote(str(path))}") == 403, path
+        assert status_of(address, f"/gradio_api/file={urllib.parse.quote(str(path))}") == 403, path
 
 
-def test_the_server_holds_to_the_limit_by_itself(address):
+def test_the_server_enforces_the_upload_limit(address):
     def upload(size):
         head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
         headers = {"Content-Type": "multipart/form-data; boundary=x"}
-        return ask(address, "/gradio_api/upload", head + bytes(size) + b"\r\n--x--\r\n", headers)
+        return status_of(
+            address, "/gradio_api/upload", head + bytes(size) + b"\r\n--x--\r\n", headers
+        )
 
     assert upload(MOST_BYTES) == 200
     assert upload(MOST_BYTES + 1) == 413
 
 
 def run(*words):
-    """The line that the command ends with."""
+    """Run the command; return its last line or exit status."""
     with pytest.raises(SystemExit) as end:
         command.main(["serve", *map(str, words)])
     return end.value.code
@@ -241,20 +243,20 @@ def run(*words):
 @pytest.fixture
 def no_page(monkeypatch):
     def fail(*_):
-        raise AssertionError("a page was made")
+        raise AssertionError("a page was built")
 
     monkeypatch.setattr(serve, "make_page", fail)
 
 
 @pytest.mark.usefixtures("no_page")
-def test_models_are_checked_before_there_is_a_page(models, tmp_path):
+def test_models_are_checked_before_the_page_is_built(models, tmp_path):
     absent = run("--port", 0, "--model", f"mine={tmp_path}/absent.safetensors")
     assert "absent.safetensors cannot be read" in absent
     twice = run("--port", 0, "--model", models["student"], "--model", models["student"])
-    assert "two models would be called student (student.safetensors)" in twice
+    assert "two models have the label student (student.safetensors)" in twice
 
 
-def test_without_a_model_those_of_the_package_are_offered(monkeypatch):
+def test_included_networks_are_offered_by_default(monkeypatch):
     offered = []
 
     def make_page(choices, _):
@@ -267,52 +269,55 @@ def test_without_a_model_those_of_the_package_are_offered(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_page")
-def test_an_address_that_cannot_be_had(models):
+def test_an_address_that_cannot_be_used(models):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         message = run("--port", port, "--model", "absent.safetensors")
-    assert message == (f"ppcn-jax serve: port {port} of 127.0.0.1 is in use: choose another --port")
+    assert message == (f"ppcn-jax serve: port {port} of 127.0.0.1 is in use; choose another --port")
     message = run("--host", "no host", "--port", 0, "--model", "absent.safetensors")
     assert message.startswith("ppcn-jax serve: cannot listen on --host no host, --port 0: ")
 
 
 @pytest.mark.parametrize("port", ["65536", "-1", "http"])
-def test_a_port_that_is_none(capsys, port):
+def test_an_invalid_port_is_a_usage_error(capsys, port):
     assert run("--port", port) == 2
     assert "argument --port: " in capsys.readouterr().err
 
 
-def test_the_extra_is_named_where_it_is_missing(monkeypatch):
+def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setattr(serve.importlib.util, "find_spec", lambda _: None)
     message = run("--port", 0, "--model", "absent.safetensors")
-    assert message == "ppcn-jax serve: the page needs an extra: pip install 'ppcn-jax[web]'"
+    assert message == (
+        "ppcn-jax serve: the page needs gradio: run pip install '.[web]' in a clone of the "
+        "repository"
+    )
 
 
 def test_models_can_be_given_names(models, monkeypatch):
-    called = {}
+    arguments = {}
 
     def keep(models, **address):
-        called.update(address, models=[(name, model.name) for name, model in models])
+        arguments.update(address, models=[(name, model.name) for name, model in models])
 
     monkeypatch.setattr(serve, "serve", keep)
     monkeypatch.chdir(models["student"].parent)
     words = ["my own=student.safetensors", "super_resolver.safetensors", "./student.safetensors"]
     command.main(["serve", *[word for model in words for word in ("--model", model)]])
-    assert called == {
+    assert arguments == {
         "models": [("my own", "student"), ("", "super_resolver"), ("", "student")],
         "host": "127.0.0.1",
         "port": 7860,
     }
 
 
-def test_a_path_may_hold_an_equals_sign():
+def test_a_path_may_contain_an_equals_sign():
     assert command._named("runs/rate=0.1") == ("", "runs/rate=0.1")
 
 
 @pytest.mark.parametrize(
-    ("host", "shown"), [("127.0.0.1", ""), ("0.0.0.0", ", open to other computers")]
+    ("host", "note"), [("127.0.0.1", ""), ("0.0.0.0", ", open to other computers")]
 )
-def test_an_address_that_others_reach_is_pointed_out(host, shown):
+def test_an_address_open_to_other_computers_is_pointed_out(host, note):
     with serve._listen(host, 0) as listener:
         port = listener.getsockname()[1]
-        assert serve._address(host, listener) == f"http://{host}:{port}{shown}"
+        assert serve._address(host, listener) == f"http://{host}:{port}{note}"

@@ -18,7 +18,7 @@ from configs import teacher
 from ppcn_jax.evaluation.evaluate import evaluate, make_enhance
 from ppcn_jax.evaluation.super_resolution import Degraded, scorer
 from ppcn_jax.evaluation.table1 import of_any_channels
-from ppcn_jax.photos.strips import to_uint8
+from ppcn_jax.photos.levels import to_uint8
 from ppcn_jax.weights.load import SHIPPED, load_model
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
