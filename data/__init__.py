@@ -1,4 +1,4 @@
-"""Aligned photo pairs, decoded and batched on the host: the half that may use TensorFlow.
+"""Aligned photo pairs, decoded and batched on the host; the half that may use TensorFlow.
 
 The batch contract
 ------------------
@@ -8,25 +8,29 @@ The batch contract
 * `id`: int32 `[local_devices, per_device_batch]`, the index of each sample in `source.names`.
 
 The batch of step s is a pure function of (source, seed, s, global batch size B). It holds the
-global positions p = s·B … s·B + B − 1. With n samples, position p lies in epoch e = p // n and
-holds sample `numpy.random.default_rng([seed, e]).permutation(n)[p % n]`: a batch may cross epochs,
-nothing is dropped, and starting at any step costs nothing. The random crop at p is drawn from
-(seed, p) as well. Process k of P takes the k-th contiguous slice of the global batch and splits
-it over its local devices in order, so the global batch does not depend on how many processes or
-devices share the work.
+global positions p = s·B … s·B + B − 1. With n samples, position p is in epoch e = p // n and
+holds sample `numpy.random.default_rng([seed, e]).permutation(n)[p % n]`. A batch may span epochs,
+no sample is dropped, and starting at any step costs nothing. The random crop at p is drawn from
+(seed, p). Process k of P takes the k-th contiguous slice of the global batch and splits it over
+its local devices in order, so the global batch does not depend on the number of processes or
+devices.
 
-A record that cannot be read any more goes into a quarantine, a file of the run's, and from that step
-on the next of its epoch that is not in it stands in its place too (`data.quarantine`). The records are
-those that the run began with (`data.names`), whatever the folders hold when it goes on.
+A record that becomes unreadable goes into a quarantine, which is a file in the run's workdir. From
+that step on, the next record of its epoch that is not in quarantine takes its place
+(`data.batching.quarantine`). A resumed run uses the records with which it started, whatever its
+folders hold now (`data.run`).
 
-Where inputs are made from targets (super-resolution), each crop is degraded by itself; a crop is
-not cut from a degraded photo. The host does no augmentation beyond that: flips, rotations and the
-turn to float belong on the device. A test split is read one whole image at a time and not batched::
+Where inputs are made from targets (super-resolution), each crop is degraded separately; crops are
+not cut from a degraded photo. The host does no other augmentation: flips, rotations and the
+conversion to float run on the device. A test split is not batched but read one full image at a
+time::
 
     for name, (photo, target) in ((source.names[i], source[i]) for i in range(len(source))): ...
 
-Importing this package needs neither TensorFlow nor TFDS; a source that does need one of them
-says which extra to install.
+Importing this package needs neither TensorFlow nor TFDS. A source that needs one of them raises an
+error that names the extra to install.
+
+The modules import in one direction: run > open > dped > sources > batching, pictures > errors.
 """
 
 from data.batching.loaders import batches, sample_names

@@ -1,4 +1,12 @@
-"""Exceptions for data that cannot be used."""
+"""Errors for unusable data, and imports of optional packages.
+
+Imports nothing of `data`.
+"""
+
+import importlib
+import importlib.util
+import pathlib
+import types
 
 
 class DataError(ValueError):
@@ -6,4 +14,43 @@ class DataError(ValueError):
 
 
 class MissingExtraError(DataError, ModuleNotFoundError):
-    """The data needs a package that is not installed; the message names the extra to install."""
+    """A package is not installed; the message says how to install it."""
+
+
+def require(module: str, extra: str) -> types.ModuleType:
+    """Import a module that is installed by an optional extra.
+
+    Raises:
+      MissingExtraError: if the module, or one that it imports, is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise _missing(module, extra) from error
+
+
+def find_package(package: str, extra: str) -> pathlib.Path:
+    """The folder of a package, found without importing it; raises `MissingExtraError`."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise _missing(package, extra)
+    return pathlib.Path(spec.origin).parent
+
+
+def import_tensorflow() -> types.ModuleType:
+    """Import TensorFlow and hide the GPUs from it, which JAX needs; raises `MissingExtraError`."""
+    tf = require("tensorflow", "data")
+    tf.config.set_visible_devices([], "GPU")
+    return tf
+
+
+def plural(count: int, noun: str) -> str:
+    """The count with its noun, for messages: "1 pair", "2 pairs"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _missing(module: str, extra: str) -> MissingExtraError:
+    advice = f"run pip install '.[{extra}]' in a clone of the repository"
+    if module == "tensorflow":
+        advice += ", or set in_memory=True, which does not need TensorFlow"
+    return MissingExtraError(f"{module} or a package that it needs is not installed; {advice}")

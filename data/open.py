@@ -4,16 +4,15 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from data.batching.source import Source
+from data.batching.source import OnDisk, Source
 from data.dped.open import open_dped
 from data.errors import DataError
-from data.sources.demo_photos import Photos
+from data.sources.demo_photos import DemoPhotos
 from data.sources.div2k import Div2k
-from data.sources.high_resolution import Photos as UndecodedPhotos
-from data.sources.high_resolution import open_high_resolution
+from data.sources.high_resolution import Photos, open_high_resolution
 from data.sources.in_memory import InMemory
 from data.sources.pairs import open_pairs
-from data.sources.photo_folder import PhotoFolder, photo_names, photo_split
+from data.sources.photo_folder import photo_split
 from data.sources.synthetic import Synthetic
 
 
@@ -33,29 +32,29 @@ def make_source(
     split: str,
     names: Sequence[str] | None = None,
 ) -> Source:
-    """Open a source of pairs and check all of it.
+    """Open one split of a source of pairs and check all of its records.
 
     Args:
       source: "dped", "pairs", "photos", "high_resolution", "div2k" or "synthetic".
-      dir: the data folder ("dped", "pairs"); for "high_resolution", photos anywhere below it; for
-        "div2k", TFDS's data folder, "" for its own.
-      test_dir: photos anywhere below it are the test split ("high_resolution", "div2k"); "" takes
-        the last `holdout` photos of `dir`, or DIV2K's validation photos.
+      dir: the data folder ("dped", "pairs"); a folder with photos in it or in its subfolders
+        ("high_resolution"); TFDS's data folder, "" for its default ("div2k").
+      test_dir: a folder of photos for the test split ("high_resolution", "div2k"); "" uses the
+        last `holdout` photos of `dir`, or DIV2K's validation photos.
       phone: "iphone", "blackberry" or "sony" ("dped").
       input: subfolder of the input pictures ("pairs").
       target: subfolder of the target pictures ("pairs").
-      holdout: how many at the end, in natural order of the names, are the test split ("pairs",
-        "high_resolution" without a `test_dir`).
-      validation: so many training patches, the last in natural order of the names, are kept from
-        training and are the test split instead of DPED's own ("dped").
-      crop: side in pixels of the training crops, and of the "synthetic" pictures.
-      scale: how much smaller the low-resolution images are ("high_resolution", "div2k").
-      in_memory: decode everything once into RAM; needs no TensorFlow ("photos" and "synthetic"
+      holdout: number of pairs or photos in the test split, the last in natural order of their
+        names ("pairs", and "high_resolution" without a `test_dir`).
+      validation: holds out the last N training pairs, in natural order of their names, as the
+        test split instead of DPED's own; 0 uses DPED's own ("dped").
+      crop: side in pixels of the training crops, and of the pictures of "synthetic".
+      scale: factor by which the low-resolution images are smaller ("high_resolution", "div2k").
+      in_memory: decode all records once into RAM, without TensorFlow ("photos" and "synthetic"
         always do).
       split: "train" or "test".
-      names: of the split's records when a run began that now goes on: folders are not listed
-        anew, and training records that cannot be used raise when they are asked for. None lists
-        and checks.
+      names: names of the split's records when the run that is now resumed started. Folders are
+        then not listed, and an unusable training record raises when it is read. None lists the
+        folders and checks all records.
 
     Returns:
       The source.
@@ -70,13 +69,14 @@ def make_source(
         raise DataError(f"crop must be at least 1 pixel, not {crop}")
     folder = pathlib.Path(dir).expanduser()
     check = names is None or split == "test"
-    crop_or_whole = crop if split == "train" else None
+    crop_or_full = crop if split == "train" else None
+    on_disk: OnDisk
     match source:
         case "dped":
             on_disk = open_dped(
                 folder,
                 phone,
-                crop=crop_or_whole,
+                crop=crop_or_full,
                 in_memory=in_memory,
                 split=split,
                 validation=validation,
@@ -84,14 +84,21 @@ def make_source(
             )
         case "pairs":
             on_disk = open_pairs(
-                folder, input, target, holdout, crop=crop_or_whole, split=split, names=names
+                folder, input, target, holdout, crop=crop_or_full, split=split, names=names
             )
         case "photos":
-            return Photos(crop=crop_or_whole, split=split)
+            return DemoPhotos(crop=crop_or_full, split=split)
         case "high_resolution" | "div2k":
-            photos = _undecoded_photos(source, dir, test_dir, holdout, split, names)
+            photos: Photos
+            test_folder = pathlib.Path(test_dir).expanduser() if test_dir else None
+            if source == "div2k" and (split == "train" or test_folder is None):
+                photos = Div2k(dir, split)
+            elif source == "high_resolution" and not dir:
+                raise DataError("dir is empty: set it to the folder of the high-resolution photos")
+            else:
+                photos = photo_split(folder, test_folder, holdout, split, names)
             return open_high_resolution(
-                photos, crop=crop_or_whole, scale=scale, in_memory=in_memory, check=check
+                photos, crop=crop_or_full, scale=scale, in_memory=in_memory, check=check
             )
         case "synthetic":
             return Synthetic(size=crop, split=split)
@@ -105,22 +112,3 @@ def make_source(
     if check:
         on_disk.check()
     return on_disk
-
-
-def _undecoded_photos(
-    source: str,
-    dir: str | os.PathLike[str],
-    test_dir: str | os.PathLike[str],
-    holdout: int,
-    split: str,
-    names: Sequence[str] | None,
-) -> UndecodedPhotos:
-    test_folder = pathlib.Path(test_dir).expanduser() if test_dir else None
-    if source == "div2k":
-        if test_folder and split == "test":
-            known = photo_names(test_folder) if names is None else names
-            return PhotoFolder(test_folder, known)
-        return Div2k(dir, split)
-    if not dir:
-        raise DataError("dir is empty: name the folder of the high-resolution photos")
-    return photo_split(pathlib.Path(dir).expanduser(), test_folder, holdout, split, names)

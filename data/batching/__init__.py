@@ -1,4 +1,4 @@
-"""Batches: what a source is, the order of samples, crops, loaders, unreadable records.
+"""Batches: the protocol of a source, the order of samples, crops, loaders and the quarantine.
 
 Imports only `data.errors`.
 """

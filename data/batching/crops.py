@@ -1,4 +1,4 @@
-"""Gather one batch of aligned crops with NumPy, or many of them in tf.data's threads."""
+"""Gather batches of aligned crops with NumPy, one at a time or several in tf.data's threads."""
 
 from typing import TYPE_CHECKING
 
@@ -6,89 +6,74 @@ import numpy as np
 
 from data.batching.order import Order
 from data.batching.source import Degrading, Source
-from data.errors import DataError
-from data.extras import import_tensorflow
+from data.errors import DataError, import_tensorflow
 
 if TYPE_CHECKING:
-    import tensorflow as tf
+    from tensorflow import Tensor
+    from tensorflow.data import Dataset
 
 
 def gather(source: Source, order: Order, step: int) -> dict[str, np.ndarray]:
     """This process's part of the batch of a step.
 
-    Args:
-      source: a training source.
-      order: the order over its samples.
-      step: which batch.
+    A record that cannot be read goes into the order's quarantine and is replaced by another one.
+    Without a quarantine, its `DataError` is raised.
 
     Returns:
       `input` and `target`, uint8 [N, crop, crop, 3], and `id`, int32 [N].
-
-    Raises:
-      DataError: for a record that cannot be read, if the order has no quarantine for it.
     """
-    cut = _cut_and_degrade if isinstance(source, Degrading) else _cut
+    crop = source.crop
+    assert crop is not None, "a test split has no crops"
+    degrading = source if isinstance(source, Degrading) else None  # too slow for every sample
+
+    def window(position: int, frame: np.ndarray) -> tuple[slice, slice]:
+        height, width, _ = frame.shape
+        top, left = order.corner(position, height, width, crop)
+        return slice(top, top + crop), slice(left, left + crop)
+
+    def cut(position: int, sample: int) -> tuple[np.ndarray, np.ndarray]:
+        if degrading is None:
+            photo, target = source[sample]
+            place = window(position, target)
+            return photo[place], target[place]
+        target = degrading.target(sample)
+        target = target[window(position, target)]
+        return degrading.degrade(target), target
+
     positions = order.positions(step)
     samples = np.empty(len(positions), np.int32)
-    shape = (len(positions), source.crop, source.crop, 3)
+    shape = (len(positions), crop, crop, 3)
     inputs, targets = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
-    for i, position in enumerate(positions):
-        found = None
-        while found is None:
-            samples[i] = sample = order.sample(int(position))
+    for i, position in enumerate(positions.tolist()):
+        while True:
+            samples[i] = sample = order.sample(position)
             try:
-                found = cut(source, order, position, sample)
+                inputs[i], targets[i] = cut(position, sample)
+                break
             except DataError as error:
                 if order.quarantine is None:
                     raise
                 order.quarantine.add(sample, step, error)
-        inputs[i], targets[i] = found
     return {"input": inputs, "target": targets, "id": samples}
 
 
-def gather_in_tensorflow(source: Source, order: Order, start_step: int) -> "tf.data.Dataset":
-    """Batches, gathered several at a time, up to one that cannot be gathered.
+def gather_in_tensorflow(source: Source, order: Order, start_step: int) -> "Dataset":
+    """Batches as `gather` returns them, gathered in parallel, up to one that cannot be gathered.
 
-    Args:
-      source: a training source whose `__getitem__` is thread-safe.
-      order: the order over its samples.
-      start_step: the step of the first batch.
-
-    Returns:
-      Dictionaries as `gather` returns.
+    Reading from the source must be thread-safe.
     """
     tf = import_tensorflow()
 
-    def attempt(step):
+    def attempt(step: np.int64) -> tuple[np.ndarray, ...]:
         try:
             return tuple(gather(source, order, int(step)).values())
-        except DataError:  # TensorFlow would print it, and hide it in an error of its own
+        except DataError:  # TensorFlow would print it and raise an error of its own instead
             return np.empty(0, np.uint8), np.empty(0, np.uint8), np.empty(0, np.int32)
 
-    def load(step):
+    def load(step: "Tensor") -> "dict[str, Tensor]":
         arrays = tf.numpy_function(attempt, [step], (tf.uint8, tf.uint8, tf.int32))
         return dict(zip(("input", "target", "id"), arrays, strict=True))
 
     steps = tf.data.Dataset.range(start_step, tf.int64.max)
     batches = steps.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return batches.take_while(lambda batch: tf.size(batch["id"]) > 0)
-
-
-def _cut(source: Source, order: Order, position: int, sample: int) -> tuple[np.ndarray, np.ndarray]:
-    photo, target = source[sample]
-    window = _window(order, position, photo, source.crop)
-    return photo[window], target[window]
-
-
-def _cut_and_degrade(
-    source: Degrading, order: Order, position: int, sample: int
-) -> tuple[np.ndarray, np.ndarray]:
-    photo = source.target(sample)
-    crop = photo[_window(order, position, photo, source.crop)]
-    return source.degrade(crop), crop
-
-
-def _window(order: Order, position: int, photo: np.ndarray, crop: int) -> tuple[slice, slice]:
-    height, width, _ = photo.shape
-    top, left = order.corner(position, height, width, crop)
-    return np.s_[top : top + crop, left : left + crop]

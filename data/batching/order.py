@@ -1,4 +1,4 @@
-"""Which sample, cropped where, stands at each position of the endless stream of training data."""
+"""The endless order of training samples and the position of their crops."""
 
 import dataclasses
 import functools
@@ -7,20 +7,20 @@ import numpy as np
 
 from data.batching.quarantine import Quarantine
 
-_CROPS = 1  # tells the random stream of the crops from that of the permutations
+_CROPS = 1  # separates the random stream of the crops from that of the permutations
 
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """The order of training: a pure function of (size, seed, batch size) and of what is missing.
+    """The order of training samples: a pure function of its fields.
 
     Attributes:
       size: number of samples.
       seed: a non-negative integer.
       batch_size: samples in a global batch, over all processes.
-      process_index: which contiguous slice of each batch is this process's.
+      process_index: index of this process, which takes this contiguous slice of each batch.
       process_count: number of processes; divides `batch_size`.
-      quarantine: records that are passed over, as if they were not in the permutation.
+      quarantine: records to skip, as if they were not in the permutation.
     """
 
     size: int
@@ -32,11 +32,11 @@ class Order:
 
     @property
     def share(self) -> int:
-        """This process's samples in each batch."""
+        """Number of samples of this process in each batch."""
         return self.batch_size // self.process_count
 
     def positions(self, step: int) -> np.ndarray:
-        """This process's positions in the batch of a step: int64 [share]."""
+        """Positions of this process in the batch of a step: int64 [share]."""
         start = step * self.batch_size + self.process_index * self.share
         return np.arange(start, start + self.share)
 
@@ -45,7 +45,7 @@ class Order:
         return np.array([self.sample(int(position)) for position in positions], np.int32)
 
     def sample(self, position: int) -> int:
-        """The sample at a position; for one in quarantine the next of its epoch that is not."""
+        """The sample at a position, or the next one of its epoch that is not in quarantine."""
         epoch, place = divmod(position, self.size)
         permutation = _permutation(self.size, self.seed, epoch)
         if self.quarantine is not None:
@@ -55,16 +55,9 @@ class Order:
         return int(permutation[place])
 
     def corner(self, position: int, height: int, width: int, crop: int) -> tuple[int, int]:
-        """The top left corner of the crop at a position.
+        """Corner (top, left) of the crop at a position, uniform over all corners that fit.
 
-        Args:
-          position: the position.
-          height: of the frame, in pixels, at least `crop`.
-          width: likewise.
-          crop: side of the crop in pixels.
-
-        Returns:
-          (top, left), uniform over the places where the crop fits.
+        `height` and `width` of the frame and the side of the crop are in pixels.
         """
         if height == width == crop:
             return 0, 0

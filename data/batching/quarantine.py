@@ -1,4 +1,4 @@
-"""Records that cannot be read any more while a run trains on: named, counted and replaced."""
+"""Records that become unreadable during a run: they are recorded, counted and replaced."""
 
 import json
 import logging
@@ -13,23 +13,23 @@ _log = logging.getLogger(__name__)
 
 
 class Quarantine:
-    """What not to read, from which step on; kept in a file of JSON lines.
+    """The records to skip, each from a certain step on, stored in a file of JSON lines.
 
-    A row has the record's `name`, the first `step` that did without it, and the `reason`. The file
-    is read at the start: what is in it stays out, also if it becomes readable again, so that a
-    resumed run sees the same batches. All processes of a run append to one file.
+    A row has the `name` of the record, the first `step` that skips it, and the `reason`. The file
+    is read at the start. Its records stay in quarantine even if they have become readable, so that
+    a resumed run gets the same batches. All processes of a run append to one file.
     """
 
     def __init__(self, names: Sequence[str], *, share: float, path: pathlib.Path | None = None):
-        """Read what is known.
+        """Read the file, if there is one.
 
         Args:
-          names: of all records.
-          share: of the records that may be in quarantine; one more raises.
-          path: of the file, which need not exist; None keeps nothing.
+          names: names of all records.
+          share: fraction of the records that may be in quarantine.
+          path: the file, which need not exist; None stores nothing.
 
         Raises:
-          DataError: if the file already holds too many.
+          DataError: if too many records are in quarantine.
         """
         self._index = {name: index for index, name in enumerate(names)}
         self._names, self._share, self._path = names, share, path
@@ -39,30 +39,22 @@ class Quarantine:
         self._check_share()
 
     def holds(self, sample: int, step: int) -> bool:
-        """Whether the record of an index is out at a step; raises `DataError` if too many are."""
+        """Return True if a step skips a sample; raise `DataError` if too many are skipped."""
         self._check_share()
         since = self._since.get(sample)
         return since is not None and step >= since
 
     def add(self, sample: int, step: int, reason: Exception) -> None:
-        """Put a record in.
-
-        Args:
-          sample: its index.
-          step: the first that does without it.
-          reason: why it cannot be read.
-
-        Raises:
-          DataError: if that makes too many.
-        """
+        """Skip a sample from a step on; raise `DataError` if too many are skipped."""
         with self._lock:
             if self.holds(sample, step):
                 return
             self._since[sample] = step
             if self._write({"name": self._names[sample], "step": step, "reason": str(reason)}):
-                self._read()  # also what other processes have found
+                self._read()  # also the records that other processes have added
             _log.warning(
-                "%s is in quarantine from step %d on and replaced by another record; %d of %d are. %s",
+                "%s is in quarantine from step %d on, and another record takes its place; "
+                "%d of %d records are in quarantine. Reason: %s",
                 self._names[sample],
                 step,
                 len(self._since),
@@ -78,7 +70,7 @@ class Quarantine:
             try:
                 row = json.loads(line)
                 name, step = row["name"], int(row["step"])
-            except (ValueError, KeyError, TypeError):  # a line cut short by a crash
+            except (ValueError, KeyError, TypeError):  # a line truncated by a crash
                 continue
             if name in self._index:
                 sample = self._index[name]
@@ -89,22 +81,32 @@ class Quarantine:
             return False
         line = (json.dumps(row, ensure_ascii=False) + "\n").encode(errors="surrogateescape")
         try:
-            # One write to the end of the file, so that processes do not mix their lines.
+            # A single append, so that processes do not mix their lines.
             file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             try:
                 os.write(file, line)
             finally:
                 os.close(file)
         except OSError as error:
-            _log.warning("%s cannot be written (%s); training goes on", self._path, error)
+            _log.warning(
+                "%s cannot be written (%s); training continues, but a resumed run will have to "
+                "find the unreadable records itself",
+                self._path,
+                error,
+            )
             return False
         return True
 
     def _check_share(self) -> None:
         if len(self._since) > self._share * len(self._names):
-            where = f", named in {self._path}" if self._path else ""
+            listed, lines = "", ""
+            if self._path:
+                listed, lines = (
+                    f" (listed in {self._path})",
+                    " and remove their lines from the list",
+                )
             raise DataError(
-                f"{len(self._since)} of {len(self._names)} training records cannot be read{where}, "
-                f"more than the share of {self._share:g} that train.unreadable allows; "
-                "restore them and remove their lines from the file, or allow more"
+                f"{len(self._since)} of {len(self._names)} training records cannot be read"
+                f"{listed}, more than the fraction of {self._share:g} that train.unreadable "
+                f"allows; restore them{lines}, or allow more"
             )

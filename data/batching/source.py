@@ -1,4 +1,4 @@
-"""What a source of pairs is."""
+"""Protocols for sources of aligned pairs."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -8,7 +8,7 @@ import numpy as np
 from data.batching.order import Order
 
 if TYPE_CHECKING:
-    import tensorflow as tf
+    from tensorflow.data import Dataset
 
 
 @runtime_checkable
@@ -17,12 +17,12 @@ class Source(Protocol):
 
     @property
     def names(self) -> Sequence[str]:
-        """What each pair is called."""
+        """The names of the pairs, for messages and records."""
         ...
 
     @property
     def crop(self) -> int | None:
-        """Side in pixels of the training crops; None for a test split, read in whole frames."""
+        """Side of the training crops in pixels; None for a test split, read as full frames."""
         ...
 
     def __len__(self) -> int:
@@ -30,34 +30,37 @@ class Source(Protocol):
         ...
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """The whole frames (input, target) of a pair: uint8 [H, W, 3], RGB, of equal size."""
+        """The full frames (input, target) of a pair: uint8 [H, W, 3], RGB, of equal size.
+
+        Raises `DataError` if the pair cannot be read.
+        """
         ...
 
 
 @runtime_checkable
 class OnDisk(Source, Protocol):
-    """A source whose pairs are decoded anew whenever they are needed."""
+    """A source that decodes pairs each time they are needed."""
 
     def check(self) -> None:
-        """Raise `DataError` if any pair cannot be used."""
+        """Raise `DataError` for the first pair that cannot be used."""
         ...
 
-    def dataset(self, order: Order, start_step: int) -> "tf.data.Dataset":
-        """Batches from `start_step` on: dictionaries as `data.crops.gather` returns.
+    def dataset(self, order: Order, start_step: int) -> "Dataset":
+        """Endless batches, as `data.batching.crops.gather` returns them.
 
-        It ends only before a batch that cannot be read.
+        The data set ends only before a batch that cannot be read.
         """
         ...
 
 
 @runtime_checkable
 class Degrading(Source, Protocol):
-    """A source whose inputs are made from its targets: in training from each crop by itself."""
+    """A source that makes its inputs from its targets; in training, from each crop separately."""
 
     def target(self, index: int) -> np.ndarray:
-        """The whole target of a pair: uint8 [H, W, 3], RGB."""
+        """The full target of a pair: uint8 [H, W, 3], RGB."""
         ...
 
     def degrade(self, target: np.ndarray) -> np.ndarray:
-        """The input that belongs to a target, or to a crop of one: of the same size."""
+        """The input for a target or for a crop of one: same shape and type."""
         ...

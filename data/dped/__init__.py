@@ -1,1 +1,4 @@
-"""DPED: patches taken by three phones, paired with a camera's."""
+"""DPED: patches of three phones, paired with those of a camera, and their prepared copy.
+
+Imports `data.sources`, `data.batching`, `data.pictures` and `data.errors`.
+"""

@@ -3,20 +3,18 @@
 import functools
 import pathlib
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from data.dped.layout import PHONES, VERSION, patch_folders
-from data.errors import DataError
-from data.extras import require
-from data.pictures.checks import check_pair
-from data.pictures.folders import paired_names
+from data.errors import DataError, require
+from data.pictures.folders import check_pair, paired_names
 from data.pictures.images import read_bytes, tf_decodable
 from data.pictures.progress import progress
 
 _DESCRIPTION = """
-The DSLR Photo Enhancement Dataset: 100x100 patches of photos that three phones (iPhone 3GS,
-BlackBerry Passport, Sony Xperia Z) and a Canon 70D camera took of the same scenes at the same
-time, aligned to each other.
+The DSLR Photo Enhancement Dataset: aligned 100x100 patches of photos of the same scenes, taken at
+the same time by three phones (iPhone 3GS, BlackBerry Passport, Sony Xperia Z) and a Canon 70D
+camera.
 """
 
 _MANUAL_DOWNLOAD = """
@@ -38,19 +36,17 @@ _CITATION = """
 
 
 @functools.cache
-def builder_class() -> type:
-    """The builder's class, made when first asked for because only preparing DPED needs TFDS.
+def builder_class() -> Any:
+    """The builder's class, a `tfds.core.GeneratorBasedBuilder` with one config for each phone.
 
-    Returns:
-      A `tfds.core.GeneratorBasedBuilder` with one config for each phone. Its records are in
-      natural order of the file names, which its metadata lists under "names" for each split.
-
-    Raises:
-      MissingExtraError: if TFDS is absent.
+    It is defined in a function because only preparing DPED needs TFDS; raises `MissingExtraError`
+    without it. The records are in natural order of the file names, which the metadata lists for
+    each split under "names".
     """
     tfds = require("tensorflow_datasets", "data")
+    base: Any = tfds.core.GeneratorBasedBuilder
 
-    class Dped(tfds.core.GeneratorBasedBuilder):
+    class Dped(base):
         """Pairs of patches: a phone's and the camera's."""
 
         VERSION = tfds.core.Version(VERSION)
@@ -61,7 +57,7 @@ def builder_class() -> type:
             for phone, model in PHONES.items()
         ]
 
-        def _info(self):
+        def _info(self) -> Any:
             picture = tfds.features.Image(shape=(None, None, 3))
             return tfds.core.DatasetInfo(
                 builder=self,
@@ -76,7 +72,7 @@ def builder_class() -> type:
                 metadata=tfds.core.MetadataDict(),
             )
 
-        def _split_generators(self, dl_manager):
+        def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
             dped = pathlib.Path(dl_manager.manual_dir)
             folders = {
                 split: patch_folders(dped, self.builder_config.name, split)
@@ -88,7 +84,9 @@ def builder_class() -> type:
                 split: self._generate_examples(*folders[split], names[split]) for split in folders
             }
 
-        def _generate_examples(self, inputs, targets, names):
+        def _generate_examples(
+            self, inputs: pathlib.Path, targets: pathlib.Path, names: list[str]
+        ) -> Iterator[tuple[int, dict[str, bytes | str]]]:
             pairs = enumerate(_checked_pairs(inputs, targets, names))
             yield from progress(pairs, len(names), f"Preparing {inputs}")
 
@@ -108,7 +106,7 @@ def _checked_pairs(
         first_shape = first_shape or patch.shape
         if patch.shape != first_shape:
             raise DataError(
-                f"{paths[0]} is of another size than {inputs / names[0]}; all of DPED's patches "
-                "are of one size: restore or remove the pair"
+                f"{paths[0]} differs in size from {inputs / names[0]}; all patches of DPED have "
+                "the same size: restore or remove the pair"
             )
         yield {"input": phone, "target": camera, "name": name}

@@ -1,4 +1,4 @@
-"""Picture files: decoding, folders, caches, progress.
+"""Picture files: decoding, folders of pairs, a cache, free memory and progress bars.
 
 Imports only `data.errors`.
 """

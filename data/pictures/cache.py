@@ -1,4 +1,4 @@
-"""Decoded pictures kept in RAM, up to a limit."""
+"""A cache of decoded pictures with a fixed size."""
 
 import threading
 from typing import Generic, TypeVar
@@ -7,34 +7,24 @@ T = TypeVar("T")
 
 
 class Cache(Generic[T]):
-    """The first values that come, as many as there is room for; they stay.
+    """Keeps the first values that fit and never drops one.
 
-    A set that fits is decoded once. Of one that does not, the same part is always there, whatever
-    the order; dropping the oldest would drop each value just before its next use.
+    A data set that fits is decoded once. From a larger one, the same part is always cached,
+    whatever the order. Dropping the oldest value would drop each one just before its next use.
     """
 
     def __init__(self, room: int):
-        """Start empty.
-
-        Args:
-          room: for values of so many bytes.
-        """
+        """Create an empty cache for `room` bytes."""
         self._values: dict[int, T] = {}
         self._room = room
         self._lock = threading.Lock()
 
     def get(self, index: int) -> T | None:
-        """The value kept under an index, None if there is none."""
+        """The cached value of an index, or None."""
         return self._values.get(index)
 
     def keep(self, index: int, value: T, size: int) -> None:
-        """Keep a value if there is room.
-
-        Args:
-          index: what to find it by.
-          value: any value.
-          size: what it takes, in bytes.
-        """
+        """Cache a value of `size` bytes if there is room."""
         with self._lock:
             if size <= self._room and index not in self._values:
                 self._values[index] = value

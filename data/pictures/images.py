@@ -1,4 +1,8 @@
-"""Decode picture files to uint8 RGB; whatever does not decode raises `DataError`."""
+"""Decode picture files to uint8 RGB.
+
+In all functions, `encoded` is the content of a picture file and `name` is what errors call it. A
+picture that does not decode completely raises `DataError`.
+"""
 
 import contextlib
 import io
@@ -17,20 +21,10 @@ _SIDEWAYS = (5, 6, 7, 8)  # the EXIF orientations that exchange width and height
 
 
 def read_bytes(path: pathlib.Path) -> bytes:
-    """The content of a file.
-
-    Args:
-      path: the file.
-
-    Returns:
-      Its bytes.
-
-    Raises:
-      DataError: if it cannot be read.
-    """
+    """The content of a file; raises `DataError` if it cannot be read."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
-            raise DataError(f"{path} is no file; remove it")
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would block forever
+            raise DataError(f"{path} is not a regular file; remove it")
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error}); restore or remove it") from error
@@ -42,41 +36,20 @@ def read(path: pathlib.Path) -> np.ndarray:
 
 
 def decode(encoded: bytes, name: str) -> np.ndarray:
-    """Decode a picture to upright RGB.
+    """Decode a picture to upright RGB: uint8 [H, W, 3], read-only.
 
     Gray is repeated over the channels (16-bit gray is scaled to 8 bits), CMYK and palettes are
     converted, alpha is dropped, and the EXIF orientation is applied.
-
-    Args:
-      encoded: the content of a picture file.
-      name: what to call it in an error.
-
-    Returns:
-      uint8 [H, W, 3], read-only.
-
-    Raises:
-      DataError: if it does not decode completely.
     """
     with _opened(encoded, name) as image:
         return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
 
 
 def checked_shape(encoded: bytes, name: str) -> tuple[int, int, int]:
-    """The shape `decode` would return, after reading the whole stream as cheaply as possible.
-
-    Args:
-      encoded: the content of a picture file.
-      name: what to call it in an error.
-
-    Returns:
-      (H, W, 3).
-
-    Raises:
-      DataError: if it does not decode completely.
-    """
+    """The shape that `decode` would return, found by reading the full stream cheaply."""
     with _opened(encoded, name) as image:
         width, height = image.size
-        image.draft(None, (1, 1))  # of a JPEG, transforms little but still reads every byte
+        image.draft(None, (1, 1))  # a JPEG is still read to its end, but decoded at low resolution
         image.load()
         if image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS:
             width, height = height, width
@@ -84,18 +57,9 @@ def checked_shape(encoded: bytes, name: str) -> tuple[int, int, int]:
 
 
 def tf_decodable(encoded: bytes, name: str) -> tuple[bytes, np.ndarray]:
-    """An encoding of the picture that TensorFlow decodes to the very bytes of `decode`.
+    """An encoding that TensorFlow decodes to exactly the pixels of `decode`, and these pixels.
 
-    Args:
-      encoded: the content of a picture file.
-      name: what to call it in an error.
-
-    Returns:
-      `encoded` itself if it is an upright 8-bit RGB or gray JPEG, else a PNG; and the picture as
-      `decode` returns it.
-
-    Raises:
-      DataError: if it does not decode completely.
+    The encoding is `encoded` itself for an upright 8-bit RGB or gray JPEG, otherwise a PNG.
     """
     rgb = decode(encoded, name)
     with _opened(encoded, name) as image:
@@ -114,7 +78,7 @@ def _opened(encoded: bytes, name: str) -> Iterator[Image.Image]:
             yield image
     except Image.DecompressionBombError as error:
         raise DataError(f"{name} is too large to be a photo ({error}); remove it") from error
-    except Exception as error:  # each of Pillow's plugins raises kinds of its own
+    except Exception as error:  # each of Pillow's plugins raises its own exceptions
         raise DataError(
             f"{name} does not decode as a picture ({error}); restore it or remove it"
         ) from error
@@ -125,5 +89,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         wide = np.asarray(image).astype(np.int64)
         image = Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8))
     elif image.mode == "P":
-        image = image.convert("RGBA")  # to RGB at once, Pillow warns about transparent palettes
+        # Converted directly to RGB, a palette with transparency makes Pillow warn.
+        image = image.convert("RGBA")
     return image.convert("RGB")

@@ -1,4 +1,4 @@
-"""How much memory this process may still take."""
+"""The memory that this process may still use."""
 
 import pathlib
 
@@ -7,13 +7,8 @@ _CGROUP = pathlib.Path("/sys/fs/cgroup")
 
 
 def available_bytes() -> int | None:
-    """The memory that can be taken without swapping.
-
-    Returns:
-      Bytes: what the machine has left, or what the container's limit leaves if that is less;
-      None where neither can be read.
-    """
-    known = [bytes_ for bytes_ in (_machine(), _container()) if bytes_ is not None]
+    """Free memory of the machine or of the container, whichever is less; None if unknown."""
+    known = [free for free in (_machine(), _container()) if free is not None]
     return min(known, default=None)
 
 

@@ -1,4 +1,4 @@
-"""Work through many files on all cores, with a progress bar when it takes a while."""
+"""Process many files on all cores, with a progress bar."""
 
 import concurrent.futures
 import os
@@ -11,20 +11,11 @@ import rich.progress
 T = TypeVar("T")
 R = TypeVar("R")
 
-_MANY = 100  # fewer items are done at once
+_MANY = 100  # fewer items need no progress bar
 
 
 def progress(items: Iterable[T], total: int, description: str) -> Iterable[T]:
-    """Pass items on, showing how many are done on standard error.
-
-    Args:
-      items: what to iterate over.
-      total: how many there are.
-      description: what is being done to them.
-
-    Returns:
-      The same items.
-    """
+    """Iterate over items with a progress bar on standard error."""
     return rich.progress.track(
         items,
         description,
@@ -36,15 +27,9 @@ def progress(items: Iterable[T], total: int, description: str) -> Iterable[T]:
 
 
 def parallel(function: Callable[[T], R], items: Sequence[T], description: str) -> list[R]:
-    """Apply a function to all items in threads.
+    """Apply a function to all items in threads; the first exception is raised.
 
-    Args:
-      function: thread-safe, and releasing the interpreter's lock for most of its time.
-      items: its arguments.
-      description: what to call the work in the progress bar.
-
-    Returns:
-      The results in the order of the items. The first exception ends the work and is raised.
+    The function must be thread-safe and should release the GIL most of the time.
     """
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(progress(pool.map(function, items), len(items), description))

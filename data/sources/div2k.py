@@ -7,40 +7,39 @@ import sys
 
 import numpy as np
 
-from data.errors import DataError
-from data.extras import require
+from data.errors import DataError, require
 from data.pictures.images import decode
 
-# The low-resolution images that come with a configuration are not used: the loader makes its own.
+# All configurations hold the same high-resolution photos. Their low-resolution images are not
+# used: the loader makes its own.
 _CONFIG = "bicubic_x4"
 _SPLITS = {"train": "train", "test": "validation"}
 _INFO_FILE = "dataset_info.json"
 
 
 class Div2k:
-    """One split of a prepared copy, decoded by Pillow when asked for.
+    """One split of a prepared copy, decoded by Pillow when needed.
 
     Attributes:
-      names: the photos by their place in the split.
+      names: names of the photos, which are numbered within the split.
     """
 
     def __init__(self, dir: str | os.PathLike[str], split: str):
         """Open the copy.
 
         Args:
-          dir: a TFDS data folder; "" for TFDS's own, $TFDS_DATA_DIR or ~/tensorflow_datasets.
-          split: "train" (800 photos) or "test" (DIV2K's validation photos, 100).
+          dir: a TFDS data folder; "" for TFDS's default, $TFDS_DATA_DIR or ~/tensorflow_datasets.
+          split: "train" (800 photos) or "test" (DIV2K's 100 validation photos).
 
         Raises:
-          DataError: if there is no copy, or none that can be read in any order; names the command
-            that makes one.
-          MissingExtraError: if TFDS is absent.
+          DataError: if there is no copy, or its format does not allow random access; the message
+            has the command that makes one.
+          MissingExtraError: if TFDS is not installed.
         """
         tfds = require("tensorflow_datasets", "data")
         root = pathlib.Path(dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
         root = root.expanduser()
         copies = sorted((root / "div2k").glob(f"*/*/{_INFO_FILE}"))
-        # Every configuration holds the same high-resolution photos.
         copies.sort(key=lambda path: path.parts[-3] != _CONFIG)
         if not copies:
             raise DataError(f"there is no prepared DIV2K in {root}; {_advice(root)}")
@@ -50,7 +49,7 @@ class Div2k:
             self._examples = builder.as_data_source(_SPLITS[split], decoders=undecoded)
         except NotImplementedError as error:
             raise DataError(
-                f"{copies[0].parent} is in a format that cannot be read in any order; remove it "
+                f"{copies[0].parent} is in a format that does not allow random access; remove it "
                 f"and {_advice(root)}"
             ) from error
         self.names = [f"DIV2K {_SPLITS[split]} {i}" for i in range(len(self._examples))]
@@ -60,7 +59,7 @@ class Div2k:
         name = self.names[index]
         try:
             encoded = self._examples[index]["hr"]
-        except Exception as error:  # of ArrayRecord's checksums, of the file, or of parsing
+        except Exception as error:  # a checksum of ArrayRecord, the file system, or parsing
             raise DataError(f"{name} cannot be read ({error})") from error
         return decode(encoded, name)
 
@@ -72,4 +71,4 @@ def _advice(root: pathlib.Path) -> str:
         "file_format='array_record').download_and_prepare()"
     )
     command = shlex.join([sys.executable, "-c", program])
-    return f"download and prepare it (some 8 GB, once) with:\n    {command}"
+    return f"download and prepare it (about 8 GB, once) with:\n    {command}"

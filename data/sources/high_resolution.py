@@ -1,9 +1,9 @@
-"""High-resolution photos for super-resolution: the inputs are made from them.
+"""High-resolution photos for super-resolution, whose inputs are made from them.
 
-The target is a crop of a photo, or a whole photo in a test split. The input is the same shrunk and
-enlarged again by Pillow's bicubic filter, in 8 bits: what a user's small image becomes before the
-network sees it. A crop is degraded by itself and not cut from a degraded photo, because at its
-border the filter must find what the network will be given: nothing.
+The target is a crop of a photo, or a full photo in a test split. The input is the target, reduced
+and enlarged by Pillow's bicubic filter in 8 bits, which is what a user's small image becomes before
+the network sees it. Each crop is degraded separately and not cut from a degraded photo: at its
+edges the filter must see what it sees at the edges of a user's image, which is nothing beyond them.
 """
 
 from collections.abc import Sequence
@@ -16,18 +16,19 @@ from data.batching.crops import gather_in_tensorflow
 from data.batching.order import Order
 from data.errors import DataError
 from data.pictures.cache import Cache
+from data.pictures.folders import check_crop
 from data.pictures.memory import available_bytes
 from data.pictures.progress import parallel
-from data.sources.in_memory import decode_all, value_of
+from data.sources.in_memory import Decoded
 
 if TYPE_CHECKING:
-    import tensorflow as tf
+    from tensorflow.data import Dataset
 
-# Sides of a test photo in pixels: networks need 16, and the scores' window what is left when the
-# border is not counted.
+# Side of a test photo in pixels: networks need 16, and the windows of the scores need what is left
+# after the edges are cut off.
 SMALLEST_TEST_SIDE = 32
 
-_CACHE_WHERE_UNKNOWN = 2 * 2**30  # bytes, where the available memory cannot be told
+_DEFAULT_CACHE = 2 * 2**30  # bytes, if the free memory is unknown
 
 
 class Photos(Protocol):
@@ -35,11 +36,11 @@ class Photos(Protocol):
 
     @property
     def names(self) -> Sequence[str]:
-        """What each photo is called in messages."""
+        """The names of the photos, for messages."""
         ...
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """A photo: uint8 [H, W, 3]; thread-safe. Raises `DataError` if it does not decode."""
+        """A photo: uint8 [H, W, 3]; thread-safe; raises `DataError` if it does not decode."""
         ...
 
 
@@ -48,20 +49,15 @@ class HighResolution:
 
     Attributes:
       names: the photos' names.
-      crop: side of the training crops in pixels; None for whole photos.
-      scale: how much smaller the low-resolution images are.
+      crop: side of the training crops in pixels; None for full photos.
+      scale: factor by which the low-resolution images are smaller.
     """
 
     def __init__(self, photos: Photos, *, crop: int | None, scale: int):
-        """Wrap photos, without decoding any.
-
-        Args:
-          photos: the photos of one split.
-          crop: side of the training crops in pixels, a multiple of `scale`; None for a test split.
-          scale: how much smaller the low-resolution images are.
+        """Wrap the photos of one split, without decoding any.
 
         Raises:
-          DataError: if crop and scale do not fit.
+          DataError: if the crop is not a multiple of the scale, or the scale is below 1.
         """
         if scale < 1:
             raise DataError(f"scale must be at least 1, not {scale}")
@@ -80,57 +76,37 @@ class HighResolution:
         return len(self.names)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """A whole photo, cut to multiples of the scale: (degraded, photo), uint8 [H, W, 3]."""
+        """A full photo, cut to multiples of the scale: (degraded, photo), uint8 [H, W, 3]."""
         photo = self.target(index)
         return self.degrade(photo), photo
 
     def target(self, index: int) -> np.ndarray:
-        """A whole photo, cut to multiples of the scale.
+        """A full photo, cut to multiples of the scale: uint8 [H, W, 3].
 
-        Args:
-          index: which.
-
-        Returns:
-          uint8 [H, W, 3].
-
-        Raises:
-          DataError: if it does not decode or is too small.
+        Raises `DataError` if it does not decode or is too small.
         """
         photo = self._photos[index]
-        self._check_size(self.names[index], photo.shape)
+        check_size(self.names[index], photo.shape, self.crop)
         height, width = (side - side % self.scale for side in photo.shape[:2])
         return photo[:height, :width]
 
     def degrade(self, target: np.ndarray) -> np.ndarray:
-        """What is left of a photo or a crop: shrunk by the scale and enlarged again."""
+        """Reduce a photo or a crop by the scale, and enlarge it to its size."""
         return degrade(target, self.scale)
-
-    def _check_size(self, name: str, shape: tuple[int, ...]) -> None:
-        height, width, _ = shape
-        if self.crop is not None and min(height, width) < self.crop:
-            raise DataError(
-                f"{name} is {width}x{height} pixels, smaller than the crop of {self.crop}; use a "
-                "smaller crop or remove the photo"
-            )
-        if min(height, width) < SMALLEST_TEST_SIDE and self.crop is None:
-            raise DataError(
-                f"{name} is {width}x{height} pixels, too small to be tested on: remove it, or use "
-                f"photos of at least {SMALLEST_TEST_SIDE} pixels a side"
-            )
 
 
 class HighResolutionOnDisk(HighResolution):
-    """The same, where photos are decoded when needed; as many as fit stay in RAM."""
+    """Photos that are decoded when needed; as many as fit stay in RAM."""
 
     def __init__(self, photos: Photos, *, crop: int | None, scale: int):
-        """Wrap photos; arguments and errors as `HighResolution`'s."""
+        """Wrap photos; see `HighResolution`."""
         super().__init__(photos, crop=crop, scale=scale)
         available = available_bytes()
-        room = _CACHE_WHERE_UNKNOWN if available is None else available // 2
+        room = _DEFAULT_CACHE if available is None else available // 2
         self._cache = Cache[np.ndarray](room)
 
     def target(self, index: int) -> np.ndarray:
-        """As `HighResolution.target`."""
+        """See `HighResolution.target`."""
         photo = self._cache.get(index)
         if photo is None:
             photo = super().target(index)
@@ -138,72 +114,53 @@ class HighResolutionOnDisk(HighResolution):
         return photo
 
     def check(self) -> None:
-        """Decode every photo; those that fit stay in RAM.
-
-        Raises:
-          DataError: for the first photo that cannot be used.
-        """
+        """Decode every photo; raise `DataError` for the first one that is unusable."""
         parallel(self.target, range(len(self)), "Decoding the photos")
 
-    def dataset(self, order: Order, start_step: int) -> "tf.data.Dataset":
-        """Endless batches, cropped and degraded in parallel.
-
-        Args:
-          order: the order over the photos.
-          start_step: the step of the first batch.
-
-        Returns:
-          Dictionaries as `data.crops.gather` returns.
-        """
+    def dataset(self, order: Order, start_step: int) -> "Dataset":
+        """Batches, cropped and degraded in parallel; see `gather_in_tensorflow`."""
         return gather_in_tensorflow(self, order, start_step)
-
-
-class _Decoded:
-    """All photos of a source, in RAM."""
-
-    def __init__(self, source: HighResolution, tolerant: bool):
-        self.names = source.names
-        self._photos = decode_all(source.target, len(source), "photos", tolerant=tolerant)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        return value_of(self._photos[index])
 
 
 def open_high_resolution(
     photos: Photos, *, crop: int | None, scale: int, in_memory: bool, check: bool = True
 ) -> HighResolution:
-    """Open the photos of a split and check all of them.
+    """Open the photos of a split.
 
     Args:
-      photos: undecoded.
+      photos: the photos, not decoded.
       crop: side of the training crops in pixels; None for a test split.
-      scale: how much smaller the low-resolution images are.
-      in_memory: decode all into RAM; training then needs no TensorFlow.
-      check: whether a photo that cannot be used raises now, or when it is asked for.
-
-    Returns:
-      The source.
+      scale: factor by which the low-resolution images are smaller.
+      in_memory: decode all photos into RAM; training then needs no TensorFlow.
+      check: a photo that cannot be used raises now, not when it is read.
 
     Raises:
       DataError: for the first photo that cannot be used, or if they do not fit into RAM.
     """
     source = HighResolutionOnDisk(photos, crop=crop, scale=scale)
     if in_memory:
-        return HighResolution(_Decoded(source, not check), crop=crop, scale=scale)
+        decoded = Decoded(source.target, source.names, "photo", tolerant=not check)
+        return HighResolution(decoded, crop=crop, scale=scale)
     if check:
         source.check()
     return source
 
 
+def check_size(name: str, shape: tuple[int, ...], crop: int | None) -> None:
+    """Raise `DataError` if a photo is smaller than the crop, or too small for testing."""
+    check_crop(name, shape, crop)
+    height, width, _ = shape
+    if crop is None and min(height, width) < SMALLEST_TEST_SIDE:
+        raise DataError(
+            f"{name} is {width}x{height} pixels, too small for testing; remove it, or use photos "
+            f"of at least {SMALLEST_TEST_SIDE} pixels a side"
+        )
+
+
 def degrade(image: np.ndarray, scale: int) -> np.ndarray:
-    """Shrink and enlarge an image by Pillow's bicubic filter, both in 8 bits.
+    """Reduce and enlarge an image, uint8 [H, W, 3], by Pillow's bicubic filter in 8 bits.
 
-    Args:
-      image: uint8 [H, W, 3], sides multiples of `scale`.
-      scale: the factor.
-
-    Returns:
-      uint8 [H, W, 3].
+    The sides must be multiples of the scale.
     """
     height, width, _ = image.shape
     small = Image.fromarray(image).resize(

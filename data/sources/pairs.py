@@ -8,28 +8,23 @@ import numpy as np
 
 from data.batching.crops import gather_in_tensorflow
 from data.batching.order import Order
-from data.errors import DataError
 from data.pictures.cache import Cache
-from data.pictures.checks import check_pair
-from data.pictures.folders import paired_names
+from data.pictures.folders import check_pair, hold_out, paired_names
 from data.pictures.images import checked_shape, read, read_bytes
 from data.pictures.progress import parallel
 
 if TYPE_CHECKING:
-    import tensorflow as tf
+    from tensorflow.data import Dataset
 
-_CACHE_BYTES = 2 * 2**30  # decoded frames kept per source; the first that come stay
+_CACHE_BYTES = 2 * 2**30  # decoded frames kept per source, so that a small set is decoded once
 
 
 class Pairs:
     """Picture files in two folders, decoded by Pillow when needed.
 
-    The first frames to be decoded, up to 2 GiB of them, stay in RAM, so that a small set is
-    decoded only once.
-
     Attributes:
       names: the file names.
-      crop: side of the training crops in pixels; None for whole frames.
+      crop: side of the training crops in pixels; None for full frames.
     """
 
     def __init__(
@@ -40,14 +35,7 @@ class Pairs:
         *,
         crop: int | None,
     ):
-        """Remember where the pairs are.
-
-        Args:
-          inputs: folder of the input pictures.
-          targets: folder of their targets.
-          names: the file names, the same in both.
-          crop: side of the training crops in pixels; None for a test split.
-        """
+        """Set the folders of inputs and targets and the file names, without reading a file."""
         self.names = names
         self.crop = crop
         self._folders = inputs, targets
@@ -58,17 +46,7 @@ class Pairs:
         return len(self.names)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Decode a pair.
-
-        Args:
-          index: which.
-
-        Returns:
-          (input, target), uint8 [H, W, 3].
-
-        Raises:
-          DataError: if the pair cannot be used.
-        """
+        """Decode a pair: (input, target), uint8 [H, W, 3]; raises `DataError` if it is unusable."""
         pair = self._cache.get(index)
         if pair is None:
             input_path, target_path = self._paths(index)
@@ -78,23 +56,11 @@ class Pairs:
         return pair
 
     def check(self) -> None:
-        """Read every file to its end.
-
-        Raises:
-          DataError: for the first pair that cannot be used.
-        """
+        """Read every file to its end; raise `DataError` for the first pair that is unusable."""
         parallel(self._check, range(len(self)), "Checking the pictures")
 
-    def dataset(self, order: Order, start_step: int) -> "tf.data.Dataset":
-        """Endless batches, decoded and cropped in parallel.
-
-        Args:
-          order: the order over the pairs.
-          start_step: the step of the first batch.
-
-        Returns:
-          Dictionaries as `data.crops.gather` returns.
-        """
+    def dataset(self, order: Order, start_step: int) -> "Dataset":
+        """Batches, decoded and cropped in parallel; see `gather_in_tensorflow`."""
         return gather_in_tensorflow(self, order, start_step)
 
     def _paths(self, index: int) -> tuple[pathlib.Path, pathlib.Path]:
@@ -117,34 +83,14 @@ def open_pairs(
     split: str,
     names: Sequence[str] | None = None,
 ) -> Pairs:
-    """Open one split of a folder of pairs.
+    """Open one split of a folder of pairs, without checking more than their names.
 
-    Args:
-      folder: what holds both subfolders.
-      input: subfolder of the input pictures.
-      target: subfolder of the target pictures.
-      holdout: how many pairs are the test split: the last ones, because neighboring frames of a
-        shoot are near-duplicates and a random part would leak.
-      crop: side of the training crops in pixels; None for whole frames.
-      split: "train" or "test".
-      names: those of the split, where they are known; None lists the folders.
-
-    Returns:
-      The pairs, not yet checked beyond their names.
+    For the arguments see `data.make_source`; `crop` is None for full frames.
 
     Raises:
       DataError: if the folders do not hold pairs, or the split would be empty.
     """
     inputs, targets = folder / input, folder / target
-    if names is not None:
-        return Pairs(inputs, targets, names, crop=crop)
-    names = paired_names(inputs, targets)
-    if not 0 <= holdout < len(names):
-        raise DataError(
-            f"{inputs} holds {len(names)} pairs, so holdout={holdout} leaves none to train on; "
-            f"choose a holdout from 0 to {len(names) - 1}"
-        )
-    if split == "test" and holdout == 0:
-        raise DataError(f"holdout=0 leaves no pair of {inputs} to test on; set it to 1 or more")
-    border = len(names) - holdout
-    return Pairs(inputs, targets, names[:border] if split == "train" else names[border:], crop=crop)
+    if names is None:
+        names = hold_out(paired_names(inputs, targets), holdout, split, folder=inputs)
+    return Pairs(inputs, targets, names, crop=crop)

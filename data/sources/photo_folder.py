@@ -1,4 +1,4 @@
-"""Photos anywhere below a folder, split into training and testing."""
+"""Photos in a folder and its subfolders, split into training and testing."""
 
 import pathlib
 from collections.abc import Sequence
@@ -6,24 +6,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from data.errors import DataError
-from data.pictures.folders import natural_key
+from data.pictures.folders import hold_out, natural_key
 from data.pictures.images import SUFFIXES, read
 
 
 class PhotoFolder:
-    """Picture files, decoded by Pillow when asked for.
+    """Picture files, decoded by Pillow when needed.
 
     Attributes:
       names: paths relative to the folder.
     """
 
     def __init__(self, folder: pathlib.Path, names: Sequence[str]):
-        """Remember where the photos are.
-
-        Args:
-          folder: the folder.
-          names: paths relative to it.
-        """
+        """Set the folder and the paths, without reading a file."""
         self.names = names
         self._folder = folder
 
@@ -39,50 +34,42 @@ def photo_split(
     split: str,
     names: Sequence[str] | None = None,
 ) -> PhotoFolder:
-    """The photos of one split.
+    """The photos of one split, without reading any.
 
     Args:
-      folder: searched with all its subfolders.
-      test_folder: likewise, for the test split; what it holds is not trained on even if it lies
-        below `folder`. None keeps the last photos of `folder` for testing.
-      holdout: how many these are.
+      folder: searched with its subfolders.
+      test_folder: searched for the test split. Photos in it are not used for training, even if it
+        is inside `folder`. None holds out the last photos of `folder`.
+      holdout: number of photos to hold out.
       split: "train" or "test".
-      names: those of the split, where they are known; None lists the folders.
-
-    Returns:
-      The photos, not yet read.
+      names: names in the split, if known; None searches the folders.
 
     Raises:
-      DataError: if a folder is missing or the split would be empty.
+      DataError: if a folder is missing, or the split would be empty.
     """
+    searched = test_folder if test_folder is not None and split == "test" else folder
     if names is not None:
-        return PhotoFolder(test_folder if test_folder and split == "test" else folder, names)
-    if test_folder is not None:
-        if split == "test":
-            return PhotoFolder(test_folder, photo_names(test_folder))
-        return PhotoFolder(folder, _outside(folder, test_folder))
-    names = photo_names(folder)
-    if not 0 <= holdout < len(names):
-        raise DataError(
-            f"{folder} holds {len(names)} photos, so holdout={holdout} leaves none to train on; "
-            f"choose a holdout from 0 to {len(names) - 1}, or a test_dir"
+        return PhotoFolder(searched, names)
+    found = photo_names(searched)
+    if test_folder is None:
+        alternative = ", or set test_dir"
+        found = hold_out(
+            found, holdout, split, folder=folder, noun="photo", alternative=alternative
         )
-    if split == "test" and holdout == 0:
-        raise DataError(
-            f"holdout=0 leaves no photo of {folder} to test on; set it to 1 or more, or set test_dir"
-        )
-    border = len(names) - holdout
-    return PhotoFolder(folder, names[:border] if split == "train" else names[border:])
+    elif split == "train":
+        tested = test_folder.resolve()
+        found = [name for name in found if not (folder / name).resolve().is_relative_to(tested)]
+        if not found:
+            raise DataError(
+                f"all photos of {folder} are in {test_folder}, which leaves none for training"
+            )
+    return PhotoFolder(searched, found)
 
 
 def photo_names(folder: pathlib.Path) -> list[str]:
-    """The picture files below a folder, hidden ones and hidden folders left out.
+    """Paths of the pictures in a folder and its subfolders, in natural order.
 
-    Args:
-      folder: the folder.
-
-    Returns:
-      Their paths relative to it, in natural order.
+    The paths are relative to the folder. Hidden files and hidden folders are skipped.
 
     Raises:
       DataError: if there is no such folder, or no picture in it.
@@ -101,15 +88,3 @@ def photo_names(folder: pathlib.Path) -> list[str]:
             "photos there or correct the path"
         )
     return sorted(names, key=natural_key)
-
-
-def _outside(folder: pathlib.Path, test_folder: pathlib.Path) -> list[str]:
-    tested = test_folder.resolve()
-    names = [
-        name for name in photo_names(folder) if not (folder / name).resolve().is_relative_to(tested)
-    ]
-    if not names:
-        raise DataError(
-            f"all photos of {folder} lie in {test_folder}, which leaves none to train on"
-        )
-    return names

@@ -1,4 +1,4 @@
-"""Smooth random pictures, for tests and benchmarks: no files, no extras."""
+"""Smooth random pictures for tests and benchmarks, which need no files and no extras."""
 
 import numpy as np
 
@@ -10,17 +10,12 @@ class Synthetic:
     """Sums of random waves as targets, and darker, flatter versions of them as inputs.
 
     Attributes:
-      names: invented.
+      names: names of the pairs, such as "synthetic-train-0".
       crop: side of the pictures in pixels; None for the test split.
     """
 
     def __init__(self, *, size: int, split: str):
-        """Draw the pictures.
-
-        Args:
-          size: side of the pictures in pixels.
-          split: "train" (64 pictures) or "test" (8 others).
-        """
+        """Draw the 64 pictures of the training split or the 8 of the test split."""
         self.names = [f"synthetic-{split}-{i}" for i in range(_COUNTS[split])]
         self.crop = size if split == "train" else None
         self._pairs = [_pair(size, split, i) for i in range(_COUNTS[split])]

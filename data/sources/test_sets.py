@@ -1,4 +1,4 @@
-"""Folders of high-resolution photos to test super-resolution on, such as Set5 and Set14."""
+"""Folders of high-resolution photos for testing super-resolution, such as Set5 and Set14."""
 
 import os
 import pathlib
@@ -8,39 +8,32 @@ from PIL import Image
 
 from data.errors import DataError
 from data.pictures.images import read
-from data.sources.high_resolution import SMALLEST_TEST_SIDE
+from data.sources.high_resolution import check_size
 from data.sources.photo_folder import photo_names
 
 _GRAY = ("1", "L", "I;16", "I", "F")
 
 
 class TestSet:
-    """The photos of a folder.
+    """The photos of a folder and its subfolders.
 
     Attributes:
       names: paths relative to the folder.
     """
 
-    __test__ = False  # pytest takes it for tests otherwise
+    __test__ = False  # pytest would collect a class of this name
 
     def __init__(self, folder: pathlib.Path):
-        """Find the photos and decode each once, so that none fails later.
-
-        Args:
-          folder: searched with all its subfolders.
+        """Find the photos and decode each one, so that no photo fails later.
 
         Raises:
-          DataError: no such folder, no photos, or one that does not decode or is too small.
+          DataError: if there is no such folder or no photo in it, or a photo does not decode or is
+            too small.
         """
         self.names = photo_names(folder)
         self._folder = folder
         for index, name in enumerate(self.names):
-            height, width, _ = self[index].shape
-            if min(height, width) < SMALLEST_TEST_SIDE:
-                raise DataError(
-                    f"{folder / name} is {width}x{height} pixels, too small to be tested on; use "
-                    f"photos of at least {SMALLEST_TEST_SIDE} pixels a side"
-                )
+            check_size(str(folder / name), self[index].shape, crop=None)
 
     def __len__(self) -> int:
         """The number of photos."""
@@ -61,17 +54,17 @@ def open_test_sets(dirs: str) -> dict[str, TestSet]:
       dirs: their folders, separated by commas.
 
     Returns:
-      The sets by the names of their folders (by their paths, where two have the same).
+      The sets by the names of their folders, or by their paths where two names are the same.
 
     Raises:
-      DataError: no folder is named, or one cannot be used.
+      DataError: if no folder is given, or one cannot be used.
     """
     given = [folder.strip() for folder in dirs.split(",") if folder.strip()]
     if not given:
-        raise DataError("dir is empty: name one or several folders of high-resolution photos")
+        raise DataError("dir is empty: set it to one or several folders of high-resolution photos")
     folders = [pathlib.Path(os.path.normpath(folder)).expanduser() for folder in given]
-    short = [folder.name for folder in folders]
+    names = [folder.name for folder in folders]
     return {
-        str(folder) if short.count(folder.name) > 1 else folder.name: TestSet(folder)
+        str(folder) if names.count(folder.name) > 1 else folder.name: TestSet(folder)
         for folder in folders
     }

@@ -1,4 +1,4 @@
-"""A folder of pairs, and sources with defaults that suit it."""
+"""Fixtures: a folder of pairs, and `make_source` with matching defaults."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.data.sample_pictures import write_pairs
 
 @pytest.fixture
 def pairs(tmp_path):
-    """A folder of nine pairs of 20x16 pixels in `phone` and `camera`, 2.jpg to 10.jpg."""
+    """A folder with nine pairs of 20x16 pixels, 2.jpg to 10.jpg, in `phone` and `camera`."""
     names = [f"{number}.jpg" for number in range(2, 11)]
     write_pairs(tmp_path / "phone", tmp_path / "camera", names)
     return tmp_path
@@ -16,7 +16,7 @@ def pairs(tmp_path):
 
 @pytest.fixture
 def make(tmp_path):
-    """`data.make_source` with defaults that suit the fixtures."""
+    """`data.make_source` with defaults that match the fixture `pairs`."""
 
     def make_source(**changes) -> data.Source:
         defaults = {

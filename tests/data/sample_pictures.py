@@ -1,4 +1,4 @@
-"""Small pictures, drawn and encoded for the tests."""
+"""Small pictures that tests draw and encode."""
 
 import io
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ def encode(rgb: np.ndarray, format: str = "JPEG", mode: str = "RGB", **options) 
 
 
 def sideways(rgb: np.ndarray) -> bytes:
-    """A JPEG with the EXIF note that it must be turned by a quarter to be upright."""
+    """A JPEG whose EXIF orientation asks for a quarter turn."""
     exif = Image.Exif()
     exif[0x0112] = 6
     return encode(rgb, exif=exif)
@@ -31,7 +31,7 @@ def sideways(rgb: np.ndarray) -> bytes:
 def write_pairs(
     inputs: Path, targets: Path, names: Iterable[str], *, first_seed: int = 0, size=(16, 20)
 ) -> None:
-    """JPEGs of the same names in two folders, all of them different."""
+    """Write different JPEGs under the same names to two folders."""
     for folder, offset in ((inputs, 0), (targets, 1000)):
         folder.mkdir(parents=True, exist_ok=True)
         for i, name in enumerate(names):

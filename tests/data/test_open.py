@@ -1,4 +1,4 @@
-"""Choosing a source by name, and what the package imports."""
+"""Open a source by name, and import the package without optional packages."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ def test_unknown_choices(make, changes, message):
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_sources_keep_the_protocol(pairs, make, split):
+def test_sources_follow_the_protocol(pairs, make, split):
     for source in ("pairs", "synthetic"):
         assert isinstance(make(source=source, split=split), data.Source)
 
@@ -56,7 +56,7 @@ for source in ("pairs", "photos", "high_resolution", "div2k"):
 
 
 def test_bare_installation(pairs):
-    """Everything imports without the extras, RAM needs none, and what needs one says which."""
+    """All modules import without extras, `in_memory` needs none, and errors name the missing one."""
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", BARE, os.fspath(pairs)],
         cwd=REPOSITORY,
@@ -66,7 +66,8 @@ def test_bare_installation(pairs):
     )
     pairs_, photos, high_resolution, div2k = result.stdout.splitlines()
     for tensorflow in (pairs_, high_resolution):
-        assert "pip install '.[data]'" in tensorflow and "in_memory=True" in tensorflow
+        assert "pip install '.[data]' in a clone of the repository" in tensorflow
+        assert "in_memory=True" in tensorflow
     assert "pip install '.[data]'" in div2k
     assert "pip install '.[demo]'" in photos
 

@@ -1,4 +1,4 @@
-"""Batches after a restart are those of the unbroken run, whoever shares them."""
+"""A resumed run gets the batches of an uninterrupted one, on any number of devices."""
 
 import itertools
 
@@ -10,9 +10,9 @@ from tests.data.sample_pictures import write_pairs
 from tests.faults.runs import train
 from tests.processes import end, rows
 
-PAIRS, BATCH, STEPS = 14, 12, 9  # a batch sees most of an epoch, and most cross an edge
-# First step -> processes and devices of each from then on; 14 is never a multiple of 12, so that
-# all are in the middle of an epoch but the first and step 7, of position 84 = 6 * 14.
+PAIRS, BATCH, STEPS = 14, 12, 9  # a batch has most of an epoch, and most batches span two
+# First step -> number of processes and of devices per process from that step on. All these steps
+# are within an epoch, except the first one and step 7, whose position is 84 = 6 * 14.
 SHARED_BY = {0: (1, 4), 1: (2, 2), 3: (3, 1), 4: (1, 1), 7: (4, 3)}
 
 
@@ -34,7 +34,7 @@ def open_source(folder, kind):
 
 
 def global_batches(source, start, count, processes=1, devices=1):
-    """Of a fresh start at a step: what all processes and devices see, one after another."""
+    """Global batches after a start at a step, joined over all processes and devices."""
     parts = []
     for process in range(processes):
         stream = data.batches(
@@ -56,13 +56,13 @@ def global_batches(source, start, count, processes=1, devices=1):
 
 
 @pytest.mark.parametrize("kind", ["in memory", "on disk"])
-def test_machines_that_change_at_every_restart_see_the_same(tmp_path, kind):
+def test_batches_do_not_depend_on_devices_that_change_at_every_restart(tmp_path, kind):
     if kind == "on disk":
         pytest.importorskip("tensorflow")
     names = [f"{number}.jpg" for number in range(PAIRS)]
     write_pairs(tmp_path / "input", tmp_path / "target", names)
-    whole = list(global_batches(open_source(tmp_path, "in memory"), 0, STEPS))
-    positions = np.concatenate([batch["id"] for batch in whole])
+    uninterrupted = list(global_batches(open_source(tmp_path, "in memory"), 0, STEPS))
+    positions = np.concatenate([batch["id"] for batch in uninterrupted])
     epochs = positions[: PAIRS * (len(positions) // PAIRS)].reshape(-1, PAIRS)
     assert len(epochs) == 7 and (np.sort(epochs) == np.arange(PAIRS)).all()
 
@@ -71,20 +71,20 @@ def test_machines_that_change_at_every_restart_see_the_same(tmp_path, kind):
     for (start, (processes, devices)), stop in zip(SHARED_BY.items(), ends, strict=True):
         source = open_source(tmp_path, kind)
         resumed += global_batches(source, start, stop - start, processes, devices)
-    assert len(resumed) == len(whole)
-    for a, b in zip(resumed, whole, strict=True):
+    assert len(resumed) == len(uninterrupted)
+    for a, b in zip(resumed, uninterrupted, strict=True):
         for name in b:
             np.testing.assert_array_equal(a[name], b[name], strict=True)
 
 
 @pytest.mark.long
-def test_a_run_that_goes_on_with_other_devices(launch, tmp_path):
-    # At such a rate the network stays as it is, and what a row says depends on its batch alone. Of
-    # 64 pictures, the batches of steps 6 and 11 cross an edge.
+def test_run_that_resumes_with_other_devices(launch, tmp_path):
+    # At this learning rate the network does not change, so that a row depends only on its batch. With
+    # 64 pictures, the batches of steps 6 and 11 span two epochs.
     changed = {"train.batch_size": 12, "train.learning_rate": 1e-30, "train.seed": 5}
     devices = "--xla_force_host_platform_device_count="
     started = [
-        train(launch, tmp_path / "unbroken", **changed, **{"train.steps": 12}),
+        train(launch, tmp_path / "uninterrupted", **changed, **{"train.steps": 12}),
         train(launch, tmp_path, xla_flags=f"{devices}2", **changed, **{"train.steps": 4}),
     ]
     assert [end(process)[0] for process in started] == [0, 0]
@@ -97,9 +97,9 @@ def test_a_run_that_goes_on_with_other_devices(launch, tmp_path):
         trained = (row for row in rows(workdir) if row["split"] == "train")
         return np.array([[row["ssim"], row["psnr"], row["color"]] for row in trained])
 
-    resumed, unbroken = losses(tmp_path), losses(tmp_path / "unbroken")
-    assert resumed.shape == unbroken.shape == (12, 3)
-    np.testing.assert_allclose(resumed, unbroken, rtol=1e-5)
-    # No two steps are so much alike.
-    pairs = itertools.combinations(unbroken, 2)
+    resumed, uninterrupted = losses(tmp_path), losses(tmp_path / "uninterrupted")
+    assert resumed.shape == uninterrupted.shape == (12, 3)
+    np.testing.assert_allclose(resumed, uninterrupted, rtol=1e-5)
+    # Different steps differ by far more than the tolerance.
+    pairs = itertools.combinations(uninterrupted, 2)
     assert min(np.abs(a / b - 1).max() for a, b in pairs) > 1e-3

@@ -1,4 +1,4 @@
-"""Records that break or vanish while training: named, replaced, counted, and not too many."""
+"""Records that break or disappear during training: recorded, replaced, counted and limited."""
 
 import itertools
 import json
@@ -14,15 +14,15 @@ import data
 from tests.faults.runs import train
 from tests.processes import end, rows
 
-# Forty pairs to train on, batches of four, so that ten steps make an epoch; two pairs to test.
-PAIRS, TESTED, SIDE, BATCH, SEED = 40, 2, 18, 4, 7
+# Forty training pairs in batches of four, so that ten steps make an epoch; two test pairs.
+PAIRS, TEST_PAIRS, SIDE, BATCH, SEED = 40, 2, 18, 4, 7
 FIELDS = {
     "source": "pairs",
     "test_dir": "",
     "phone": "iphone",
     "input": "input",
     "target": "target",
-    "holdout": TESTED,
+    "holdout": TEST_PAIRS,
     "validation": 0,
     "crop": 16,
     "scale": 4,
@@ -34,7 +34,7 @@ def write_pictures(folder, pairs=PAIRS):
     rng = np.random.default_rng(0)
     for side in ("input", "target"):
         (folder / side).mkdir(parents=True)
-        for number in range(pairs + TESTED):
+        for number in range(pairs + TEST_PAIRS):
             picture = rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
             Image.fromarray(picture).save(folder / side / f"{number} é.png")
     return folder
@@ -51,7 +51,7 @@ def workdir(tmp_path):
     return tmp_path / "run"
 
 
-def cut_short(path):
+def truncate(path):
     os.truncate(path, path.stat().st_size // 2)
 
 
@@ -61,7 +61,7 @@ def flip_a_bit(path):
     path.write_bytes(content)
 
 
-def vanish(path):
+def remove_pair(path):
     path.unlink()
     (path.parent.parent / "target" / path.name).unlink()
 
@@ -87,7 +87,7 @@ def take(run, count, start=0):
 
 
 def join(parts):
-    """Batches of one process from those of several."""
+    """Batches of one process, joined from those of several."""
     return [
         {name: np.concatenate([part[name] for part in step], 1) for name in step[0]}
         for step in zip(*parts, strict=True)
@@ -109,34 +109,34 @@ def permutation(epoch, pairs=PAIRS):
     return np.random.default_rng([SEED, epoch]).permutation(pairs)
 
 
-# Place in the first epoch's order -> what happens to the input's file. Places 21 and 22 follow
-# each other, so that the first is replaced by the record after the second.
-FAULTS = {21: cut_short, 22: flip_a_bit, 33: vanish, 39: vanish}
+# Place in the order of the first epoch -> the fault of its input file. Places 21 and 22 are adjacent,
+# so the record after the second one also replaces the first one.
+FAULTS = {21: truncate, 22: flip_a_bit, 33: remove_pair, 39: remove_pair}
 
 
 def break_files(photos):
-    """Returns the order of both epochs' samples with all that happened."""
+    """Break the files and return the expected order of the samples in two epochs."""
     for place, fault in FAULTS.items():
         fault(photos / "input" / f"{permutation(0)[place]} é.png")
     orders = [permutation(0), permutation(1)]
     bad = {orders[0][place] for place in FAULTS}
-    replaced = []
+    expected = []
     for order in orders:
         for place in range(PAIRS):
             following = (order[(place + k) % PAIRS] for k in range(PAIRS))
-            replaced.append(next(sample for sample in following if sample not in bad))
-    return np.array(replaced)
+            expected.append(next(sample for sample in following if sample not in bad))
+    return np.array(expected)
 
 
 @pytest.fixture
 def broken(photos, workdir, caplog):
-    """A run whose files broke after it had checked them, the order then, two epochs of batches."""
+    """A run whose files broke after its checks, the expected order, two epochs of batches, the log."""
     run = open_run(photos, workdir)
     order = break_files(photos)
     return run, order, take(run, 2 * PAIRS // BATCH), caplog.text
 
 
-def test_what_breaks_is_named_and_replaced_by_the_next(photos, workdir, broken):
+def test_broken_records_are_recorded_and_replaced_by_the_next(photos, workdir, broken):
     pytest.importorskip("tensorflow")
     run, order, batches, log = broken
     ids = np.concatenate([batch["id"].ravel() for batch in batches])
@@ -146,22 +146,22 @@ def test_what_breaks_is_named_and_replaced_by_the_next(photos, workdir, broken):
     for place, fault in FAULTS.items():
         row = rows_of[f"{permutation(0)[place]} é.png"]
         assert row["step"] == place // BATCH
-        told = "cannot be read" if fault is vanish else "does not decode"
-        assert row["name"] in row["reason"] and told in row["reason"]
+        reason = "cannot be read" if fault is remove_pair else "does not decode"
+        assert row["name"] in row["reason"] and reason in row["reason"]
         assert row["name"] in log
-    assert f"4 of {PAIRS} are" in log
+    assert f"4 of {PAIRS} records are in quarantine" in log
     names = [run.samples(step) for step in range(20)]
     assert names == [[f"{i} é.png" for i in batch["id"].ravel()] for batch in batches]
 
 
-def test_a_file_that_breaks_between_two_batches(tmp_path, workdir):
+def test_file_that_breaks_between_two_batches(tmp_path, workdir):
     pytest.importorskip("tensorflow")
-    pairs, place = 400, 301  # far enough ahead not to have been read
+    pairs, place = 400, 301  # far enough ahead that it has not been read
     photos = write_pictures(tmp_path / "many", pairs)
     stream = open_run(photos, workdir).batches(0)
     next(stream)
     order = permutation(0, pairs)
-    cut_short(photos / "target" / f"{order[place]} é.png")
+    truncate(photos / "target" / f"{order[place]} é.png")
     batches = list(itertools.islice(stream, 99))
     stream.close()
     ids = np.concatenate([batch["id"].ravel() for batch in batches])
@@ -171,20 +171,20 @@ def test_a_file_that_breaks_between_two_batches(tmp_path, workdir):
 
 
 @pytest.mark.parametrize("in_memory", [False, True])
-def test_what_comes_after_a_break_is_the_same(photos, workdir, broken, in_memory):
+def test_resumed_run_gets_the_same_batches(photos, workdir, broken, in_memory):
     _, _, batches, _ = broken
-    # What vanished is known by the names that the run began with; the folder has fewer.
-    assert len(list((photos / "input").iterdir())) == PAIRS + TESTED - 2
-    again = open_run(photos, workdir, in_memory=in_memory)
-    assert_same(take(again, 12, start=8), batches[8:])
-    # A file that is back stays out, or the batches would be others.
-    back = f"{permutation(0)[21]} é.png"
-    (photos / "input" / back).write_bytes((photos / "target" / back).read_bytes())
+    # The run stored the names of its records at the start; the folder has fewer files now.
+    assert len(list((photos / "input").iterdir())) == PAIRS + TEST_PAIRS - 2
+    resumed = open_run(photos, workdir, in_memory=in_memory)
+    assert_same(take(resumed, 12, start=8), batches[8:])
+    # A restored file stays in quarantine, otherwise the batches would change.
+    restored = f"{permutation(0)[21]} é.png"
+    (photos / "input" / restored).write_bytes((photos / "target" / restored).read_bytes())
     assert_same(take(open_run(photos, workdir), 12, start=8), batches[8:])
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_all_processes_choose_the_same(photos, workdir, broken, known):
+def test_all_processes_replace_the_same_records(photos, workdir, broken, known):
     _, _, batches, _ = broken
     if not known:
         (workdir / QUARANTINE).unlink()
@@ -193,29 +193,30 @@ def test_all_processes_choose_the_same(photos, workdir, broken, known):
     assert len(quarantined(workdir)) == len(FAULTS)
 
 
-def test_too_many_are_an_error_that_says_what_to_do(photos, workdir):
+def test_too_many_broken_records_are_an_error_that_says_what_to_do(photos, workdir):
     run = open_run(photos, workdir, unreadable=0.05)
     break_files(photos)
     message = (
-        r"3 of 40 training records cannot be read, named in .*quarantine.jsonl, more than .*0.05"
+        r"3 of 40 training records cannot be read \(listed in .*quarantine\.jsonl\), "
+        r"more than .*0\.05 that train\.unreadable allows; restore them"
     )
     with pytest.raises(data.DataError, match=message) as caught:
         take(run, 20)
     assert "tensorflow" not in type(caught.value).__module__
     assert len(quarantined(workdir)) == 3
-    # The next start says it before any work.
+    # The next start raises it before any work.
     with pytest.raises(data.DataError, match=message):
         open_run(photos, workdir, unreadable=0.05)
 
 
-def test_a_first_start_still_refuses_what_is_broken(photos, workdir):
-    cut_short(photos / "input" / "3 é.png")
+def test_first_start_refuses_broken_records(photos, workdir):
+    truncate(photos / "input" / "3 é.png")
     with pytest.raises(data.DataError, match=r"3 é\.png does not decode"):
         open_run(photos, workdir)
     assert not list(workdir.iterdir())
 
 
-def test_a_quarantine_that_cannot_be_written_stops_nothing(photos, workdir, caplog):
+def test_training_continues_if_the_quarantine_cannot_be_written(photos, workdir, caplog):
     run = open_run(photos, workdir)
     (workdir / QUARANTINE).mkdir()
     order = break_files(photos)
@@ -224,14 +225,14 @@ def test_a_quarantine_that_cannot_be_written_stops_nothing(photos, workdir, capl
     assert "quarantine.jsonl cannot be written" in caplog.text
 
 
-def test_damaged_names_are_an_error(photos, workdir):
+def test_damaged_list_of_records_is_an_error(photos, workdir):
     take(open_run(photos, workdir), 1)
-    cut_short(workdir / "records.json")
+    truncate(workdir / "records.json")
     with pytest.raises(data.DataError, match=r"records\.json is damaged"):
         open_run(photos, workdir)
 
 
-def test_a_flipped_bit_in_a_prepared_copy(tmp_path, workdir, monkeypatch):
+def test_flipped_bit_in_a_prepared_copy(tmp_path, workdir, monkeypatch):
     pytest.importorskip("tensorflow")
     pytest.importorskip("array_record")
     from data.dped.prepare import prepare
@@ -264,23 +265,23 @@ def test_a_flipped_bit_in_a_prepared_copy(tmp_path, workdir, monkeypatch):
     ]
     assert np.flatnonzero(changed).tolist() == [place // BATCH]
     assert batches[place // BATCH]["id"].ravel()[place % BATCH] == permutation(0)[(place + 1) % 40]
-    cut_short(path)
+    truncate(path)
     with pytest.raises(data.DataError, match="prepare it again"):
         open_dped()
 
 
 @pytest.mark.long
-def test_a_run_survives_what_broke_while_it_was_away(launch, tmp_path, workdir):
+def test_run_survives_files_that_broke_while_it_was_stopped(launch, tmp_path, workdir):
     photos = write_pictures(tmp_path / "photos")
 
-    take(open_run(photos, workdir), 1)  # the run has begun, and not come to a checkpoint
+    take(open_run(photos, workdir), 1)  # the run has started, but has no checkpoint
     break_files(photos)
 
     def start(in_memory):
         fields = {
             "data.source": "pairs",
             "data.dir": photos,
-            "data.holdout": TESTED,
+            "data.holdout": TEST_PAIRS,
             "data.in_memory": in_memory,
             "train.seed": SEED,
             "train.unreadable": 0.2,
@@ -291,13 +292,13 @@ def test_a_run_survives_what_broke_while_it_was_away(launch, tmp_path, workdir):
     status, _, stderr = start(in_memory=False)
     assert status == 0, stderr
     assert quarantined(workdir).keys() == {f"{permutation(0)[place]} é.png" for place in FAULTS}
-    assert f"4 of {PAIRS} are" in stderr
+    assert f"4 of {PAIRS} records are in quarantine" in stderr
     trained = [row for row in rows(workdir) if row["split"] == "train"]
     assert [row["step"] for row in trained] == list(range(1, 21))
 
     for path in (photos / "target").iterdir():
-        if path.name not in {f"{PAIRS + k} é.png" for k in range(TESTED)}:
-            cut_short(path)
+        if path.name not in {f"{PAIRS + k} é.png" for k in range(TEST_PAIRS)}:
+            truncate(path)
     shutil.rmtree(workdir / "checkpoints")
     status, _, stderr = start(in_memory=True)
     assert status == 1

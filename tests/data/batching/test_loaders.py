@@ -1,4 +1,4 @@
-"""The background work of the loaders."""
+"""The background threads of the loaders."""
 
 import gc
 import itertools
@@ -14,7 +14,7 @@ import data
 
 
 class Breaking:
-    """Forty pairs of which one cannot be read."""
+    """A source of forty pairs, one of which cannot be read."""
 
     names = tuple(str(i) for i in range(40))
     crop = 4
@@ -24,7 +24,7 @@ class Breaking:
 
     def __getitem__(self, index):
         if index == 7:
-            raise data.DataError("pair 7 has gone")
+            raise data.DataError("pair 7 is missing")
         return np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3), np.uint8)
 
 
@@ -34,7 +34,7 @@ def loader_threads() -> list[threading.Thread]:
 
 def test_exception_in_the_thread_reaches_the_consumer():
     batches = data.batches(Breaking(), seed=0, batch_size=4)
-    with pytest.raises(data.DataError, match="pair 7 has gone"):
+    with pytest.raises(data.DataError, match="pair 7 is missing"):
         list(itertools.islice(batches, 10))
     assert not loader_threads()
 
@@ -42,7 +42,7 @@ def test_exception_in_the_thread_reaches_the_consumer():
 @pytest.mark.parametrize("end", ["close", "drop"])
 def test_thread_ends_with_the_iterator(make, end):
     batches = data.batches(make(source="synthetic"), seed=0, batch_size=4)
-    next(batches)
+    next(batches), next(batches)  # prefetching starts after the first batch
     assert loader_threads()
     if end == "close":
         batches.close()
@@ -71,7 +71,7 @@ def test_iterator_left_open_at_exit_is_silent():
     assert not result.stderr
 
 
-def test_nothing_runs_before_the_first_batch(make):
+def test_no_thread_starts_before_the_first_batch(make):
     batches = data.batches(make(source="synthetic"), seed=0, batch_size=4)
     assert not loader_threads()
     batches.close()

@@ -1,4 +1,4 @@
-"""The batch contract, on a source in RAM."""
+"""The batch contract, tested on a source in RAM."""
 
 import itertools
 
@@ -40,31 +40,31 @@ def test_same_seed_same_batches(source):
     assert_same(take(6, source), take(6, source))
 
 
-def test_another_seed_another_order(source):
+def test_other_seed_other_order(source):
     first, second = (np.concatenate([b["id"] for b in take(6, source, seed=s)]) for s in (1, 2))
     assert (first != second).any()
 
 
-def test_order_is_the_written_one(source):
+def test_order_follows_the_documented_formula(source):
     ids = np.concatenate([batch["id"].ravel() for batch in take(7, source)])
     epochs = [np.random.default_rng([5, epoch]).permutation(7) for epoch in range(4)]
     np.testing.assert_array_equal(ids, np.concatenate(epochs))
 
 
-def test_batch_may_hold_many_epochs(source):
+def test_batch_may_span_many_epochs(source):
     (batch,) = take(1, source, batch_size=21)
     for epoch in batch["id"].reshape(3, 7):
         assert sorted(epoch) == list(range(7))
 
 
 @pytest.mark.parametrize("step", [1, 2, 1_000_003])
-def test_resume_equals_the_tail(source, step):
+def test_starting_later_gives_the_same_batches(source, step):
     assert_same(take(3, source, start_step=step)[1:], take(2, source, start_step=step + 1))
 
 
 @pytest.mark.parametrize(("processes", "devices"), [(1, 4), (2, 2), (4, 1), (2, 1)])
 def test_global_batch_does_not_depend_on_the_machines(source, processes, devices):
-    whole = take(3, source)
+    expected = take(3, source)
     parts = [
         take(3, source, process_index=k, process_count=processes, local_devices=devices)
         for k in range(processes)
@@ -76,11 +76,11 @@ def test_global_batch_does_not_depend_on_the_machines(source, processes, devices
         }
         for step in zip(*parts, strict=True)
     ]
-    assert_same(whole, joined)
+    assert_same(joined, expected)
 
 
 def windows_of(frame: np.ndarray, crop: int) -> np.ndarray:
-    """All crops of a frame: [rows, columns, crop, crop, 3]."""
+    """All crops of a frame, [rows, columns, crop, crop, 3]."""
     views = np.lib.stride_tricks.sliding_window_view(frame, (crop, crop), (0, 1))
     return np.moveaxis(views, 2, -1)
 
@@ -97,10 +97,10 @@ def test_crops_are_aligned_windows_of_their_frames(pairs, make):
             ]
             (corner,) = np.argwhere(found[0] & found[1])
             corners.add(tuple(corner))
-    assert len(corners) > 40  # 80 crops on 12 x 16 places
+    assert len(corners) > 40  # 80 crops at 12 x 16 possible corners
 
 
-def test_same_sample_gets_another_crop_next_epoch(source):
+def test_sample_gets_another_crop_in_the_next_epoch(source):
     first, second = take(2, source, batch_size=7)
     left, right = np.argsort(first["id"][0]), np.argsort(second["id"][0])
     assert (first["input"][0, left] != second["input"][0, right]).any()
@@ -116,11 +116,11 @@ def test_same_sample_gets_another_crop_next_epoch(source):
         ({"start_step": -1}, "negative"),
     ],
 )
-def test_numbers_that_do_not_fit(source, options, message):
+def test_invalid_numbers(source, options, message):
     with pytest.raises(ValueError, match=message):
         data.batches(source, **{"seed": 0, "batch_size": 4, **options})
 
 
 def test_test_split_is_not_batched(pairs, make):
-    with pytest.raises(ValueError, match="one whole image at a time"):
+    with pytest.raises(ValueError, match="one full image at a time"):
         data.batches(make(split="test"), seed=0, batch_size=2)

@@ -1,4 +1,4 @@
-"""DPED: preparing it, and reading it prepared and unprepared."""
+"""DPED: preparing it, and reading its folders and its prepared copy."""
 
 import itertools
 import json
@@ -27,7 +27,7 @@ def _extra():
 
 
 def write_phone(dped: Path, phone: str, first_seed: int) -> None:
-    """A phone's patches in DPED's layout; among them pictures that are not plain JPEGs."""
+    """Write a phone's patches in DPED's layout; some are not plain JPEGs."""
     train, test = dped / phone / "training_data", dped / phone / "test_data" / "patches"
     write_pairs(train / phone, train / "canon", TRAIN, first_seed=first_seed, size=(16, 16))
     write_pairs(test / phone, test / "canon", TEST, first_seed=first_seed + 50, size=(16, 16))
@@ -41,7 +41,7 @@ def write_phone(dped: Path, phone: str, first_seed: int) -> None:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A DPED folder with all phones prepared, and the TFDS data folder that holds them."""
+    """A DPED folder whose phones are all prepared, and the TFDS data folder of the copies."""
     dped, tfds = tmp_path_factory.mktemp("dped"), tmp_path_factory.mktemp("tfds")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFDS_DATA_DIR", os.fspath(tfds))
@@ -60,7 +60,7 @@ def open_dped(prepared, make, monkeypatch):
 
 @pytest.fixture
 def unprepared(tmp_path, make, monkeypatch):
-    """A function that opens a fresh copy of DPED (iPhone only) in a folder with odd characters."""
+    """A function that opens an unprepared DPED (iPhone only) in a folder with a quote and a space."""
     monkeypatch.setenv("TFDS_DATA_DIR", os.fspath(tmp_path / "prepared"))
     dped = tmp_path / "it's DPED"
     write_phone(dped, "iphone", 0)
@@ -107,7 +107,7 @@ def test_tensorflow_and_numpy_give_the_same_bytes(open_dped, phone, crop):
     assert_same_batches(from_copy, from_folder)
 
 
-def test_real_patches_decode_alike(shared, make, monkeypatch, tmp_path):
+def test_real_patches_decode_identically(shared, make, monkeypatch, tmp_path):
     pytest.importorskip("tensorflow")
     monkeypatch.setenv("TFDS_DATA_DIR", os.fspath(tmp_path))
     options = {"source": "dped", "dir": shared / "data/dped", "crop": 100}
@@ -145,13 +145,13 @@ def test_folder_that_holds_only_the_prepared_copy(prepared, open_dped, tmp_path)
         for in_memory in (True, False):
             copy = open_dped(dir=tmp_path / "cluster", split=split, in_memory=in_memory)
             assert copy.names == names
-            for here, there in zip(copy[1], open_dped(split=split)[1], strict=True):
-                np.testing.assert_array_equal(here, there)
+            for picture, expected in zip(copy[1], open_dped(split=split)[1], strict=True):
+                np.testing.assert_array_equal(picture, expected)
 
 
 @pytest.mark.parametrize("only_the_copy", [False, True])
 @pytest.mark.parametrize("in_memory", [False, True])
-def test_validation_is_the_end_of_the_training_patches(
+def test_validation_holds_out_the_last_training_patches(
     prepared, open_dped, tmp_path, only_the_copy, in_memory
 ):
     dped, tfds = prepared
@@ -162,8 +162,8 @@ def test_validation_is_the_end_of_the_training_patches(
     train, held_out = open_dped(**options), open_dped(**options, split="test")
     assert (list(train.names), list(held_out.names)) == (TRAIN[:-2], TRAIN[-2:])
     everything = open_dped(in_memory=True, crop=16)
-    for image, same in zip(held_out[1], everything[len(TRAIN) - 1], strict=True):
-        np.testing.assert_array_equal(image, same)
+    for picture, expected in zip(held_out[1], everything[len(TRAIN) - 1], strict=True):
+        np.testing.assert_array_equal(picture, expected)
     seen = {
         name for step in range(9) for name in data.sample_names(train, step, seed=3, batch_size=4)
     }
@@ -171,12 +171,20 @@ def test_validation_is_the_end_of_the_training_patches(
     assert len(take(train, 3)) == 3
 
 
-def test_validation_that_leaves_nothing(open_dped):
-    with pytest.raises(data.DataError, match=rf"validation={len(TRAIN)} leaves none .* from 0 to"):
-        open_dped(validation=len(TRAIN))
+@pytest.mark.parametrize("only_the_copy", [False, True])
+def test_validation_that_leaves_no_training_pair(prepared, open_dped, tmp_path, only_the_copy):
+    dped, tfds = prepared
+    if only_the_copy:
+        (keyed,) = tfds.iterdir()
+        dped = shutil.copytree(keyed, tmp_path / "cluster")
+    for split in ("train", "test"):
+        with pytest.raises(
+            data.DataError, match="validation must be from 0 to 4, not 5: .* 5 pairs"
+        ):
+            open_dped(dir=dped, validation=len(TRAIN), split=split)
 
 
-def test_copies_of_two_folders_do_not_mix(tmp_path):
+def test_two_folders_have_separate_copies(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "a")
     assert prepared_root(tmp_path / "a") != prepared_root(tmp_path / "b")
     assert prepared_root(tmp_path / "a") == prepared_root(tmp_path / "link")
@@ -196,12 +204,12 @@ def test_changed_folder_must_be_prepared_again(unprepared, tmp_path):
 def test_failed_preparation_leaves_nothing(unprepared, tmp_path):
     dped = tmp_path / "it's DPED"
     broken = dped / "iphone/test_data/patches/canon/7.jpg"
-    whole = broken.read_bytes()
-    broken.write_bytes(whole[:-40])
+    content = broken.read_bytes()
+    broken.write_bytes(content[:-40])
     with pytest.raises(data.DataError, match=r"canon/7\.jpg does not decode"):
         prepare(dped, "iphone")
     assert not list(prepared_root(dped).glob("dped/iphone/*"))
-    broken.write_bytes(whole)
+    broken.write_bytes(content)
     prepare(dped, "iphone")
     assert unprepared().names == TRAIN
 
@@ -217,7 +225,7 @@ BAD = {
             (train / side / "2.jpg").write_bytes(encode(draw(0, 8, 8)))
             for side in ("iphone", "canon")
         ],
-        r"2\.jpg is of another size than .*1\.jpg",
+        r"2\.jpg differs in size from .*1\.jpg",
     ),
     "folder": (lambda train: shutil.rmtree(train / "canon"), "no folder .*canon"),
 }
@@ -231,9 +239,19 @@ def test_preparing_checks_every_pair(unprepared, tmp_path, fault):
         prepare(tmp_path / "it's DPED", "iphone")
 
 
-def test_command_line_tells_errors_in_one_line(tmp_path):
+def test_command_line_reports_an_error_in_one_line(tmp_path):
     with pytest.raises(SystemExit, match="error: there is no folder .*nowhere"):
         main([f"--dir={tmp_path / 'nowhere'}"])
+
+
+def test_command_line_says_where_it_writes_before_it_starts(unprepared, tmp_path, capsys):
+    dped = tmp_path / "it's DPED"
+    copy = prepared_root(dped) / "dped/iphone/1.0.0"
+    main([f"--dir={dped}"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"Writing the prepared patches to {copy}"
+    assert lines[-1] == f"Prepared {copy}"
+    assert find_prepared(dped, "iphone") == copy
 
 
 def test_missing_phone(open_dped, tmp_path):
@@ -254,7 +272,7 @@ def test_names_are_in_the_metadata(prepared):
     assert metadata["names"] == {"train": TRAIN, "test": TEST}
 
 
-def test_prepared_patches_decode_as_the_files_do(prepared, open_dped):
+def test_prepared_patches_decode_like_the_files(prepared, open_dped):
     dped, _ = prepared
     source = open_dped(phone="sony")
     for i, name in enumerate(TRAIN):

@@ -1,4 +1,4 @@
-"""Decoding to upright 8-bit RGB, and what TensorFlow makes of the same bytes."""
+"""Decoding to upright 8-bit RGB, by Pillow and by TensorFlow."""
 
 import io
 
@@ -71,7 +71,7 @@ def test_exif_orientation_is_applied():
 
 
 @pytest.mark.parametrize("kind", STORED)
-def test_checked_shape_is_that_of_the_picture(kind):
+def test_checked_shape_equals_the_decoded_shape(kind):
     assert images.checked_shape(STORED[kind], "a") == images.decode(STORED[kind], "a").shape
 
 
@@ -80,7 +80,7 @@ def test_checking_a_tiny_jpeg():
 
 
 @pytest.mark.parametrize("kind", STORED)
-def test_stored_bytes_decode_alike_in_tensorflow(kind):
+def test_stored_bytes_decode_identically_in_tensorflow(kind):
     tf = pytest.importorskip("tensorflow")
     encoded, rgb = images.tf_decodable(STORED[kind], "a")
     np.testing.assert_array_equal(rgb, images.decode(STORED[kind], "a"))
@@ -89,7 +89,7 @@ def test_stored_bytes_decode_alike_in_tensorflow(kind):
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "best jpeg", "progressive", "gray"])
-def test_plain_jpegs_are_stored_as_they_are(kind):
+def test_plain_jpegs_are_stored_unchanged(kind):
     assert images.tf_decodable(STORED[kind], "a")[0] is STORED[kind]
 
 
@@ -104,7 +104,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("read", [images.decode, images.checked_shape, images.tf_decodable])
 @pytest.mark.parametrize("kind", BROKEN)
-def test_broken_files_are_named(kind, read):
+def test_error_names_the_broken_file(kind, read):
     with pytest.raises(DataError, match="holiday.jpg does not decode .* restore it or remove"):
         read(BROKEN[kind], "holiday.jpg")
 
@@ -116,6 +116,6 @@ def test_decompression_bomb(read, monkeypatch):
         read(STORED["png"], "bomb.png")
 
 
-def test_file_that_has_gone(tmp_path):
+def test_missing_file(tmp_path):
     with pytest.raises(DataError, match=r"gone\.jpg cannot be read"):
         images.read(tmp_path / "gone.jpg")

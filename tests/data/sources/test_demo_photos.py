@@ -1,4 +1,4 @@
-"""The demo's pairs, and the synthetic ones."""
+"""The demo's pairs and the synthetic pairs."""
 
 import numpy as np
 import pytest
@@ -8,14 +8,14 @@ import data
 
 @pytest.fixture
 def photos(make):
-    """Both splits; skips where the demo's extra is not installed."""
+    """Both splits; skips if the packages of the demo are not installed."""
     pytest.importorskip("skimage")
     pytest.importorskip("sklearn")
     return {split: make(source="photos", split=split) for split in ("train", "test")}
 
 
 def all_pairs(splits):
-    """The seven photographs in their own colors."""
+    """The pairs of the seven photographs in their original colors."""
     return [
         source[i]
         for source in splits.values()
@@ -24,7 +24,7 @@ def all_pairs(splits):
     ]
 
 
-def test_two_whole_photographs_are_held_out(photos):
+def test_two_photographs_are_held_out(photos):
     names = {split: set(source.names) for split, source in photos.items()}
     assert names["test"] == {"chelsea.png", "coffee.png"}
     files = {name.split()[0] for name in names["train"]}
@@ -43,8 +43,8 @@ def test_photos_batch(photos):
     assert batch["input"].shape == (2, 3, 8, 8, 3)
 
 
-def test_the_inputs_look_like_a_phones(photos):
-    """The averages over the photographs change as DPED's patches do."""
+def test_inputs_have_the_statistics_of_phone_photos(photos):
+    """Averaged over the photographs, they change like DPED's patches."""
     pairs = np.array(
         [
             [(rgb.mean(), rgb.std(), np.ptp(rgb.astype(int), axis=-1).mean()) for rgb in pair]
@@ -58,7 +58,7 @@ def test_the_inputs_look_like_a_phones(photos):
     assert saturation == pytest.approx(14 / 20, abs=0.03)
 
 
-def test_the_inputs_are_as_far_off_as_a_phones(photos):
+def test_inputs_have_the_psnr_of_phone_photos(photos):
     errors = [np.mean((x.astype(float) - y) ** 2) for x, y in all_pairs(photos)]
     assert np.mean(10 * np.log10(255**2 / np.array(errors))) == pytest.approx(17.3, abs=0.3)
 

@@ -1,4 +1,4 @@
-"""High-resolution photos: which are found, how crops are degraded, and what is refused."""
+"""High-resolution photos: finding, degrading and checking them."""
 
 import functools
 import itertools
@@ -17,7 +17,7 @@ SCALE, CROP = 4, 24
 
 @pytest.fixture
 def photos(tmp_path):
-    """A folder of seven photos, some in subfolders, of sides that are no multiples of 4."""
+    """A folder of seven photos, some in subfolders, some with sides that 4 does not divide."""
     folder = tmp_path / "photos"
     for name, size in {
         "2.png": (41, 50),
@@ -54,7 +54,7 @@ def take(source, count, **options):
     return taken
 
 
-def test_photos_are_found_everywhere_and_the_last_are_held_out(open_photos):
+def test_photos_in_subfolders_are_found_and_the_last_are_held_out(open_photos):
     assert open_photos(split="train").names == [
         "2.png",
         "10.jpg",
@@ -65,17 +65,17 @@ def test_photos_are_found_everywhere_and_the_last_are_held_out(open_photos):
     assert open_photos(split="test").names == ["sea/5.png", "sea/6.png"]
 
 
-def test_a_folder_of_its_own_for_testing(open_photos, photos):
+def test_separate_test_folder(open_photos, photos):
     assert open_photos(test_dir=photos / "sea", split="test").names == ["4.jpeg", "5.png", "6.png"]
 
 
-@pytest.mark.parametrize("spelt", ["sea", "city/../sea"])
-def test_what_is_tested_on_is_not_trained_on(open_photos, photos, spelt):
-    names = open_photos(test_dir=photos / spelt, holdout=0).names
+@pytest.mark.parametrize("spelling", ["sea", "city/../sea"])
+def test_test_photos_are_not_used_for_training(open_photos, photos, spelling):
+    names = open_photos(test_dir=photos / spelling, holdout=0).names
     assert names == ["2.png", "10.jpg", "city/1.png", "city/night/3.jpg"]
 
 
-def test_a_test_folder_elsewhere_leaves_all_to_train_on(open_photos, tmp_path):
+def test_test_folder_elsewhere_leaves_all_photos_for_training(open_photos, tmp_path):
     assert len(open_photos(test_dir=tmp_path / "elsewhere")) == 7
 
 
@@ -86,20 +86,20 @@ def test_hidden_and_other_files_are_ignored(open_photos, photos):
     assert len(open_photos(holdout=0)) == 7
 
 
-def test_test_photos_are_whole_cut_to_multiples_and_degraded(open_photos, photos):
+def test_test_photos_are_full_cut_to_multiples_and_degraded(open_photos, photos):
     source = open_photos(split="test")
     assert isinstance(source, data.Source)
     assert source.crop is None
     for index, name in enumerate(source.names):
         image, target = source[index]
         with Image.open(photos / name) as file:
-            whole = np.asarray(file)
-        height, width = (side // 4 * 4 for side in whole.shape[:2])
-        np.testing.assert_array_equal(target, whole[:height, :width])
+            photo = np.asarray(file)
+        height, width = (side // 4 * 4 for side in photo.shape[:2])
+        np.testing.assert_array_equal(target, photo[:height, :width])
         np.testing.assert_array_equal(image, degraded(target))
 
 
-def test_crops_are_windows_of_their_photos_and_degraded_by_themselves(open_photos):
+def test_crops_are_windows_of_their_photos_and_degraded_separately(open_photos):
     source = open_photos()
     corners = set()
     for batch in take(source, 5):
@@ -132,7 +132,7 @@ def test_tensorflow_and_numpy_give_the_same_bytes(open_photos):
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_order_depends_on_seed_and_step_alone(open_photos, in_memory):
+def test_order_depends_only_on_seed_and_step(open_photos, in_memory):
     source = open_photos(in_memory=in_memory)
     first, later = take(source, 4), take(source, 2, start_step=2)
     other = take(source, 4, seed=4)
@@ -143,20 +143,20 @@ def test_order_depends_on_seed_and_step_alone(open_photos, in_memory):
 
 
 @pytest.mark.parametrize("room", [0, 3 * 40 * 40 * 3, 2**30])
-def test_what_fits_is_decoded_once(open_photos, monkeypatch, room):
+def test_photos_that_fit_into_memory_are_decoded_once(open_photos, monkeypatch, room):
     monkeypatch.setattr(high_resolution, "available_bytes", lambda: 2 * room)
     source = open_photos(in_memory=False)
     kept = sum(source.target(i) is source.target(i) for i in range(len(source)))
     assert {0: kept == 0, 2**30: kept == 5}.get(room, 0 < kept < 5)
 
 
-def test_gray_and_turned_photos_become_upright_rgb(open_photos, photos):
+def test_gray_and_rotated_photos_become_upright_rgb(open_photos, photos):
     (photos / "0.png").write_bytes(encode(draw(0, 40, 44), "PNG", mode="L"))
     (photos / "1.jpg").write_bytes(sideways(draw(1, 40, 44)))
     source = open_photos()
-    gray, turned = source.target(0), source.target(1)
+    gray, rotated = source.target(0), source.target(1)
     assert gray.shape == (40, 44, 3) and (gray == gray[..., :1]).all()
-    assert turned.shape == (44, 40, 3)
+    assert rotated.shape == (44, 40, 3)
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
@@ -172,13 +172,13 @@ def test_gray_and_turned_photos_become_upright_rgb(open_photos, photos):
     ],
     ids=["truncated", "empty", "small"],
 )
-def test_bad_photos_are_named_at_the_start(open_photos, photos, content, message, in_memory):
+def test_error_at_the_start_names_the_bad_photo(open_photos, photos, content, message, in_memory):
     (photos / "city/night/3.jpg").write_bytes(content)
     with pytest.raises(data.DataError, match=f"city/night/{message}|{message}"):
         open_photos(in_memory=in_memory)
 
 
-def test_a_photo_too_small_to_be_tested_on(open_photos, photos):
+def test_photo_too_small_for_testing(open_photos, photos):
     (photos / "sea/6.png").write_bytes(encode(draw(0, 31, 90), "PNG"))
     with pytest.raises(data.DataError, match=r"6\.png is 90x31 pixels, too small"):
         open_photos(split="test")
@@ -187,15 +187,15 @@ def test_a_photo_too_small_to_be_tested_on(open_photos, photos):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dir": ""}, "dir is empty: name the folder"),
+        ({"dir": ""}, "dir is empty: set it to the folder"),
         ({"crop": 26}, "multiple of the scale 4, not 26; use 28"),
         ({"scale": 0}, "scale must be at least 1, not 0"),
-        ({"holdout": 7}, "holds 7 photos, so holdout=7 leaves none"),
-        ({"holdout": -1}, "choose a holdout from 0 to 6, or a test_dir"),
+        ({"holdout": 7}, "holdout must be from 0 to 6, not 7: .* holds 7 photos"),
+        ({"holdout": -1}, "holdout must be from 0 to 6, not -1: .*, or set test_dir"),
         ({"holdout": 0, "split": "test"}, "holdout=0 leaves no photo .* or set test_dir"),
     ],
 )
-def test_settings_that_do_not_fit(open_photos, options, message):
+def test_invalid_settings(open_photos, options, message):
     with pytest.raises(data.DataError, match=message):
         open_photos(**options)
 
@@ -208,13 +208,13 @@ def test_missing_and_empty_folders(open_photos, photos, tmp_path):
         open_photos(dir=tmp_path / "empty")
     with pytest.raises(data.DataError, match="no folder .*nowhere"):
         open_photos(test_dir=tmp_path / "nowhere", split="test")
-    with pytest.raises(data.DataError, match="all photos of .* lie in .*photos"):
+    with pytest.raises(data.DataError, match="all photos of .* are in .*photos"):
         open_photos(test_dir=photos)
 
 
 def test_too_little_memory(open_photos, monkeypatch):
     monkeypatch.setattr("data.sources.in_memory.available_bytes", lambda: 10_000)
-    with pytest.raises(data.DataError, match=r"5 decoded photos take .* set in_memory=False"):
+    with pytest.raises(data.DataError, match=r"decoding 5 photos takes .* set in_memory=False"):
         open_photos(in_memory=True)
 
 
@@ -231,7 +231,7 @@ def test_real_photos(shared, make):
 
 @functools.cache
 def div2k_builder():
-    """TFDS's builder of DIV2K with four drawn photos in place of its own."""
+    """A TFDS builder like that of DIV2K, with four drawn photos."""
     import tensorflow_datasets as tfds
 
     class Div2k(tfds.core.GeneratorBasedBuilder):
@@ -266,12 +266,12 @@ def write_div2k(root, file_format):
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-@pytest.mark.parametrize("named", [True, False])
-def test_prepared_div2k(make, tmp_path, monkeypatch, in_memory, named):
+@pytest.mark.parametrize("explicit", [True, False])
+def test_prepared_div2k(make, tmp_path, monkeypatch, in_memory, explicit):
     write_div2k(tmp_path, "array_record")
-    if not named:
+    if not explicit:
         monkeypatch.setenv("TFDS_DATA_DIR", os.fspath(tmp_path))
-    options = {"source": "div2k", "dir": tmp_path if named else "", "in_memory": in_memory}
+    options = {"source": "div2k", "dir": tmp_path if explicit else "", "in_memory": in_memory}
     train, test = (make(**options, split=split) for split in ("train", "test"))
     assert (len(train), test.names) == (3, ["DIV2K validation 0"])
     np.testing.assert_array_equal(test[0][1], draw(3, 48, 43)[:, :40])
@@ -281,17 +281,17 @@ def test_prepared_div2k(make, tmp_path, monkeypatch, in_memory, named):
     )
 
 
-def test_div2k_may_be_tested_on_other_photos(open_photos, photos):
+def test_div2k_with_other_test_photos(open_photos, photos):
     assert len(open_photos(source="div2k", dir="", test_dir=photos, split="test")) == 7
 
 
-def test_div2k_that_is_not_prepared_names_the_command(make, tmp_path):
+def test_error_of_unprepared_div2k_names_the_command(make, tmp_path):
     pytest.importorskip("tensorflow_datasets")
     with pytest.raises(data.DataError, match=r"no prepared DIV2K in (?s:.*)download_and_prepare"):
         make(source="div2k", dir=tmp_path)
 
 
-def test_div2k_that_cannot_be_read_in_any_order_names_the_command(make, tmp_path):
+def test_error_of_div2k_without_random_access_names_the_command(make, tmp_path):
     write_div2k(tmp_path, "tfrecord")
-    with pytest.raises(data.DataError, match=r"any order; remove it (?s:.*)array_record"):
+    with pytest.raises(data.DataError, match=r"random access; remove it (?s:.*)array_record"):
         make(source="div2k", dir=tmp_path)

@@ -1,4 +1,4 @@
-"""The copy in RAM."""
+"""Sources that are decoded into RAM."""
 
 import numpy as np
 import pytest
@@ -24,11 +24,11 @@ def test_decodes_each_pair_once(pairs, make):
 
 def test_too_little_memory(pairs, make, monkeypatch):
     monkeypatch.setattr(in_memory, "available_bytes", lambda: 7 * 2 * 16 * 20 * 3 - 1)
-    with pytest.raises(data.DataError, match=r"7 decoded pairs take .* set in_memory=False"):
+    with pytest.raises(data.DataError, match=r"decoding 7 pairs takes .* set in_memory=False"):
         make(in_memory=True)
 
 
-def test_unknown_memory_is_tried(pairs, make, monkeypatch):
+def test_unknown_free_memory_does_not_prevent_decoding(pairs, make, monkeypatch):
     monkeypatch.setattr(in_memory, "available_bytes", lambda: None)
     assert len(make(in_memory=True)) == 7
 
@@ -47,7 +47,7 @@ def test_available_bytes(tmp_path, monkeypatch, limit, expected):
     assert memory.available_bytes() == expected
 
 
-def test_memory_is_unknown_elsewhere(tmp_path, monkeypatch):
+def test_free_memory_is_unknown_without_proc(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "none")
     monkeypatch.setattr(memory, "_CGROUP", tmp_path)
     assert memory.available_bytes() is None

@@ -1,4 +1,4 @@
-"""Folders of pairs: which are found, what is refused, and how they are read."""
+"""Folders of pairs: finding, checking and reading them."""
 
 import itertools
 import os
@@ -14,12 +14,12 @@ from data.sources import pairs as pairs_module
 from tests.data.sample_pictures import draw, encode, sideways, write_pairs
 
 
-def test_the_tail_in_natural_order_is_held_out(pairs, make):
+def test_last_pairs_in_natural_order_are_held_out(pairs, make):
     assert make(split="test").names == ["9.jpg", "10.jpg"]
     assert make(split="train").names == [f"{number}.jpg" for number in range(2, 9)]
 
 
-def test_test_frames_are_whole_and_aligned(pairs, make):
+def test_test_frames_are_full_and_aligned(pairs, make):
     source = make(split="test", crop=1000)
     assert source.crop is None
     photo, target = source[0]
@@ -37,7 +37,7 @@ def test_other_files_are_ignored(pairs, make):
     assert len(make()) == 7
 
 
-def test_frames_of_many_kinds_and_sizes(pairs, make):
+def test_frames_of_many_formats_and_sizes(pairs, make):
     for folder, offset in (("phone", 0), ("camera", 50)):
         (pairs / folder / "1.png").write_bytes(encode(draw(offset, 30, 9), "PNG", mode="RGBA"))
         (pairs / folder / "0.JPEG").write_bytes(sideways(draw(offset, 30, 40)))
@@ -50,7 +50,7 @@ def remove_partner(folder, side):
     os.remove(folder / side / "3.jpg")
 
 
-def spoil(content):
+def replace_by(content):
     def change(folder, side):
         (folder / side / "3.jpg").write_bytes(content)
 
@@ -59,27 +59,30 @@ def spoil(content):
 
 BAD = {
     "partner": (remove_partner, r"3\.jpg has no partner .*3\.jpg; add the partner"),
-    "truncated": (spoil(encode(draw(0))[:-30]), r"3\.jpg does not decode .*truncated"),
-    "empty": (spoil(b""), r"3\.jpg does not decode"),
-    "text": (spoil(b"hello " * 99), r"3\.jpg does not decode"),
-    "size": (spoil(encode(draw(0, 20, 16))), r"3\.jpg: the input is .* align them to one size"),
+    "truncated": (replace_by(encode(draw(0))[:-30]), r"3\.jpg does not decode .*truncated"),
+    "empty": (replace_by(b""), r"3\.jpg does not decode"),
+    "text": (replace_by(b"hello " * 99), r"3\.jpg does not decode"),
+    "size": (
+        replace_by(encode(draw(0, 20, 16))),
+        r"3\.jpg: the input is .* align them to one size",
+    ),
 }
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
 @pytest.mark.parametrize("side", ["phone", "camera"])
 @pytest.mark.parametrize("fault", BAD)
-def test_bad_pairs_are_named_at_the_start(pairs, make, fault, side, in_memory):
+def test_error_at_the_start_names_the_bad_pair(pairs, make, fault, side, in_memory):
     change, message = BAD[fault]
     change(pairs, side)
     with pytest.raises(data.DataError, match=message):
         make(in_memory=in_memory)
 
 
-def test_several_lonely_pictures_are_counted(pairs, make):
+def test_pictures_without_partner_are_counted(pairs, make):
     for name in ("3.jpg", "10.jpg", "4.jpg"):
         os.remove(pairs / "camera" / name)
-    with pytest.raises(data.DataError, match=r"phone/3\.jpg has no partner .*nor have 2 more"):
+    with pytest.raises(data.DataError, match=r"phone/3\.jpg has no partner .*\(3 pictures of this"):
         make()
 
 
@@ -90,14 +93,22 @@ def test_crop_larger_than_a_frame(pairs, make, in_memory):
 
 
 @pytest.mark.parametrize("holdout", [-1, 9, 100])
-def test_holdout_that_leaves_nothing(pairs, make, holdout):
-    with pytest.raises(data.DataError, match=rf"9 pairs, so holdout={holdout} .* from 0 to 8"):
+def test_holdout_that_leaves_no_training_pair(pairs, make, holdout):
+    with pytest.raises(
+        data.DataError, match=rf"holdout must be from 0 to 8, not {holdout}: .* 9 pairs"
+    ):
         make(holdout=holdout)
+
+
+def test_messages_count_in_singular_too(tmp_path, make):
+    write_pairs(tmp_path / "phone", tmp_path / "camera", ["1.jpg"])
+    with pytest.raises(data.DataError, match=r"holdout must be 0, not 2: .*phone holds 1 pair, "):
+        make(holdout=2)
 
 
 def test_nothing_held_out(pairs, make):
     assert len(make(holdout=0)) == 9
-    with pytest.raises(data.DataError, match="holdout=0 leaves no pair .* to test on"):
+    with pytest.raises(data.DataError, match="holdout=0 leaves no pair .* for testing"):
         make(holdout=0, split="test")
 
 
@@ -132,7 +143,7 @@ def test_tensorflow_and_numpy_give_the_same_bytes(pairs, make, monkeypatch, cach
             np.testing.assert_array_equal(a[name], b[name], strict=True)
 
 
-def test_batches_before_tensorflow_is_imported_are_the_same(pairs, make, monkeypatch):
+def test_batches_during_the_import_of_tensorflow_are_the_same(pairs, make, monkeypatch):
     tf = pytest.importorskip("tensorflow")
     imported, opened = threading.Event(), []
     source = make(in_memory=False)
@@ -169,7 +180,7 @@ def test_cache_is_bounded(pairs, make, monkeypatch):
     assert [source[i][0] is first[i] for i in range(7)] == [True] * 3 + [False] * 4
 
 
-def test_file_that_breaks_while_training_is_named(pairs, make):
+def test_error_names_a_file_that_breaks_during_training(pairs, make):
     pytest.importorskip("tensorflow")
     source = make(in_memory=False)
     (pairs / "phone" / "3.jpg").write_bytes(b"")
