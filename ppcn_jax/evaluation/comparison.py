@@ -1,16 +1,16 @@
-"""Recipes compared by runs of several seeds: a table of means and spreads, and learning curves."""
+"""Comparison of training recipes over several seeds: means, standard deviations, curves."""
 
 import json
 import pathlib
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import rich.console
-import rich.progress
+from ml_collections import ConfigDict
 
 from ppcn_jax.evaluation.curves import Curve, draw_curves
-from ppcn_jax.evaluation.evaluate import Pairs, evaluate, make_enhance
+from ppcn_jax.evaluation.evaluate import Pairs, evaluate, make_enhance, progress_bar
 from ppcn_jax.evaluation.tables import (
     Column,
     Row,
@@ -25,115 +25,12 @@ from ppcn_jax.runtime.files import write_bytes
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import ENHANCERS, Model
 
-SCORES = ("psnr", "ms_ssim")
 
-
-def run(config, workdir: pathlib.Path, pairs: Pairs) -> list[dict[str, Any]]:
-    """Score `config.recipes`: comparison.json, .csv and .md, and curves.svg, in `workdir`.
-
-    Args:
-        config: see configs/comparison.py.
-        workdir: where they go.
-        pairs: the test split.
-
-    Returns:
-        What comparison.json holds, a row per recipe: its "runs", and of each score the mean over
-        them ("psnr"), the standard deviation ("psnr_spread", None for one run) and every value
-        ("psnr_of_runs").
-
-    Raises:
-        InputError: a recipe without runs, or a run that cannot be used.
-    """
-    recipes = {name: _load(paths) for name, paths in parse_recipes(config.recipes).items()}
-    console = rich.console.Console()
-    rows = []
-    for name, models in recipes.items():
-        results = []
-        for path, model in models.items():
-
-            def track(items: Iterable, path=path) -> Iterable:
-                return rich.progress.track(items, description=path, console=console)
-
-            results.append(evaluate(make_enhance(model.module, model.params), pairs, track=track))
-        rows.append(make_row(name, models, results))
-    curves = {name: read_curve(list(models)) for name, models in recipes.items()}
-    text = markdown_table(COLUMNS, rows) + f"\n{len(pairs)} images; mean ± deviation of the runs.\n"
-    files = write_table(workdir, "comparison", rows, text)
-    files.append(workdir / "curves.svg")
-    shown = {name: curve for name, curve in curves.items() if curve}
-    write_bytes(files[-1], draw_curves(shown, "PSNR of the run's test split, dB").encode())
-    print_table(console, COLUMNS, rows)
-    print_written(*files)
-    return rows
-
-
-def parse_recipes(text: str) -> dict[str, list[str]]:
-    """Recipes and their runs, of one line.
-
-    Args:
-        text: "NAME = WORKDIR, WORKDIR; NAME = WORKDIR".
-
-    Returns:
-        The workdirs by name.
-
-    Raises:
-        InputError: it is something else, or names a recipe or a workdir twice.
-    """
-    recipes: dict[str, list[str]] = {}
-    for recipe in filter(str.strip, text.split(";")):
-        name, _, runs = recipe.partition("=")
-        paths = [path.strip() for path in runs.split(",") if path.strip()]
-        if not name.strip() or not paths:
-            raise InputError(
-                f"config.recipes has {recipe.strip()!r}: write NAME = WORKDIR, WORKDIR, and a "
-                "semicolon between recipes"
-            )
-        if name.strip() in recipes or len(set(paths)) < len(paths):
-            raise InputError(f"config.recipes names something twice: {recipe.strip()}")
-        recipes[name.strip()] = paths
-    if not recipes:
-        raise InputError(
-            'config.recipes is empty: compare runs with --config.recipes="NAME = WORKDIR, WORKDIR"'
-        )
-    return recipes
-
-
-def _load(paths: Sequence[str]) -> dict[str, Model]:
-    models = {path: load_model(path) for path in paths}
-    for model in models.values():
-        model.check_use(ENHANCERS, "enhance")
-    return models
-
-
-def make_row(
-    name: str, models: Mapping[str, Model], results: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """A recipe's row.
-
-    Args:
-        name: of the recipe.
-        models: of its runs.
-        results: of `evaluate`, in the same order.
-
-    Returns:
-        See `run`.
-    """
-    row: dict[str, Any] = {"recipe": name, "runs": list(models)}
-    row["steps"] = sorted({model.about.get("steps", "") for model in models.values()})
-    for score in SCORES:
-        values = [result[score] for result in results]
-        known = None not in values
-        row[score] = statistics.fmean(values) if known else None
-        row[f"{score}_spread"] = statistics.stdev(values) if known and len(values) > 1 else None
-        row[f"{score}_of_runs"] = values
-    return row
-
-
-def _with_spread(title: str, score: str, form: str) -> Column:
-    mean, spread = number(title, score, form), number("", f"{score}_spread", form)
+def _with_deviation(title: str, score: str, form: str) -> Column:
+    mean, deviation = number(title, score, form), number("", f"{score}_spread", form)
 
     def cell(row: Row) -> str:
-        return mean.cell(row) + (f" ± {spread.cell(row)}" if row[f"{score}_spread"] else "")
+        return mean.cell(row) + (f" ± {deviation.cell(row)}" if row[f"{score}_spread"] else "")
 
     return Column(title, cell, folds=False)
 
@@ -142,19 +39,88 @@ COLUMNS = (
     Column("recipe", lambda row: row["recipe"]),
     Column("runs", lambda row: str(len(row["runs"]))),
     Column("steps", lambda row: ", ".join(row["steps"])),
-    _with_spread("PSNR, dB", "psnr", ".3f"),
-    _with_spread("MS-SSIM", "ms_ssim", ".4f"),
+    _with_deviation("PSNR, dB", "psnr", ".3f"),
+    _with_deviation("MS-SSIM", "ms_ssim", ".4f"),
 )
 
 
+def run(config: ConfigDict, workdir: pathlib.Path, pairs: Pairs) -> list[dict[str, Any]]:
+    """Score the runs of `config.recipes` on a test split.
+
+    Writes comparison.json, .csv, .md and curves.svg into `workdir`. Returns the rows (see
+    `make_row`), one per recipe.
+    """
+    recipes: dict[str, dict[str, Model]] = {}
+    for name, paths in parse_recipes(config.recipes).items():
+        recipes[name] = {path: load_model(path) for path in paths}
+        for model in recipes[name].values():
+            model.check_use(ENHANCERS, "enhance")
+    console = rich.console.Console()
+    rows = []
+    for name, models in recipes.items():
+        results = []
+        for path, model in models.items():
+            enhance = make_enhance(model.module, model.params)
+            results.append(evaluate(enhance, pairs, track=progress_bar(path, console)))
+        rows.append(make_row(name, models, results))
+    curves = {name: read_curve(list(models)) for name, models in recipes.items()}
+    curves = {name: curve for name, curve in curves.items() if curve}
+    text = markdown_table(COLUMNS, rows)
+    text += f"\n{len(pairs)} images; mean ± standard deviation over the runs.\n"
+    files = write_table(workdir, "comparison", rows, text)
+    files.append(workdir / "curves.svg")
+    write_bytes(files[-1], draw_curves(curves, "PSNR of the run's test split, dB").encode())
+    print_table(console, COLUMNS, rows)
+    print_written(*files)
+    return rows
+
+
+def parse_recipes(text: str) -> dict[str, list[str]]:
+    """Parse "NAME = WORKDIR, WORKDIR; NAME = WORKDIR" into workdirs by name."""
+    recipes: dict[str, list[str]] = {}
+    for recipe in filter(str.strip, text.split(";")):
+        name, _, runs = recipe.partition("=")
+        paths = [path.strip() for path in runs.split(",") if path.strip()]
+        if not name.strip() or not paths:
+            raise InputError(
+                f"config.recipes has {recipe.strip()!r}: write NAME = WORKDIR, WORKDIR, and "
+                "separate recipes by semicolons"
+            )
+        if name.strip() in recipes or len(set(paths)) < len(paths):
+            raise InputError(f"config.recipes repeats a name or a workdir: {recipe.strip()}")
+        recipes[name.strip()] = paths
+    if not recipes:
+        raise InputError(
+            'config.recipes is empty: compare runs with --config.recipes="NAME = WORKDIR, WORKDIR"'
+        )
+    return recipes
+
+
+def make_row(
+    name: str, models: Mapping[str, Model], results: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Build a recipe's row from the results of `evaluate` for its runs.
+
+    Returns `{"recipe", "runs", "steps"}` and for "psnr" and "ms_ssim" each the mean over the
+    runs ("psnr"), the standard deviation ("psnr_spread", None for one run) and all values
+    ("psnr_of_runs").
+    """
+    row: dict[str, Any] = {"recipe": name, "runs": list(models)}
+    row["steps"] = sorted({model.about.get("steps", "") for model in models.values()})
+    for score in ("psnr", "ms_ssim"):
+        values = [result[score] for result in results]
+        known = None not in values
+        row[score] = statistics.fmean(values) if known else None
+        row[f"{score}_spread"] = statistics.stdev(values) if known and len(values) > 1 else None
+        row[f"{score}_of_runs"] = values
+    return row
+
+
 def read_curve(workdirs: Sequence[str]) -> Curve:
-    """PSNR over the steps of several runs of one recipe.
+    """Read the PSNR over training steps that the runs of a recipe have logged.
 
-    Args:
-        workdirs: of the runs; those of no run, such as weights files, have no curve.
-
-    Returns:
-        `[(step, [a value for each run that has one])]` in order of the steps.
+    Returns `[(step, [PSNR of each run that logged one])]` in the order of steps. What is not a
+    training workdir, such as a weights file, is skipped.
     """
     found: dict[int, list[float]] = {}
     for workdir in workdirs:
@@ -162,7 +128,7 @@ def read_curve(workdirs: Sequence[str]) -> Curve:
         if path.is_file():
             rows = map(json.loads, path.read_text().splitlines())
             tested = [row for row in rows if row["split"] == "test" and "psnr" in row]
-            # A step that was made again after a break has two rows, of equal values.
+            # A step that was repeated after an interruption has two rows with equal values.
             for step, value in {row["step"]: row["psnr"] for row in tested}.items():
                 found.setdefault(step, []).append(value)
     return sorted(found.items())

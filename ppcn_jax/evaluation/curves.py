@@ -1,32 +1,24 @@
-"""Learning curves as SVG: for each recipe the mean of its runs, and a band from least to most."""
+"""Learning curves as SVG: each recipe's mean over its runs, with a band from minimum to maximum."""
 
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from xml.sax.saxutils import escape
 
-Curve = Sequence[tuple[int, Sequence[float]]]  # (step, values of the runs), in order
+Curve = Sequence[tuple[int, Sequence[float]]]  # (step, values of the runs), steps ascending
 
 WIDTH, HEIGHT = 720, 320  # px
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 30, 40  # px, around the plot
 COLORS = ("#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#b83280", "#718096")
-_LINES = 5  # about so many across each axis
+_TICKS = 5  # approximate number per axis
 
 
 def draw_curves(curves: Mapping[str, Curve], title: str) -> str:
-    """Draw curves into one plot.
-
-    Args:
-        curves: by name.
-        title: what their values are.
-
-    Returns:
-        An SVG document.
-    """
+    """Draw curves, given by name, into one plot with a legend; returns an SVG document."""
     points = [point for curve in curves.values() for point in curve]
     parts = [_text(LEFT, 18, title)]
     if points:
-        values = [value for _, several in points for value in several]
+        values = [value for _, step_values in points for value in step_values]
         last = max(step for step, _ in points)
         ticks = list(_ticks(min(values), max(values)))
 
@@ -65,8 +57,8 @@ def draw_curves(curves: Mapping[str, Curve], title: str) -> str:
 
 
 def _ticks(low: float, high: float) -> Iterator[float]:
-    """Round values from below `low` to above `high`."""
-    rough = max(high - low, 1e-6) / _LINES
+    """Evenly spaced round values that cover `low` to `high`."""
+    rough = max(high - low, 1e-6) / _TICKS
     power = 10 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
     first, last = math.floor(low / step), math.ceil(high / step)

@@ -1,5 +1,6 @@
-"""How good is an enhancer: PSNR and MS-SSIM on held-out pairs, a table and a picture."""
+"""Evaluation of enhancers: PSNR and MS-SSIM on test pairs, with a table and a strip of pictures."""
 
+import functools
 import math
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
@@ -11,24 +12,27 @@ import jax.numpy as jnp
 import numpy as np
 import rich.console
 import rich.progress
+from ml_collections import ConfigDict
 
 from ppcn_jax.evaluation.tables import Column, Row, number, print_table, print_written
 from ppcn_jax.inference.enhance import apply_network
 from ppcn_jax.metrics import ms_ssim, psnr
 from ppcn_jax.models.layers import Params
+from ppcn_jax.photos.levels import to_float
 from ppcn_jax.photos.strips import save_png, strip
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_json
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import ENHANCERS, Model
 
-Enhance = Callable[[np.ndarray], np.ndarray]
+Enhance = Callable[[np.ndarray], np.ndarray]  # uint8 [H, W, C] -> float32, unclipped
 Score = dict[str, Any]
-ScoreImage = Callable[[str, np.ndarray, np.ndarray], Score]
+ScoreImage = Callable[[str, np.ndarray, np.ndarray], Score]  # of (name, output, target)
+Track = Callable[[Iterable[int]], Iterable[int]]  # wraps a loop to show its progress
 
 
 class Pairs(Protocol):
-    """Held-out pairs: what a data source's test split offers."""
+    """A test split: pairs (input, target) of uint8 images."""
 
     names: Sequence[str]
 
@@ -38,63 +42,58 @@ class Pairs(Protocol):
 
 
 def make_enhance(module: nn.Module, params: Params) -> Enhance:
-    """One-image form of an enhancer, compiled once per image size.
-
-    Args:
-        module: the enhancer.
-        params: its parameters.
-
-    Returns:
-        uint8 `[H, W, 3]` -> float32 `[H, W, 3]`, unclipped.
-    """
+    """Bind an enhancer to its parameters; it is compiled once per image size."""
     params = jax.device_put(params)
     return lambda image: np.asarray(apply_network(module, params, image))
+
+
+def unchanged(image: np.ndarray) -> np.ndarray:
+    """The baseline of every table: returns the input itself, as float32 in [0, 1]."""
+    return to_float(image)
+
+
+def score_image(name: str, enhanced: np.ndarray, target: np.ndarray) -> Score:
+    """Score one image by the protocol of Table 3: `{"name", "psnr", "ms_ssim"}`.
+
+    `enhanced` is float32 `[H, W, 3]`, unclipped; `target` is uint8. See `make_score`.
+    """
+    # to_float divides in NumPy. XLA would multiply by 1/255, and the PSNR of identical images
+    # would be finite.
+    return make_score(name, ("psnr", "ms_ssim"), _scores(enhanced, to_float(target)))
 
 
 @jax.jit
 def _scores(enhanced: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
     enhanced, target = enhanced[None], target[None]
-    # PSNR of what would be written to a file, MS-SSIM of the network's own output: the protocol
-    # of the reference evaluation.
+    # PSNR of what would be written to a file, but MS-SSIM of the network's unclipped output: the
+    # protocol of the reference evaluation.
     return psnr(jnp.clip(enhanced, 0, 1), target)[0], ms_ssim(enhanced, target)[0]
 
 
-def score_image(name: str, enhanced: np.ndarray, target: np.ndarray) -> Score:
-    """Scores of one image.
+def make_score(name: str, fields: Sequence[str], values: Sequence[jax.Array]) -> Score:
+    """Build the score of one image; an infinite PSNR becomes None because JSON has no infinity.
 
-    Args:
-        name: of the image.
-        enhanced: float32 `[H, W, 3]`, unclipped.
-        target: uint8 `[H, W, 3]`.
-
-    Returns:
-        `{"name", "psnr", "ms_ssim"}`; psnr is None where it is infinite (JSON has no infinity).
-
-    Raises:
-        InputError: an output that is not finite.
-
-    Reference:
-        Table 3.
+    Raises InputError if a value is NaN.
     """
-    # Divided by NumPy: the compiler multiplies by 1/255, and an identical image is off by a bit.
-    decibels, similarity = map(float, _scores(enhanced, unchanged(target)))
-    if math.isnan(decibels) or math.isnan(similarity):
-        raise InputError(f"{name}: the model's output is not finite; its training has diverged")
-    finite = math.isfinite(decibels)
-    return {"name": name, "psnr": decibels if finite else None, "ms_ssim": similarity}
+    score: Score = {"name": name}
+    for field, value in zip(fields, map(float, values), strict=True):
+        if math.isnan(value):
+            raise diverged(name)
+        score[field] = value if math.isfinite(value) else None
+    return score
+
+
+def diverged(name: str) -> InputError:
+    """The error to raise when a model's output for the image `name` is not finite."""
+    return InputError(f"{name}: the model's output is not finite; its training has diverged")
 
 
 def summarize(scores: Sequence[Score]) -> dict[str, Any]:
-    """Means over images.
+    """Average the scores of at least one image.
 
-    Args:
-        scores: of images, at least one, all with the same fields: a "name" and numbers, where
-            None is an infinite PSNR.
-
-    Returns:
-        `{"images", ..., "infinite_psnr", "per_image"}` and the mean of every number under its
-        name: of `score_image`, "psnr" and "ms_ssim". Images of infinite PSNR are counted in
-        "infinite_psnr" and left out of the mean, which is None if none is left.
+    Returns `{"images", ..., "infinite_psnr", "per_image"}` with the mean of every field of the
+    scores, for example "psnr" and "ms_ssim". An infinite PSNR (None) is counted in
+    "infinite_psnr" and excluded from the mean, which is None if no finite value remains.
     """
     means: dict[str, float | None] = {}
     for field in [field for field in scores[0] if field != "name"]:
@@ -109,23 +108,9 @@ def summarize(scores: Sequence[Score]) -> dict[str, Any]:
 
 
 def evaluate(
-    enhance: Enhance,
-    pairs: Pairs,
-    *,
-    score: ScoreImage = score_image,
-    track: Callable[[Iterable], Iterable] = iter,
+    enhance: Enhance, pairs: Pairs, *, score: ScoreImage = score_image, track: Track = iter
 ) -> dict[str, Any]:
-    """Score an enhancer on every pair.
-
-    Args:
-        enhance: uint8 `[H, W, 3]` -> float32 `[H, W, 3]`.
-        pairs: held-out pairs.
-        score: `(name, output, target)` -> the scores of one image.
-        track: wraps the loop over images, to show progress.
-
-    Returns:
-        See `summarize`.
-    """
+    """Score an enhancer on every pair; returns the means of `summarize`."""
     scores = []
     for index in track(range(len(pairs))):
         image, target = pairs[index]
@@ -133,25 +118,17 @@ def evaluate(
     return summarize(scores)
 
 
-def unchanged(image: np.ndarray) -> np.ndarray:
-    """The baseline of every table: the input as it is."""
-    return np.asarray(image, np.float32) / 255
+def progress_bar(title: str, console: rich.console.Console) -> Track:
+    """A progress bar for `evaluate`."""
+    return functools.partial(rich.progress.track, description=title, console=console)
 
 
-def run(config, workdir: pathlib.Path, pairs: Pairs) -> dict[str, Any]:
-    """Evaluate `config.weights`: results.json, a table and a picture in `workdir`.
+def run(config: ConfigDict, workdir: pathlib.Path, pairs: Pairs) -> dict[str, Any]:
+    """Evaluate `config.weights`, a comma-separated list, on a test split.
 
-    Args:
-        config: see configs/evaluate.py; several weights, separated by commas, are compared.
-        workdir: where results.json and strip.png go.
-        pairs: the test split.
-
-    Returns:
-        What results.json holds: the scores of the (first) model, "input" with those of the
-        unchanged input, and "models" with every model's.
-
-    Raises:
-        InputError: a model that is not there.
+    Writes results.json and strip.png into `workdir`. Returns the content of results.json: the
+    scores of the first model, "input" with those of the unchanged input, and "models" with those
+    of every model.
     """
     if not config.weights.strip():
         raise InputError("config.weights is empty: name a training workdir with --config.weights=")
@@ -159,25 +136,20 @@ def run(config, workdir: pathlib.Path, pairs: Pairs) -> dict[str, Any]:
     for model in models:
         model.check_use(ENHANCERS, "enhance")
     console = rich.console.Console()
-
-    def scored(title: str, enhance: Enhance) -> dict[str, Any]:
-        def track(items):
-            return rich.progress.track(items, description=title, console=console)
-
-        return evaluate(enhance, pairs, track=track)
-
-    rows: list[dict[str, Any]] = [
-        {"model": model.name, "weights": model.source, "parameters": model.parameters}
-        | scored(model.name, make_enhance(model.module, model.params))
-        for model in models
-    ]
-    baseline = scored("input", unchanged)
+    rows: list[dict[str, Any]] = []
+    for model in models:
+        enhance = make_enhance(model.module, model.params)
+        scores = evaluate(enhance, pairs, track=progress_bar(model.name, console))
+        about = {"model": model.name, "weights": model.source, "parameters": model.parameters}
+        rows.append(about | scores)
+    baseline = evaluate(unchanged, pairs, track=progress_bar("input", console))
     results = {**rows[0], "input": baseline, "models": rows}
     write_json(workdir / "results.json", results)
     save_png(workdir / "strip.png", picture(models, rows[0]["per_image"], pairs))
-    print_table(console, COLUMNS, [{"model": "input", "parameters": 0, **baseline}, *rows])
-    if any(row["infinite_psnr"] for row in [baseline, *rows]):
-        console.print("Images of infinite PSNR are left out of its mean.")
+    rows = [{"model": "input", "parameters": 0, **baseline}, *rows]
+    print_table(console, COLUMNS, rows)
+    if any(row["infinite_psnr"] for row in rows):
+        console.print("Mean PSNR excludes images with infinite PSNR (identical to their target).")
     print_written(workdir / "results.json", workdir / "strip.png")
     return results
 
@@ -199,15 +171,9 @@ COLUMNS = (
 
 
 def picture(models: Sequence[Model], scores: Sequence[Score], pairs: Pairs) -> np.ndarray:
-    """Strip of the best, the median and the worst picture by the first model's PSNR.
+    """Strip of the pairs with the best, the median and the worst PSNR of the first model.
 
-    Args:
-        models: shown between input and target.
-        scores: of the first model, in the order of `pairs`.
-        pairs: held-out pairs.
-
-    Returns:
-        uint8 `[height, width, 3]`.
+    `scores` are those of the first model, in the order of `pairs`. Returns uint8 `[H, W, 3]`.
     """
     decibels = [math.inf if score["psnr"] is None else score["psnr"] for score in scores]
     order = sorted(range(len(scores)), key=lambda i: -decibels[i])
@@ -217,9 +183,7 @@ def picture(models: Sequence[Model], scores: Sequence[Score], pairs: Pairs) -> n
         image, target = pairs[index]
         enhanced = [make_enhance(model.module, model.params)(image) for model in models]
         rows.append([image, *enhanced, target])
-        captions.append(f"{chosen[index]}: {pairs.names[index]}, {_decibels(scores[index])}")
+        value = scores[index]["psnr"]
+        label = "identical" if value is None else f"{value:.2f} dB"
+        captions.append(f"{chosen[index]}: {pairs.names[index]}, {label}")
     return strip(rows, ["input", *(model.name for model in models), "target"], captions)
-
-
-def _decibels(score: Score) -> str:
-    return "identical" if score["psnr"] is None else f"{score['psnr']:.2f} dB"

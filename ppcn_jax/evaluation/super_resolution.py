@@ -1,28 +1,29 @@
-"""How super-resolved images are made and scored, so that tables can be compared.
+"""Protocols for scoring super-resolution, so that tables can be compared.
 
-Two protocols share that photos are cropped to multiples of the scale and that a border of as many
-pixels is left out of the scores:
+Both protocols crop photos to multiples of the scale, and exclude a margin as wide as the scale
+from the scores:
 
-* "pillow", the authors': Pillow's bicubic filter, gray photos as RGB, everything as the network
-  computes it, neither clipped nor rounded;
-* "matlab", that of most published tables: the filter of MATLAB's imresize, a gray photo is Y
-  itself, images and Y are rounded to 8 bits.
+* "pillow", the authors' protocol: Pillow's bicubic filter; gray photos are scored as RGB; the
+  network's output is neither clipped nor rounded;
+* "matlab", the protocol of most published tables: the filter of MATLAB's imresize; a gray photo
+  is its own Y; images and Y are rounded to 8 bits.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import jax
 import numpy as np
 
-from ppcn_jax.evaluation.luma_scores import score_luma
-from ppcn_jax.metrics import LUMA_WEIGHTS, ms_ssim, psnr, ssim
+from ppcn_jax.evaluation.evaluate import Score, ScoreImage, diverged, make_score
+from ppcn_jax.metrics import luma, ms_ssim, psnr, ssim
+from ppcn_jax.ops.luma import STUDIO_WEIGHTS
 from ppcn_jax.photos import resize
-from ppcn_jax.photos.strips import to_uint8
+from ppcn_jax.photos.levels import to_float, to_uint8
 
 
 class Photos(Protocol):
-    """A test set: what `data.open_test_sets` returns for each folder."""
+    """A test set of high-resolution photos, uint8 `[H, W, 1 or 3]`."""
 
     names: Sequence[str]
 
@@ -34,16 +35,11 @@ class Photos(Protocol):
 class Degraded:
     """Pairs (bicubic enlargement, photo) of a test set.
 
-    Args:
-        photos: of the set.
-        scale: how many times smaller the low-resolution images are.
-        kernel: "pillow" or "matlab".
-
     Attributes:
-        names: of the photos.
+        names: names of the photos.
     """
 
-    def __init__(self, photos: Photos, *, scale: int, kernel: str):
+    def __init__(self, photos: Photos, *, scale: int, kernel: str) -> None:
         self.names = photos.names
         self._photos, self._scale, self._kernel = photos, scale, kernel
 
@@ -59,68 +55,63 @@ class Degraded:
         return resize.enlarge(small, self._scale, kernel=self._kernel), photo
 
 
-def scorer(scale: int, kernel: str) -> Callable[[str, np.ndarray, np.ndarray], dict[str, Any]]:
-    """The scores of one image under a protocol, on Y and on RGB.
+def scorer(scale: int, kernel: str) -> ScoreImage:
+    """The complete score of a protocol: that of `score_y`, "psnr_rgb", "ssim_rgb", "ms_ssim_rgb"."""
 
-    Args:
-        scale: pixels of the border that is left out.
-        kernel: "pillow" or "matlab".
-
-    Returns:
-        `(name, output, target)` -> `{"name", "psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb",
-        "ms_ssim_rgb"}`.
-    """
-
-    def score(name: str, output: np.ndarray, target: np.ndarray) -> dict[str, Any]:
-        scores = score_y(name, output, target, scale=scale, kernel=kernel)
+    def score(name: str, output: np.ndarray, target: np.ndarray) -> Score:
+        on_y = score_y(name, output, target, scale=scale, kernel=kernel)
         if kernel == "matlab":
             output = to_uint8(output)
-        y, t = (_inside(image, scale) for image in (output, target))
-        decibels, similarity, ms_similarity = map(float, _scores(y, t))
-        return scores | {
-            "psnr_rgb": decibels if np.isfinite(decibels) else None,
-            "ssim_rgb": similarity,
-            "ms_ssim_rgb": ms_similarity,
-        }
+        scores = _scores_rgb(*(to_float(_crop(image, scale)) for image in (output, target)))
+        return on_y | make_score(name, ("psnr_rgb", "ssim_rgb", "ms_ssim_rgb"), scores)
 
     return score
 
 
-def score_y(
-    name: str, output: np.ndarray, target: np.ndarray, *, scale: int, kernel: str
-) -> dict[str, Any]:
-    """The scores of one image under a protocol, on Y.
-
-    Args:
-        name: of the image.
-        output: float `[H, W, 1 or 3]`.
-        target: uint8 of the same shape.
-        scale: pixels of the border that is left out.
-        kernel: "pillow" or "matlab".
-
-    Returns:
-        As `score_luma`.
-    """
-    images = output, target
-    if kernel == "matlab":
-        images = _luma8(to_uint8(output)), _luma8(target)
-    return score_luma(name, *images, border=scale)
-
-
 @jax.jit
-def _scores(y: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _scores_rgb(y: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     y, t = y[None], t[None]
     return psnr(y, t)[0], ssim(y, t)[0], ms_ssim(y, t)[0]
 
 
+def score_y(name: str, output: np.ndarray, target: np.ndarray, *, scale: int, kernel: str) -> Score:
+    """Score an output, float `[H, W, 1 or 3]`, against a uint8 target on Y, by a protocol.
+
+    See `score_luma`.
+    """
+    if kernel == "matlab":
+        if not np.isfinite(output).all():  # rounding would hide it
+            raise diverged(name)
+        output, target = _luma8(to_uint8(output)), _luma8(target)
+    return score_luma(name, output, target, border=scale)
+
+
+def score_luma(name: str, prediction: np.ndarray, target: np.ndarray, *, border: int) -> Score:
+    """PSNR and SSIM of one image on Y, excluding `border` pixels on each side.
+
+    Images are `[H, W, C]`, uint8 or float in about [0, 1], and neither clipped nor rounded here;
+    C is 3, or 1 for an image that is Y itself. Returns `{"name", "psnr_y", "ssim_y"}` as
+    `make_score` does. Raises ValueError for unequal shapes, and if the rest is smaller than
+    SSIM's window of 11 px.
+    """
+    scores = _scores_y(*(to_float(_crop(image, border)) for image in (prediction, target)))
+    return make_score(name, ("psnr_y", "ssim_y"), scores)
+
+
+@jax.jit
+def _scores_y(prediction: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
+    y, t = luma(prediction[None]), luma(target[None])
+    return psnr(y, t)[0], ssim(y, t)[0]
+
+
 def _luma8(image: np.ndarray) -> np.ndarray:
+    """Y of a uint8 image, rounded half up as MATLAB does."""
     if image.shape[2] == 1:
         return image
-    y = image @ np.array(LUMA_WEIGHTS) + 16
+    y = image @ np.array(STUDIO_WEIGHTS) + 16
     return np.floor(y + 0.5).astype(np.uint8)[..., None]
 
 
-def _inside(image: np.ndarray, border: int) -> np.ndarray:
+def _crop(image: np.ndarray, border: int) -> np.ndarray:
     height, width = image.shape[:2]
-    inside = image[border : height - border, border : width - border]
-    return inside / np.float32(255) if image.dtype == np.uint8 else inside
+    return image[border : height - border, border : width - border]

@@ -1,15 +1,15 @@
-"""The paper's Table 1: super-resolvers compared on several test sets, in quality and in speed."""
+"""The paper's Table 1: quality and speed of super-resolvers on several test sets."""
 
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import rich.console
-import rich.progress
+from ml_collections import ConfigDict
 
-from ppcn_jax.evaluation.evaluate import Enhance, evaluate, make_enhance, unchanged
-from ppcn_jax.evaluation.pirm import super_resolution_score
+from ppcn_jax.evaluation.evaluate import Enhance, evaluate, make_enhance, progress_bar, unchanged
+from ppcn_jax.evaluation.paper import super_resolution_score
 from ppcn_jax.evaluation.super_resolution import Degraded, Photos, scorer
 from ppcn_jax.evaluation.tables import (
     Column,
@@ -24,15 +24,26 @@ from ppcn_jax.evaluation.tables import (
 )
 from ppcn_jax.evaluation.timing import time_models
 from ppcn_jax.inference.enhance import scale_of
+from ppcn_jax.ops.luma import FULL_RANGE_WEIGHTS
 from ppcn_jax.photos import resize
 from ppcn_jax.photos.levels import to_uint8
 from ppcn_jax.photos.strips import closeup, most_detailed, save_png, strip
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import SUPER_RESOLVERS, Model
 
-# Of the full-range gray level, as BT.601's studio-range Y without its range.
-_GRAY = np.array([0.299, 0.587, 0.114], np.float32)
 CLOSEUP_SIDE, CLOSEUP_FACTOR = 64, 4
+COLUMNS = (
+    Column("set", lambda row: row["set"]),
+    Column("model", lambda row: row["model"]),
+    number("parameters", "parameters", ","),
+    number("PSNR Y", "psnr_y", ".2f"),
+    number("SSIM Y", "ssim_y", ".4f"),
+    number("PSNR RGB", "psnr_rgb", ".2f"),
+    number("SSIM RGB", "ssim_rgb", ".4f"),
+    number("ms", "milliseconds", ",.0f"),
+    number("A", "score_a", ".2f"),
+)
+CONSOLE_COLUMNS = [column for column in COLUMNS if column.title != "SSIM RGB"]
 _SCORES = (
     "images",
     "infinite_psnr",
@@ -44,69 +55,68 @@ _SCORES = (
 )
 
 
-def run(config, workdir: pathlib.Path, sets: Mapping[str, Photos]) -> list[dict[str, Any]]:
-    """Score and time `config.models`: table1.json, .csv, .md and .png in `workdir`.
+def run(
+    config: ConfigDict, workdir: pathlib.Path, sets: Mapping[str, Photos]
+) -> list[dict[str, Any]]:
+    """Score `config.models`, all of one scale, on every test set and time them.
 
-    Args:
-        config: see configs/table1.py.
-        workdir: where the table goes.
-        sets: test sets by name.
-
-    Returns:
-        What table1.json holds: a row per set and model, bicubic first.
-
-    Raises:
-        InputError: a model that is not there or does not enlarge by one scale with the others, an
-            unknown kernel, or too few runs.
+    Writes table1.json, table1.csv, table1.md and table1.png into `workdir`. Returns the rows: for
+    every set one per model, bicubic enlargement first.
     """
     if config.timing.runs < 1:
         raise InputError(f"config.timing.runs is {config.timing.runs}; it must be positive")
     if config.kernel not in resize.KERNELS:
-        known = " and ".join(map(repr, resize.KERNELS))
-        raise InputError(f"config.kernel is {config.kernel!r}; there are {known}")
+        known = " or ".join(map(repr, resize.KERNELS))
+        raise InputError(f"config.kernel is {config.kernel!r}; it must be {known}")
     models = load_models(config.models, field="models", names=SUPER_RESOLVERS, use="enlarge")
-    scale = _common_scale(models)
+    scales = {name: scale_of(model) for name, model in models.items()}
+    scale = next(iter(scales.values()))
+    if set(scales.values()) != {scale}:
+        raise InputError(f"config.models has models of different scales: {scales}")
     console = rich.console.Console()
     enlargers: dict[str, Enhance] = {"bicubic": unchanged}
     for name, model in models.items():
-        enlargers[name] = of_any_channels(make_enhance(model.module, model.params))
+        enlargers[name] = accept_gray(make_enhance(model.module, model.params))
     pairs = {
         name: Degraded(photos, scale=scale, kernel=config.kernel) for name, photos in sets.items()
     }
+    score = scorer(scale, config.kernel)
     results = {}
-    for name, test_set in pairs.items():
-        for model_name, enlarger in enlargers.items():
-            track = _tracker(f"{name}: {model_name}", console)
-            score = scorer(scale, config.kernel)
-            results[name, model_name] = evaluate(enlarger, test_set, score=score, track=track)
+    for set_name, test_set in pairs.items():
+        for name, enlarge in enlargers.items():
+            track = progress_bar(f"{set_name}: {name}", console)
+            results[set_name, name] = evaluate(enlarge, test_set, score=score, track=track)
     times = time_models(models, runs=config.timing.runs, console=console)
     rows = make_rows(models, results, times, config.kernel)
-    files = write_table(workdir, "table1", rows, markdown(rows))
+    note = _note(rows)
+    files = write_table(workdir, "table1", rows, f"{markdown_table(COLUMNS, rows)}\n{note}\n")
     files.append(workdir / "table1.png")
     save_png(files[-1], picture(enlargers, pairs))
-    print_table(console, [c for c in COLUMNS if c.title != "SSIM RGB"], rows)
-    console.print(_note(rows), markup=False, highlight=False)
+    print_table(console, CONSOLE_COLUMNS, rows)
+    console.print(note, markup=False, highlight=False)
     print_written(*files)
     return rows
 
 
+def accept_gray(enlarge: Enhance) -> Enhance:
+    """Let an enlarger of RGB images enlarge gray ones as well: as RGB, converted to gray again."""
+    weights = np.array(FULL_RANGE_WEIGHTS, np.float32)[:, None]
+
+    def apply(image: np.ndarray) -> np.ndarray:
+        if image.shape[2] == 3:
+            return enlarge(image)
+        return enlarge(np.repeat(image, 3, axis=2)) @ weights
+
+    return apply
+
+
 def make_rows(
     models: Mapping[str, Model],
-    results: Mapping[tuple[str, str], dict[str, Any]],
+    results: Mapping[tuple[str, str], Mapping[str, Any]],
     times: Mapping[str, float],
     kernel: str,
 ) -> list[dict[str, Any]]:
-    """The table's rows.
-
-    Args:
-        models: by name.
-        results: of `evaluate`, by set and name, "bicubic" among the names.
-        times: of `time_models`.
-        kernel: "pillow" or "matlab".
-
-    Returns:
-        Plain dictionaries with the same keys; None where there is no value.
-    """
+    """Build the rows from the results of `evaluate`, by set and model, and from the times."""
     rows = []
     for (test_set, name), result in results.items():
         row = {"set": test_set, "kernel": kernel} | model_fields(name, models.get(name), times)
@@ -120,40 +130,10 @@ def make_rows(
     return rows
 
 
-COLUMNS = (
-    Column("set", lambda row: row["set"]),
-    Column("model", lambda row: row["model"]),
-    number("parameters", "parameters", ","),
-    number("PSNR Y", "psnr_y", ".2f"),
-    number("SSIM Y", "ssim_y", ".4f"),
-    number("PSNR RGB", "psnr_rgb", ".2f"),
-    number("SSIM RGB", "ssim_rgb", ".4f"),
-    number("ms", "milliseconds", ",.0f"),
-    number("A", "score_a", ".2f"),
-)
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """The table for people, with what its columns mean.
-
-    Args:
-        rows: of `make_rows`.
-
-    Returns:
-        Markdown.
-    """
-    return f"{markdown_table(COLUMNS, rows)}\n{_note(rows)}\n"
-
-
 def picture(enlargers: Mapping[str, Enhance], sets: Mapping[str, Degraded]) -> np.ndarray:
-    """Closeups of two photos of each set, where their enlargements have most detail.
+    """Close-ups of two photos of each set, cut where the bicubic enlargement has most detail.
 
-    Args:
-        enlargers: by name.
-        sets: by name.
-
-    Returns:
-        uint8 `[height, width, 3]`.
+    Returns uint8 `[H, W, 3]`.
     """
     rows, captions = [], []
     for set_name, test_set in sets.items():
@@ -166,35 +146,6 @@ def picture(enlargers: Mapping[str, Enhance], sets: Mapping[str, Degraded]) -> n
             rows.append([closeup(image, corner, side, CLOSEUP_FACTOR) for image in images])
             captions.append(f"{set_name}: {test_set.names[index]}")
     return strip(rows, [*enlargers, "target"], captions)
-
-
-def _common_scale(models: Mapping[str, Model]) -> int:
-    scales = {name: scale_of(model) for name, model in models.items()}
-    if len(set(scales.values())) > 1:
-        raise InputError(f"config.models enlarge by different scales: {scales}")
-    return next(iter(scales.values()))
-
-
-def of_any_channels(enlarge: Enhance) -> Enhance:
-    """An enlarger of photos in color for gray ones too.
-
-    Args:
-        enlarge: of three channels.
-
-    Returns:
-        The same, which enlarges a gray image in all three channels and weighs them to gray again.
-    """
-
-    def apply(image: np.ndarray) -> np.ndarray:
-        if image.shape[2] == 3:
-            return enlarge(image)
-        return enlarge(np.repeat(image, 3, axis=2)) @ _GRAY[:, None]
-
-    return apply
-
-
-def _tracker(title: str, console: rich.console.Console) -> Callable[[Iterable], Iterable]:
-    return lambda items: rich.progress.track(items, description=title, console=console)
 
 
 def _note(rows: Sequence[Row]) -> str:

@@ -1,4 +1,4 @@
-"""How long networks take on this machine."""
+"""Run times of networks and other functions on this machine."""
 
 import statistics
 import time
@@ -14,25 +14,14 @@ from ppcn_jax.inference.enhance import apply_network
 from ppcn_jax.models.layers import Params
 from ppcn_jax.weights.model import Model, make_network
 
-HEIGHT, WIDTH = 720, 1280  # of the paper's tables and of the challenge
+HEIGHT, WIDTH = 720, 1280  # image size of the paper's tables and of the PIRM challenge
 WARM_UP = 2
 
 
 def milliseconds(
     module: nn.Module, params: Params, *, runs: int, height: int = HEIGHT, width: int = WIDTH
 ) -> float:
-    """Median time of one image that is on the device already, after compiling and warming up.
-
-    Args:
-        module: the network.
-        params: its parameters.
-        runs: how many times are measured.
-        height: of the image.
-        width: of the image.
-
-    Returns:
-        Milliseconds.
-    """
+    """Median time of a network for one image on the device, after compilation and warm-up."""
     params = jax.device_put(params)
     image = jax.random.uniform(jax.random.key(0), (height, width, 3), jnp.float32)
     times = []
@@ -44,15 +33,10 @@ def milliseconds(
 
 
 def take_turns(runners: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, float]:
-    """Median time of each of several, which take turns so that what else a machine does hits all.
+    """Median seconds per runner, measured round-robin so that background load affects all equally.
 
-    Args:
-        runners: what is timed, by name; each returns when its work is done.
-        rounds: how many times each is measured, right after a run that is not: threads of one
-            library spin for a while after its work, and leave the next one cold caches.
-
-    Returns:
-        Seconds by name.
+    A runner returns when its work is done. Each measurement follows an unmeasured run, because
+    the threads of one library spin for a while after its work and leave cold caches to the next.
     """
     times: dict[str, list[float]] = {name: [] for name in runners}
     for _ in range(rounds):
@@ -65,19 +49,12 @@ def take_turns(runners: Mapping[str, Callable[[], object]], *, rounds: int) -> d
 
 
 def time_models(
-    models: dict[str, Model], *, runs: int, console: rich.console.Console
+    models: Mapping[str, Model], *, runs: int, console: rich.console.Console
 ) -> dict[str, float]:
-    """Milliseconds for a 1280x720 image, each network measured once whatever its weights.
+    """Milliseconds for a 1280x720 image by the names of `models`, and of SRCNN under "SRCNN".
 
-    Args:
-        models: by name.
-        runs: measured for each.
-        console: shows what is being measured.
-
-    Returns:
-        By the names of `models`, and under "SRCNN" that of SRCNN, which the scores need.
+    Models of one network are measured once, since the time does not depend on the weights.
     """
-    # An untrained SRCNN is as fast as a trained one.
     srcnn = make_network("srcnn")
     params = jax.jit(srcnn.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
     networks: dict[nn.Module, Params] = {srcnn: params}
@@ -85,6 +62,5 @@ def time_models(
     measured = {}
     for module in rich.progress.track(networks, description="timing 1280x720", console=console):
         measured[module] = milliseconds(module, networks[module], runs=runs)
-    return {name: measured[model.module] for name, model in models.items()} | {
-        "SRCNN": measured[srcnn]
-    }
+    times = {name: measured[model.module] for name, model in models.items()}
+    return times | {"SRCNN": measured[srcnn]}

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from ppcn_jax.evaluation.evaluate import Enhance, Pairs
-from ppcn_jax.evaluation.luma_scores import score_luma
+from ppcn_jax.evaluation.super_resolution import score_luma
 from ppcn_jax.photos.strips import closeup, most_detailed, strip
 from ppcn_jax.steps.objective import make_objective
 from ppcn_jax.steps.state import init_state

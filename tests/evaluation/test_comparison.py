@@ -1,4 +1,4 @@
-"""Recipes compared by several runs: means, spreads, curves, and what is refused."""
+"""Comparison of recipes: means, standard deviations, curves, and errors."""
 
 import json
 import statistics
@@ -20,7 +20,7 @@ SIDE = 32
 
 
 class Pairs:
-    """Noise, and the same a little brighter."""
+    """Noise and brighter copies of it."""
 
     names = ("a.png", "b.png")
 
@@ -34,7 +34,7 @@ class Pairs:
 
 @pytest.fixture
 def models(tmp_path, random_params):
-    """Students of three seeds and a super-resolver, as native files: paths by name."""
+    """Weights files of students of three seeds and of a super-resolver: paths by name."""
     paths = {}
     for seed, name in enumerate(["one", "two", "three", "super_resolver"]):
         network = name if name == "super_resolver" else "student"
@@ -53,7 +53,7 @@ def run(recipes, workdir):
     return comparison.run(config, workdir, Pairs())
 
 
-def test_means_and_spreads(models, tmp_path):
+def test_means_and_deviations(models, tmp_path):
     recipes = f"several = {models['one']}, {models['two']}; single={models['three']};"
     several, single = rows = run(recipes, tmp_path / "out")
     modules = [comparison.load_model(models[name]) for name in ("one", "two", "three")]
@@ -81,25 +81,25 @@ def test_means_and_spreads(models, tmp_path):
         ("runs/a", "has 'runs/a': write NAME = WORKDIR"),
         ("a = ; b = c", "has 'a =': write NAME"),
         ("= x", "has '= x': write NAME"),
-        ("a = x; a = y", "names something twice: a = y"),
-        ("a = x, x", "names something twice: a = x, x"),
+        ("a = x; a = y", "repeats a name or a workdir: a = y"),
+        ("a = x, x", "repeats a name or a workdir: a = x, x"),
         ("a = absent.safetensors", "absent.safetensors cannot be read"),
         ("a = {super_resolver}", "holds a super_resolver; to enhance"),
     ],
 )
-def test_refused(models, tmp_path, recipes, message):
+def test_bad_recipes_raise_before_anything_is_written(models, tmp_path, recipes, message):
     with pytest.raises(InputError, match=message):
         run(recipes.format(**models), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_curves_are_what_the_runs_logged(tmp_path):
+def test_curves_are_read_from_the_logs(tmp_path):
     rows = [
         {"step": 5, "split": "train", "psnr": 1.0},
         {"step": 3, "split": "test", "ms_ssim": 1.0},  # every PSNR was infinite
         {"step": 5, "split": "test", "psnr": 10.0},
         {"step": 9, "split": "test", "psnr": 12.0},
-        {"step": 9, "split": "test", "psnr": 12.0},  # made again after a break
+        {"step": 9, "split": "test", "psnr": 12.0},  # repeated after an interruption
     ]
     for name, chosen in (("a", rows), ("b", rows[:3])):
         (tmp_path / name).mkdir()
@@ -124,5 +124,5 @@ def test_curves_stay_in_the_plot(low):
     assert {"a <b>", "c", "dB", "4,000"} <= set(texts)
 
 
-def test_no_curves_is_an_empty_plot():
+def test_a_plot_without_curves_is_empty():
     assert len(list(ET.fromstring(draw_curves({}, "dB")))) == 2

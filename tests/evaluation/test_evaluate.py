@@ -1,4 +1,4 @@
-"""Scores, their means, the files of an evaluation and its picture."""
+"""Scores of images, their means, and the files and the picture of an evaluation."""
 
 import json
 import math
@@ -36,7 +36,7 @@ SIDE = 16
 
 
 class Pairs:
-    """Held-out pairs, one per brightness: the target is that much brighter than the input."""
+    """Pairs whose targets are brighter than the inputs by the given pixel values."""
 
     def __init__(self, *brighter):
         self.names = [f"{value}.png" for value in brighter]
@@ -52,11 +52,11 @@ class Pairs:
         return image, image + np.uint8(self._brighter[index])
 
 
-def decibels(levels):
-    return 20 * math.log10(255 / levels)
+def decibels(difference):
+    return 20 * math.log10(255 / difference)
 
 
-def test_psnr_is_of_the_clipped_output_and_ms_ssim_is_not():
+def test_psnr_clips_the_output_and_ms_ssim_does_not():
     rng = np.random.default_rng(0)
     target = rng.integers(0, 256, (24, 20, 3), np.uint8)
     enhanced = unchanged(target) * 1.6 - 0.3  # in [-0.3, 1.3]
@@ -65,19 +65,19 @@ def test_psnr_is_of_the_clipped_output_and_ms_ssim_is_not():
     assert score["name"] == "a.png"
     assert score["psnr"] == pytest.approx(references.psnr(np.clip(wide, 0, 1), t)[0], abs=1e-3)
     assert score["ms_ssim"] == pytest.approx(references.ms_ssim(wide, t)[0], abs=1e-4)
-    # The two would be visibly other numbers with the other half of the protocol.
+    # With the halves of the protocol exchanged both would differ clearly.
     assert abs(score["psnr"] - references.psnr(wide, t)[0]) > 0.1
     assert abs(score["ms_ssim"] - references.ms_ssim(np.clip(wide, 0, 1), t)[0]) > 1e-3
 
 
-def test_an_identical_image_has_no_finite_psnr():
+def test_the_psnr_of_identical_images_is_none():
     white = np.full((SIDE, SIDE, 3), 255, np.uint8)
     score = score_image("white", unchanged(white), white)
     assert score == {"name": "white", "psnr": None, "ms_ssim": 1.0}
     json.dumps(score, allow_nan=False)
 
 
-def test_only_what_is_clipped_away_makes_an_identical_file():
+def test_values_outside_the_range_do_not_affect_psnr():
     target = np.where(np.arange(SIDE * SIDE * 3) % 2, 255, 0).astype(np.uint8)
     target = target.reshape(SIDE, SIDE, 3)
     score = score_image("x", np.where(target == 255, 1.4, -0.4).astype(np.float32), target)
@@ -85,14 +85,14 @@ def test_only_what_is_clipped_away_makes_an_identical_file():
     assert score["ms_ssim"] < 0.995
 
 
-def test_a_network_that_gives_nan_is_not_perfect():
+def test_nan_output_raises():
     target = np.full((SIDE, SIDE, 3), 100, np.uint8)
     with pytest.raises(InputError, match=r"x\.png.*not finite"):
         score_image("x.png", np.full((SIDE, SIDE, 3), np.nan, np.float32), target)
 
 
-def test_means_are_means_of_the_images_values():
-    # 5 and 10 levels off: the mean of the PSNRs is not the PSNR of the mean error.
+def test_means_are_taken_over_scores_of_images():
+    # The mean of the PSNRs differs from the PSNR of the mean error.
     result = evaluate(unchanged, Pairs(5, 10, 0))
     assert [score["name"] for score in result["per_image"]] == ["5.png", "10.png", "0.png"]
     first, second, identical = (score["psnr"] for score in result["per_image"])
@@ -105,22 +105,22 @@ def test_means_are_means_of_the_images_values():
     assert result["ms_ssim"] == pytest.approx(np.mean(similarities))
 
 
-def test_a_mean_of_no_finite_values_is_none():
+def test_a_mean_without_finite_values_is_none():
     result = evaluate(unchanged, Pairs(0, 0))
     assert (result["psnr"], result["infinite_psnr"], result["ms_ssim"]) == (None, 2, 1.0)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
-def test_progress_sees_every_image():
-    seen = []
+def test_progress_covers_every_image():
+    tracked = []
 
     def track(items):
         for item in items:
-            seen.append(item)
+            tracked.append(item)
             yield item
 
     evaluate(unchanged, Pairs(1, 2), track=track)
-    assert seen == [0, 1]
+    assert tracked == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_the_table_says_how_many_images_a_mean_covers(psnr, infinite, cell):
 
 @pytest.fixture(scope="module")
 def workdirs(tmp_path_factory):
-    """Untrained enhancers, as training leaves them: workdirs by name."""
+    """Training workdirs of untrained enhancers, by name."""
     folders = {}
     for name in ("teacher", "student"):
         folders[name] = tmp_path_factory.mktemp(name)
@@ -178,19 +178,19 @@ def test_models_are_compared(workdirs, tmp_path, capsys):
     out = capsys.readouterr().out
     for model in ("input", "student", "teacher"):
         assert any(line.split()[:1] == [model] for line in out.splitlines())
-    assert "Images of infinite PSNR are left out" in out
+    assert "Mean PSNR excludes images with infinite PSNR" in out
     with Image.open(tmp_path / "strip.png") as strip:
         assert strip.size[0] == GAP + 4 * (SIDE + GAP)  # input, two models, target
 
 
-def test_where_the_results_are_can_be_copied_from_the_console(workdirs, tmp_path, capsys):
-    # Long, as real ones are, and with what rich would take for markup.
+def test_printed_paths_can_be_copied(workdirs, tmp_path, capsys):
+    # Longer than a line, and with characters that rich could parse as markup.
     workdir = tmp_path / ("a-workdir-of-some-length-" * 3) / "[bold]"
     run(request(workdirs["student"]), workdir, Pairs(5))
     assert str(workdir / "results.json") in capsys.readouterr().out
 
 
-def test_a_model_that_is_not_there_leaves_nothing_behind(workdirs, tmp_path):
+def test_a_missing_model_raises_before_anything_is_written(workdirs, tmp_path):
     with pytest.raises(InputError, match="absent does not exist"):
         run(request(workdirs["student"], tmp_path / "absent"), tmp_path / "out", Pairs(5))
     assert not (tmp_path / "out").exists()
@@ -203,29 +203,29 @@ def test_weights_must_be_named(tmp_path, weights):
 
 
 @pytest.mark.parametrize("images", [1, 2, 3, 5])
-def test_the_picture_shows_no_image_twice(workdirs, images):
+def test_the_picture_repeats_no_image(workdirs, images):
     brighter = (40, 10, 30, 20, 50)[:images]
     pairs = Pairs(*brighter)
     scores = evaluate(unchanged, pairs)["per_image"]
-    shown = picture([load_model(workdirs["student"])], scores, pairs)
+    strip = picture([load_model(workdirs["student"])], scores, pairs)
     rows = min(images, 3)
-    assert len(shown) == LABEL_HEIGHT + rows * (LABEL_HEIGHT + SIDE + GAP)
-    # The less brightness is missing, the better: best first, worst last.
+    assert len(strip) == LABEL_HEIGHT + rows * (LABEL_HEIGHT + SIDE + GAP)
+    # The smaller the difference in brightness, the better; the best is first.
     order = sorted(range(images), key=brighter.__getitem__)
-    tops = [2 * LABEL_HEIGHT, len(shown) - SIDE - GAP]
+    tops = [2 * LABEL_HEIGHT, len(strip) - SIDE - GAP]
     for top, index in zip(tops, (order[0], order[-1]), strict=True):
-        np.testing.assert_array_equal(shown[top : top + SIDE, GAP : GAP + SIDE], pairs[index][0])
+        np.testing.assert_array_equal(strip[top : top + SIDE, GAP : GAP + SIDE], pairs[index][0])
 
 
-def test_the_worst_picture_of_all_is_not_the_best(workdirs):
-    # Black instead of white is 0 dB, which is a number and not nothing.
+def test_a_psnr_of_0_is_the_worst(workdirs):
+    # 0 dB, black instead of white, is falsy but not None.
     pairs = Pairs(40, 10, 30)
     scores = [
         {"name": name, "psnr": psnr, "ms_ssim": 0.5}
         for name, psnr in zip(pairs.names, (12.0, 0.0, 20.0), strict=True)
     ]
-    shown = picture([load_model(workdirs["student"])], scores, pairs)
-    worst = shown[-SIDE - GAP : -GAP, GAP : GAP + SIDE]
+    strip = picture([load_model(workdirs["student"])], scores, pairs)
+    worst = strip[-SIDE - GAP : -GAP, GAP : GAP + SIDE]
     np.testing.assert_array_equal(worst, pairs[1][0])
 
 

@@ -1,4 +1,4 @@
-"""The released weights give the numbers of the authors' code."""
+"""The released weights reproduce the scores of the authors' code."""
 
 import jax
 import numpy as np
@@ -9,7 +9,7 @@ from ppcn_jax.evaluation.evaluate import evaluate, make_enhance, unchanged
 from ppcn_jax.weights.load import load_model
 from tests import references
 
-# Name in the goldens -> checkpoint; and what was found on the 50 test patches.
+# Name in the goldens -> checkpoint, and PSNR and MS-SSIM on the 50 test patches.
 ENHANCERS = {
     "teacher.ckpt": ("teacher.ckpt", 23.632, 0.9399),
     "student.ckpt": ("student.ckpt", 22.452, 0.9332),
@@ -18,13 +18,13 @@ ENHANCERS = {
     "dped_iphone_orig": ("baselines/iphone_orig", 22.477, 0.9300),
     "aic_resnet_8_32": ("baselines/dped_resnet_8_32", 22.827, 0.9262),
 }
-# Bright, flat patches on which the golden of the student, computed in float32, is up to 0.009 dB
-# from float64: these are held against the float64 reference.
-ROUNDED = {"student.ckpt": (97, 103, 173, 177, 221)}
+# Bright, flat patches for which the student's golden values, computed in float32, are off by up to
+# 0.009 dB: these are compared with the float64 reference instead.
+INACCURATE = {"student.ckpt": (97, 103, 173, 177, 221)}
 
 
 class Patches:
-    """DPED's patches of some numbers."""
+    """DPED's patches with the given numbers."""
 
     def __init__(self, dped, numbers):
         self.names = [f"{n}.jpg" for n in numbers]
@@ -46,11 +46,11 @@ def golden(goldens):
     return goldens("eval_enhancement")
 
 
-def assert_scores(result, golden, name, numbers, instead=None):
+def assert_scores(result, golden, name, numbers, replaced=None):
     psnr = [score["psnr"] or np.inf for score in result["per_image"]]
     ms_ssim = [score["ms_ssim"] for score in result["per_image"]]
     expected = golden[f"turbo/{name}/psnr"].astype(np.float64)
-    for number, value in (instead or {}).items():
+    for number, value in (replaced or {}).items():
         expected[number] = value
     np.testing.assert_allclose(psnr, expected[numbers], rtol=0, atol=2e-3)
     np.testing.assert_allclose(ms_ssim, golden[f"turbo/{name}/msssim"][numbers], rtol=0, atol=2e-4)
@@ -75,16 +75,16 @@ def test_scores_of_the_test_patches(shared, golden, name):
 
 @pytest.mark.parametrize("name", [*ENHANCERS, "input_unchanged"])
 def test_scores_of_training_patches(shared, golden, name):
-    instead = {}
+    replaced = {}
     if name == "input_unchanged":
-        enhance, numbers = unchanged, range(250)  # three of them are white in both pictures
+        enhance, numbers = unchanged, range(250)  # three have white inputs and targets
     else:
         model = load_model(shared / "checkpoints" / ENHANCERS[name][0])
         enhance = make_enhance(model.module, model.params)
         numbers = range(0, 250, 5 if "iphone_orig" in name else 1)
-        instead = {n: float64_psnr(model, shared, n) for n in ROUNDED.get(name, ())}
+        replaced = {n: float64_psnr(model, shared, n) for n in INACCURATE.get(name, ())}
     result = evaluate(enhance, Patches(shared / "data/dped", numbers))
-    assert_scores(result, golden, name, numbers, instead)
+    assert_scores(result, golden, name, numbers, replaced)
     assert result["infinite_psnr"] == (3 if name == "input_unchanged" else 0)
 
 

@@ -1,4 +1,4 @@
-"""Table 3: rows, scores, files, and what is refused before any work."""
+"""Table 3: rows, scores, files, published values, and errors that are raised before any work."""
 
 import csv
 import hashlib
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from configs import table3 as configs
-from ppcn_jax.evaluation import pirm, table3, timing
+from ppcn_jax.evaluation import paper, table3, timing
 from ppcn_jax.evaluation.evaluate import evaluate, unchanged
-from ppcn_jax.evaluation.published import digest, printed_in_table3
+from ppcn_jax.evaluation.paper import published_in_table3, weights_digest
 from ppcn_jax.evaluation.tables import load_models
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.machine import device_name
@@ -23,7 +23,7 @@ SIDE = 32
 
 
 class Pairs:
-    """Gray pictures and brighter ones; the first two are identical."""
+    """Gray pictures and brighter ones; the first pair is identical."""
 
     names = ("a.png", "b.png")
 
@@ -37,7 +37,7 @@ class Pairs:
 
 @pytest.fixture
 def models(tmp_path, random_params):
-    """Two students of different weights and an SRCNN, as native files: paths by name."""
+    """Weights files of two students and an SRCNN: paths by name."""
     paths = {}
     for seed, (name, network) in enumerate(
         {"one": "student", "two": "student", "srcnn": "srcnn"}.items()
@@ -51,15 +51,15 @@ def models(tmp_path, random_params):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Times that are known: milliseconds by the number of parameters."""
-    asked = []
+    """Replace timing by constants; returns the list of (class, runs) that were timed."""
+    timed = []
 
     def milliseconds(module, params, *, runs):
-        asked.append((type(module).__name__, runs))
+        timed.append((type(module).__name__, runs))
         return {"Srcnn": 600.0, "Student": 200.0}[type(module).__name__]
 
     monkeypatch.setattr(timing, "milliseconds", milliseconds)
-    return asked
+    return timed
 
 
 def request(paths):
@@ -71,19 +71,19 @@ def request(paths):
 def test_rows_and_files(models, quick, tmp_path, capsys):
     rows = table3.run(request([models["one"], models["two"]]), tmp_path / "out", Pairs())
     assert [row["model"] for row in rows] == ["input", "one", "two"]
-    assert quick == [("Srcnn", 10), ("Student", 10)]  # one network is timed once
+    assert quick == [("Srcnn", 10), ("Student", 10)]  # each network is timed once
     assert json.loads((tmp_path / "out" / "table3.json").read_text()) == rows
 
-    unscored, one, two = rows
+    baseline, one, two = rows
     expected = evaluate(unchanged, Pairs())
-    assert (unscored["psnr"], unscored["ms_ssim"]) == (expected["psnr"], expected["ms_ssim"])
-    assert (unscored["infinite_psnr"], unscored["images"], unscored["parameters"]) == (1, 2, 0)
-    assert unscored["milliseconds"] is unscored["score_a"] is None
+    assert (baseline["psnr"], baseline["ms_ssim"]) == (expected["psnr"], expected["ms_ssim"])
+    assert (baseline["infinite_psnr"], baseline["images"], baseline["parameters"]) == (1, 2, 0)
+    assert baseline["milliseconds"] is baseline["score_a"] is None
     assert one["psnr"] != two["psnr"]
     for row in (one, two):
         assert (row["parameters"], row["network"]) == (2715, "student")
         assert (row["milliseconds"], row["speed_up"]) == (200.0, 3.0)
-        scores = pirm.enhancement_scores(row["psnr"], row["ms_ssim"], 3.0)
+        scores = paper.enhancement_scores(row["psnr"], row["ms_ssim"], 3.0)
         assert [row["score_a"], row["score_b"], row["score_c"]] == [scores[x] for x in "ABC"]
         assert row["paper_psnr"] is None
 
@@ -94,19 +94,19 @@ def test_rows_and_files(models, quick, tmp_path, capsys):
 
     markdown = (tmp_path / "out" / "table3.md").read_text()
     assert f"| one | 2,715 | {one['psnr']:.3f} | – |" in markdown
-    assert "Images of infinite PSNR (identical to their target) are left out" in markdown
+    assert "Mean PSNR excludes images with infinite PSNR" in markdown
     assert "1 of input" in markdown
     assert device_name() in markdown
     assert str(tmp_path / "out" / "table3.json") in capsys.readouterr().out
 
 
-def test_srcnn_among_the_models_is_its_own_reference(models, quick, tmp_path):
+def test_the_speed_up_of_srcnn_is_1(models, quick, tmp_path):
     rows = table3.run(request([models["srcnn"]]), tmp_path, Pairs())
     assert rows[1]["speed_up"] == 1.0
     assert quick == [("Srcnn", 10)]
 
 
-def test_models_of_one_name_are_told_apart_by_their_paths(models, tmp_path):
+def test_models_with_equal_names_are_labeled_by_paths(models, tmp_path):
     other = tmp_path / "other" / "one.safetensors"
     other.parent.mkdir()
     other.write_bytes(models["two"].read_bytes())
@@ -124,9 +124,7 @@ def test_models_of_one_name_are_told_apart_by_their_paths(models, tmp_path):
         ("{vdsr}", "holds a vdsr; to enhance"),
     ],
 )
-def test_models_that_cannot_be_compared_are_refused_first(
-    models, quick, tmp_path, random_params, paths, message
-):
+def test_errors_are_raised_before_any_work(models, quick, tmp_path, random_params, paths, message):
     module = make_network("vdsr")
     params = random_params(module, jnp.zeros((1, 16, 16, 3)))
     models["vdsr"] = tmp_path / "vdsr.safetensors"
@@ -144,39 +142,39 @@ def test_runs_must_be_positive(models, tmp_path):
         table3.run(config, tmp_path, Pairs())
 
 
-def test_challenge_scores_of_the_papers_numbers():
+def test_challenge_scores():
     # Table 2: 28.13 dB, 0.9632, 654 ms against SRCNN's 3239 ms; the paper prints 12.84.
-    score = pirm.super_resolution_score(28.13, 0.9632, 3239 / 654)
+    score = paper.super_resolution_score(28.13, 0.9632, 3239 / 654)
     assert score == pytest.approx(12.84, abs=5e-3)
-    # By hand, with a speed-up beyond what counts.
-    scores = pirm.enhancement_scores(22, 0.92, 5)
+    # Computed by hand, with a speed-up above the maximum.
+    scores = paper.enhancement_scores(22, 0.92, 5)
     assert scores == pytest.approx({"A": 14, "B": 17, "C": 17.6})
-    assert pirm.enhancement_scores(22, 0.92, 4) == scores
-    assert pirm.enhancement_scores(22, 0.92, 3)["C"] == pytest.approx(scores["C"] - 2.9)
+    assert paper.enhancement_scores(22, 0.92, 4) == scores
+    assert paper.enhancement_scores(22, 0.92, 3)["C"] == pytest.approx(scores["C"] - 2.9)
 
 
-def test_median_time_of_a_network_is_positive(random_params):
+def test_the_time_of_a_network_is_positive(random_params):
     module = make_network("student")
     params = random_params(module, jnp.zeros((1, 16, 16, 3)))
     assert timing.milliseconds(module, params, runs=1, height=16, width=32) > 0
 
 
-def test_digest_is_of_names_and_values():
+def test_digest_covers_names_and_values():
     params = {"conv0": {"kernel": np.float32([1, 2])}}
     model = Model("student", "paper", make_network("student"), params, "x")
     expected = hashlib.sha256(b"conv0/kernel" + np.array([1, 2], "<f4").tobytes()).hexdigest()
-    assert digest(model) == expected[:16]
-    assert printed_in_table3(model) is None
+    assert weights_digest(model) == expected[:16]
+    assert published_in_table3(model) is None
 
 
-def test_released_weights_are_known_in_any_file(shared, tmp_path):
+def test_released_weights_are_recognized_in_any_file(shared, tmp_path):
     released = load_model(shared / "checkpoints" / "student.ckpt")
     write_native(tmp_path / "renamed.safetensors", released)
-    printed = printed_in_table3(load_model(tmp_path / "renamed.safetensors"))
-    assert (printed.psnr, printed.ms_ssim, printed.milliseconds) == (22.54, 0.9244, 392)
+    published = published_in_table3(load_model(tmp_path / "renamed.safetensors"))
+    assert (published.psnr, published.ms_ssim, published.milliseconds) == (22.54, 0.9244, 392)
     names = "student_wo_kd teacher.ckpt baselines/dped_srcnn baselines/iphone_orig"
     rows = [
-        printed_in_table3(load_model(shared / "checkpoints" / name))
+        published_in_table3(load_model(shared / "checkpoints" / name))
         for name in [*names.split(), "baselines/dped_resnet_8_32"]
     ]
     assert [row.psnr for row in rows] == [22.34, 22.96, 21.32, 22.17, 22.38]

@@ -11,7 +11,7 @@ from PIL import Image
 
 import data
 from configs import super_resolution as configs
-from ppcn_jax.evaluation.luma_scores import score_luma
+from ppcn_jax.evaluation.super_resolution import score_luma
 from ppcn_jax.models import SuperResolver
 from ppcn_jax.photos.strips import GAP, LABEL_HEIGHT
 from ppcn_jax.training import loop as train

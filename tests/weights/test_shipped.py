@@ -17,7 +17,7 @@ import ppcn_jax
 from configs import teacher
 from ppcn_jax.evaluation.evaluate import evaluate, make_enhance
 from ppcn_jax.evaluation.super_resolution import Degraded, scorer
-from ppcn_jax.evaluation.table1 import of_any_channels
+from ppcn_jax.evaluation.table1 import accept_gray
 from ppcn_jax.photos.levels import to_uint8
 from ppcn_jax.weights.load import SHIPPED, load_model
 
@@ -66,7 +66,7 @@ def test_the_teacher_is_better_than_the_student():
 def test_scores_of_the_super_resolver(folder, shared):
     model = load_model("super_resolver")
     (photos,) = data.open_test_sets(str(shared / "data" / folder)).values()
-    enlarge = of_any_channels(make_enhance(model.module, model.params))
+    enlarge = accept_gray(make_enhance(model.module, model.params))
     found = evaluate(enlarge, Degraded(photos, scale=4, kernel="pillow"), score=scorer(4, "pillow"))
     psnr, ssim = scores_told("super_resolver", folder.capitalize())
     assert (found["psnr_y"], found["ssim_y"]) == pytest.approx((psnr, ssim), abs=1e-4)
