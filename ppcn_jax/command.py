@@ -16,7 +16,7 @@ from ppcn_jax.runtime.malloc import keep_freed_memory
 FORMATS = ("jpeg", "png", "webp", "tiff")
 # For each photo command: the verb of its last line, its summary and its default model.
 _USES = {
-    "enhance": ("enhanced", "enhance phone photos to the look of a better camera", "student"),
+    "enhance": ("enhanced", "give phone photos the look of a better camera", "student"),
     "upscale": ("enlarged", "enlarge photos four times per side", "super_resolver"),
 }
 _MODELS = (
@@ -92,7 +92,7 @@ def _add_photo_arguments(parser: argparse.ArgumentParser, use: str) -> None:
         action="store_true",
         help="also write NAME.compare.png with before and after side by side",
     )
-    parser.set_defaults(run=_photos, refuse=parser.error)
+    parser.set_defaults(run=_photos, usage_error=parser.error)
 
 
 def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
@@ -143,7 +143,7 @@ def _quality(text: str) -> int:
 
 def _convert(options: argparse.Namespace) -> None:
     # Subcommands import what they need, so that --help and usage errors respond at once.
-    from ppcn_jax.weights.convert import convert
+    from ppcn_jax.weights.load import convert
 
     model = convert(options.source, options.destination, dict(options.about))
     print(f"wrote {printable(options.destination)}: {model.name}, {model.parameters:,} parameters")
@@ -151,7 +151,7 @@ def _convert(options: argparse.Namespace) -> None:
 
 def _photos(options: argparse.Namespace) -> None:
     if options.quality and options.format in ("png", "tiff"):
-        options.refuse(f"{options.format} has no --quality")
+        options.usage_error(f"{options.format} has no --quality")
     start = time.monotonic()
     from ppcn_jax.photos.paths import plan_jobs
 

@@ -109,18 +109,18 @@ def test_upscale_and_compare(run, tmp_path, models):
     expected = upscale_levels([PIXELS], models["super_resolver"])[0]
     np.testing.assert_array_equal(large[..., :3], expected)
     np.testing.assert_array_equal(large[..., 3:], enlarge(rgba[..., 3:], 4))
-    shown = pixels_of(tmp_path / "out" / "a.png.compare.png")
-    np.testing.assert_array_equal(shown[18 : 18 + 4 * H, 4 : 4 + 4 * W], enlarge(PIXELS, 4))
-    np.testing.assert_array_equal(shown[18 : 18 + 4 * H, 8 + 4 * W : 8 + 8 * W], expected)
+    comparison = pixels_of(tmp_path / "out" / "a.png.compare.png")
+    np.testing.assert_array_equal(comparison[18 : 18 + 4 * H, 4 : 4 + 4 * W], enlarge(PIXELS, 4))
+    np.testing.assert_array_equal(comparison[18 : 18 + 4 * H, 8 + 4 * W : 8 + 8 * W], expected)
 
 
 def test_compare_shows_before_and_after(run, tmp_path):
     write_photo(tmp_path / "a.png")
     assert run("a.png", "--output", "out", "--compare")[0] == 0
-    shown = pixels_of(tmp_path / "out" / "a.png.compare.png")
-    np.testing.assert_array_equal(shown[18 : 18 + H, 4 : 4 + W], PIXELS)
+    comparison = pixels_of(tmp_path / "out" / "a.png.compare.png")
+    np.testing.assert_array_equal(comparison[18 : 18 + H, 4 : 4 + W], PIXELS)
     after = pixels_of(tmp_path / "out" / "a.png")
-    np.testing.assert_array_equal(shown[18 : 18 + H, 8 + W : 8 + 2 * W], after)
+    np.testing.assert_array_equal(comparison[18 : 18 + H, 8 + W : 8 + 2 * W], after)
 
 
 def test_the_enhanced_photo_is_upright(run, tmp_path, models):

@@ -62,14 +62,14 @@ def read_wide(image: Image.Image, file: BinaryIO) -> np.ndarray:
     samples = np.asarray(image).astype(np.uint16)
     samples <<= 8
     file.seek(0)
-    with Image.open(file, formats=[str(image.format)]) as again:
+    with Image.open(file, formats=[str(image.format)]) as swapped:
         mode = f"{kind};16{_SWAPPED[order]}"
         tiles = [
             tile._replace(args=mode if isinstance(tile.args, str) else (mode, *tile.args[1:]))
-            for tile in getattr(again, "tile")  # noqa: B009
+            for tile in getattr(swapped, "tile")  # noqa: B009
         ]
-        setattr(again, "tile", tiles)  # noqa: B010
-        samples |= np.asarray(again)
+        setattr(swapped, "tile", tiles)  # noqa: B010
+        samples |= np.asarray(swapped)
     return samples
 
 

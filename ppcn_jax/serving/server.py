@@ -42,7 +42,8 @@ def serve(models: Iterable[tuple[str, Model]], *, host: str, port: int) -> None:
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
             os.environ["GRADIO_TEMP_DIR"] = os.environ["GRADIO_EXAMPLES_CACHE"] = folder
             app = _make_app(make_page(choices, pathlib.Path(folder)))
-            print(f"{', '.join(choices)} on {_address(host, listener)}; Ctrl-C stops", flush=True)
+            address = _address(host, listener)
+            print(f"{', '.join(choices)} at {address}; press Ctrl-C to stop", flush=True)
             _run(app, listener)
     except KeyboardInterrupt:
         _exit_if_busy()

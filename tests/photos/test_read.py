@@ -64,10 +64,10 @@ def test_lossless_formats_keep_every_pixel(read, form, mode):
     options = {"lossless": True, "exact": True} if form == "webp" else {}
     content = saved(picture(mode), form, **options)
     photo = read(content)
-    again = opened(encode_photo(photo, form))
+    reread = opened(encode_photo(photo, form))
     expected = opened(content)
-    assert (again.format, again.mode) == (expected.format, expected.mode)
-    np.testing.assert_array_equal(again, expected)
+    assert (reread.format, reread.mode) == (expected.format, expected.mode)
+    np.testing.assert_array_equal(reread, expected)
     assert photo.gray == (mode in ("L", "LA") and form != "webp")
 
 
@@ -83,17 +83,17 @@ def test_metadata_survive_and_the_photo_is_upright(read, form, orientation):
         options["xmp"] = XMP
     photo = read(saved(smooth, form, **options))
     assert photo.pixels.shape == ((H, W, 3) if orientation == 1 else (W, H, 3))
-    again = opened(encode_photo(photo, form))
-    assert again.size == ((W, H) if orientation == 1 else (H, W))
-    fields = again.getexif()
+    reread = opened(encode_photo(photo, form))
+    assert reread.size == ((W, H) if orientation == 1 else (H, W))
+    fields = reread.getexif()
     assert (fields[0x010F], fields.get(0x0112, 1)) == ("Camera", 1)
     camera = fields.get_ifd(0x8769)
     assert (camera[0x9003], camera[0x927C]) == ("2020:01:02 03:04:05", b"note")
-    assert (camera[0xA002], camera[0xA003]) == again.size
+    assert (camera[0xA002], camera[0xA003]) == reread.size
     assert fields.get_ifd(0x8825)[1] == "N"
-    assert again.info["icc_profile"] == SRGB
+    assert reread.info["icc_profile"] == SRGB
     if form != "tiff":
-        assert again.info["xmp"] == XMP
+        assert reread.info["xmp"] == XMP
 
 
 @pytest.mark.parametrize("source", ["jpeg", "tiff"])
@@ -111,13 +111,13 @@ def test_metadata_survive_a_change_of_format(read, source, form):
 def test_tiff_metadata_are_rewritten_with_compression(read, packed):
     photo = Photo(WIDE[..., :3], WIDE[..., 3], False, "png", make_exif()[6:], SRGB, XMP)
     content = tiff.encode(WIDE, block=photo.block, icc=SRGB, xmp=XMP, packed=packed)
-    again = read(content)
-    np.testing.assert_array_equal(again.pixels, photo.pixels)
-    np.testing.assert_array_equal(again.alpha, photo.alpha)
-    assert (again.icc, again.xmp, again.options) == (SRGB, XMP, {"packed": packed})
+    reread = read(content)
+    np.testing.assert_array_equal(reread.pixels, photo.pixels)
+    np.testing.assert_array_equal(reread.alpha, photo.alpha)
+    assert (reread.icc, reread.xmp, reread.options) == (SRGB, XMP, {"packed": packed})
     assert opened(content).getexif().get_ifd(0x8769)[0x927C] == b"note"
     # Also through `encode_photo`.
-    assert encode_photo(again, "tiff")[:2] == content[:2]
+    assert encode_photo(reread, "tiff")[:2] == content[:2]
 
 
 def test_jpeg_keeps_its_quality_and_type(read):
@@ -127,11 +127,11 @@ def test_jpeg_keeps_its_quality_and_type(read):
             smooth, "jpeg", quality=quality, subsampling=subsampling, progressive=progressive
         )
         photo = read(content)
-        again = opened(encode_photo(photo, "jpeg"))
+        reread = opened(encode_photo(photo, "jpeg"))
         first = opened(content)
-        assert again.quantization == first.quantization
-        assert again.layer == first.layer  # subsampling of each channel
-        assert again.info.get("progressive") == first.info.get("progressive")
+        assert reread.quantization == first.quantization
+        assert reread.layer == first.layer  # subsampling of each channel
+        assert reread.info.get("progressive") == first.info.get("progressive")
         best = encode_photo(photo, "jpeg", 100)
         assert max(opened(best).quantization[0]) == 1
 
@@ -224,9 +224,9 @@ def test_16_bits_survive(read, channels, form):
         with pytest.raises(InputError, match="not a readable JPEG"):
             read(content)
         return
-    again = read(content)
-    check_wide(again, samples)
-    assert (again.icc, again.xmp) == (SRGB, XMP)
+    reread = read(content)
+    check_wide(reread, samples)
+    assert (reread.icc, reread.xmp) == (SRGB, XMP)
     assert opened(content).getexif()[0x010F] == "Camera"
     # Compare with another decoder: Pillow reads the high bytes of colors.
     if channels > 2:
@@ -360,11 +360,11 @@ def test_heic(read):
     options = {"exif": make_exif(6), "icc_profile": SRGB, "xmp": XMP}
     photo = read(saved(smooth, "HEIF", **options))
     assert (photo.format, photo.pixels.shape) == ("heic", (64, 48, 3))
-    again = opened(encode_photo(photo, "heic"))
-    assert again.size == (48, 64)
-    assert np.abs(np.asarray(again).astype(int) - photo.pixels).mean() < 3
-    assert again.getexif()[0x010F] == "Camera"
-    assert (again.info["icc_profile"], again.info["xmp"]) == (SRGB, XMP)
+    reread = opened(encode_photo(photo, "heic"))
+    assert reread.size == (48, 64)
+    assert np.abs(np.asarray(reread).astype(int) - photo.pixels).mean() < 3
+    assert reread.getexif()[0x010F] == "Camera"
+    assert (reread.info["icc_profile"], reread.info["xmp"]) == (SRGB, XMP)
 
 
 def test_heic_without_pillow_heif_names_the_extra(read, monkeypatch):

@@ -96,7 +96,7 @@ def test_the_most_detailed_square(side):
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_a_closeup_repeats_every_pixel(dtype):
     image = noise(9, 12, 0).astype(dtype)
-    shown = closeup(image, (2, 5), 4, 3)
-    assert shown.shape == (12, 12, 3) and shown.dtype == dtype
+    large = closeup(image, (2, 5), 4, 3)
+    assert large.shape == (12, 12, 3) and large.dtype == dtype
     for row, column in itertools.product(range(12), range(12)):
-        np.testing.assert_array_equal(shown[row, column], image[2 + row // 3, 5 + column // 3])
+        np.testing.assert_array_equal(large[row, column], image[2 + row // 3, 5 + column // 3])

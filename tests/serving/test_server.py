@@ -79,7 +79,9 @@ def address(models, tmp_path_factory):
 
 def wait_for_address(server, output):
     end = time.monotonic() + PATIENCE
-    while not (found := re.search(r" on (http://127\.0\.0\.1:\d+); Ctrl-C", output.read_text())):
+    while not (
+        found := re.search(r" at (http://127\.0\.0\.1:\d+); press Ctrl-C", output.read_text())
+    ):
         assert server.poll() is None and time.monotonic() < end, output.read_text()
         time.sleep(0.1)
     return found[1]
