@@ -24,7 +24,8 @@ def gather(source: Source, order: Order, step: int) -> dict[str, np.ndarray]:
     """
     crop = source.crop
     assert crop is not None, "a test split has no crops"
-    degrading = source if isinstance(source, Degrading) else None  # too slow for every sample
+    # Checked once per batch, because isinstance is slow with protocols.
+    degrading = source if isinstance(source, Degrading) else None
 
     def window(position: int, frame: np.ndarray) -> tuple[slice, slice]:
         height, width, _ = frame.shape

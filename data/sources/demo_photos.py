@@ -69,10 +69,12 @@ class DemoPhotos:
                 continue
             photo = read(_locate(file))
             check_crop(file, photo.shape, crop)
-            for shift, order in enumerate(_ORDERS if split == "train" else _ORDERS[:1]):
+            for order_number, order in enumerate(_ORDERS if split == "train" else _ORDERS[:1]):
                 self.names.append(f"{file} {''.join(order)}" if split == "train" else file)
                 target = np.ascontiguousarray(photo[..., ["RGB".index(color) for color in order]])
-                self._pairs.append((phone_look(target, number + len(_PHOTOS) * shift), target))
+                self._pairs.append(
+                    (phone_look(target, number + len(_PHOTOS) * order_number), target)
+                )
 
     def __len__(self) -> int:
         """The number of pairs."""
