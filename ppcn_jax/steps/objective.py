@@ -116,7 +116,7 @@ def make_term(name: str, knobs: Mapping[str, Any]) -> Term:
     knobs = dict(knobs)
     weight = knobs.pop("weight")
     number = isinstance(weight, int | float) and not isinstance(weight, bool)
-    if not (number and 0 <= weight <= jnp.finfo(jnp.float32).max):  # false for NaN
+    if not (number and 0 <= weight <= float(jnp.finfo(jnp.float32).max)):  # false for NaN
         raise ValueError(
             f"objective.{name}.weight is {weight!r}; it must be a number, 0 or more "
             "(0 switches the loss off)"
