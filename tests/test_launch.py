@@ -3,6 +3,8 @@
 import re
 import signal
 import socket
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -13,7 +15,7 @@ from configs import student
 from ppcn_jax.runtime.processes import START_AGAIN
 from ppcn_jax.training.enhancer import make_experiment
 from ppcn_jax.weights.checkpoints import Checkpoints, restore_params, steps_in
-from tests.processes import end, last_step, rows, wait_until
+from tests.processes import REPOSITORY, end, last_step, rows, wait_until
 from tests.states import restore
 
 STEPS = 40
@@ -212,3 +214,13 @@ def test_a_misspelt_field_is_named(refusals):
     assert status != 0 and stdout == ""
     assert 'Did you mean "steps" instead of "stepz"?' in stderr
     assert not workdir.exists()
+
+
+def test_help_lists_the_flags():
+    command = [sys.executable, "launch.py", "--help"]
+    result = subprocess.run(command, check=False, cwd=REPOSITORY, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "python launch.py --config=configs/student.py --workdir=W" in result.stdout
+    flags = re.findall(r"^  --(?:\[no\])?(\w+):", result.stdout, re.MULTILINE)
+    processes = ["coordinator", "distributed", "process_count", "process_index", "silence"]
+    assert flags == ["config", *processes, "workdir"]

@@ -71,7 +71,9 @@ def increasing(value: Any) -> str | None:
     """A rule for positive whole numbers in increasing order."""
     numbers = [0, *value] if isinstance(value, tuple | list) else [0, 0]
     rises = all(isinstance(b, int) and a < b for a, b in itertools.pairwise(numbers))
-    return None if rises else "it must be increasing positive whole numbers, such as (1000, 2000)"
+    return (
+        None if rises else "it must be positive whole numbers that increase, such as (1000, 2000)"
+    )
 
 
 def sizes(value: Any) -> str | None:

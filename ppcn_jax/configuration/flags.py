@@ -1,14 +1,43 @@
-"""The flags of launch.py: a mistake in them, or in a configuration file, is told in one line."""
+"""The flags of launch.py. A mistake in them or in a configuration file is reported in one line."""
 
+import itertools
 import os
+import re
 import sys
 import traceback
 
 import absl
 import ml_collections
-from absl import flags
+from absl import flags, logging
+from ml_collections import config_flags
 
 _LIBRARIES = tuple(os.path.dirname(str(module.__file__)) for module in (absl, ml_collections))
+# Python's messages for wrong numbers, in plain words.
+_PLAIN = {
+    r"invalid literal for int\(\).*": "it must be a whole number",
+    r"could not convert string to float.*": "it must be a number",
+}
+_PROCESSES = ("coordinator", "process_count", "process_index")
+
+# `--help` lists the flags as those of launch.py, which calls `define_flags`.
+flags.disclaim_key_flags()
+
+
+def define_flags() -> flags.FlagValues:
+    """Define all flags, once in a process; returns their values."""
+    config_flags.DEFINE_config_file("config", None, "Configuration file, e.g. configs/student.py.")
+    flags.DEFINE_string("workdir", None, "Folder for everything that is written.")
+    flags.DEFINE_string("coordinator", None, "Address host:port of process 0.")
+    flags.DEFINE_integer("process_count", None, "Number of processes.")
+    flags.DEFINE_integer("process_index", None, "Index of this process, from 0.")
+    flags.DEFINE_bool("distributed", True, "Join other processes when a cluster is detected.")
+    flags.DEFINE_float("silence", 60.0, "Seconds after which a silent process counts as dead.", 1.0)
+    flags.register_multi_flags_validator(
+        _PROCESSES,
+        lambda values: len({value is None for value in values.values()}) == 1,
+        "give all three or none",
+    )
+    return flags.FLAGS
 
 
 def parse_flags(arguments: list[str]) -> list[str]:
@@ -18,40 +47,73 @@ def parse_flags(arguments: list[str]) -> list[str]:
         arguments: of the command line, the program's name first.
 
     Returns:
-        The program's name alone.
+        The program's name only.
 
     Raises:
         SystemExit: with a line that names the flag, or the place in the configuration file; the
-            exit status is 1.
+            exit status is 1. With status 0 after `--help`.
     """
     try:
-        program, *rest = flags.FLAGS(arguments)
+        program, *rest = flags.FLAGS(["--help" if text == "-h" else text for text in arguments])
         if rest:
             raise flags.Error(f"unexpected arguments: {' '.join(rest)}")
-        # What ml_collections makes of a file that it cannot open raises when it is looked at.
+        if flags.FLAGS.config is None:
+            raise flags.Error("--config is missing: name a file, e.g. configs/student.py")
+        # If ml_collections could not load the file, it raises only at the first access.
         if not hasattr(flags.FLAGS.config, "task"):
-            raise TypeError("get_config() must return a ConfigDict with a field `task`")
+            raise flags.Error(
+                "get_config() in the configuration file must return a ConfigDict with a field `task`"
+            )
+        if not flags.FLAGS.workdir:
+            raise flags.Error("--workdir is missing: name a folder for everything that is written")
+    except SystemExit:
+        # absl ends with status 1 after it has printed the help.
+        sys.exit(0 if any(text.startswith(("-h", "--help", "-?")) for text in arguments) else 1)
     except Exception as error:  # noqa: BLE001  a configuration file may raise anything
-        sys.exit(f"launch.py: {_one_line(error)}")
+        sys.exit(f"launch.py: {_one_line(error, _config_file(arguments))}")
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # Orbax logs every detail of every save
     return [program]
 
 
-def _one_line(error: BaseException) -> str:
-    if "Traceback" in str(error):  # of an error in get_config, which ml_collections prints
-        while cause := error.__cause__ or error.__context__:
-            error = cause
+def _config_file(arguments: list[str]) -> str:
+    """The value of --config, or "" without it."""
+    for argument, following in itertools.pairwise([*arguments, ""]):
+        flag, equals, value = argument.partition("=")
+        if flag in ("--config", "-config"):
+            return value if equals else following
+    return ""
+
+
+def _one_line(error: BaseException, config: str) -> str:
+    file, _, variant = config.partition(":")
+    in_get_config = "Traceback" in str(error)  # ml_collections prints it into the message
+    while in_get_config and (cause := error.__cause__ or error.__context__):
+        error = cause
+    while error.args and isinstance(
+        error.args[0], BaseException
+    ):  # an AttributeError of a KeyError
+        error = error.args[0]
     text, place = f"{type(error).__name__}: {error}", _place(error)
-    if isinstance(error, flags.Error | OSError):
-        text = str(error)
-    elif isinstance(error, TypeError) and "get_config()" in text:
-        text += "; a colon and the name of a variant follow the file if it has variants"
+    if isinstance(error, OSError) and file and not os.path.isfile(file):
+        text = f"--config={config}: there is no file {file}"
+    elif isinstance(error, TypeError) and in_get_config and not place:  # wrong number of arguments
+        text = (
+            f"{file} has no variants: drop ':{variant}'"
+            if variant
+            else f"{file} has several variants: name one after a colon, as in {file}:VARIANT"
+        )
     elif isinstance(error, AttributeError | KeyError) and not place:
-        text = f"the configuration has no such field: {error}"
+        text = f"the configuration has no field {'. '.join(str(error.args[0]).splitlines())}"
+    elif isinstance(error, flags.Error | OSError | ValueError):
+        text = str(error)
+        for python, plain in _PLAIN.items():
+            text = re.sub(python, plain, text)
     return " ".join(f"{text}{place}".split())
 
 
 def _place(error: BaseException) -> str:
-    """Which line of a configuration file raised."""
+    """The line of a configuration file that raised, or ""."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if not frame.filename.startswith((__file__, "<frozen", *_LIBRARIES)):
             return f" ({frame.filename}, line {frame.lineno})"

@@ -1,18 +1,24 @@
-"""What the processes of one run know of each other: that one failed, which, and why.
+"""The processes of one run: they join each other, and if one fails, all end and say why.
 
-Alone, each would wait for ever for the gradients of one that is gone. JAX's coordination service,
-which lives in process 0, carries the words: every process shows signs of life there and waits for
-a message at an address of its own.
+Otherwise the rest would wait forever for the gradients of a process that is gone. They exchange
+messages through the key-value store of JAX's coordination service, which runs in process 0: each
+process updates a heartbeat there and waits for a message in a mailbox of its own.
 """
 
 import atexit
 import contextlib
+import logging
+import math
 import os
+import pathlib
 import socket
 import sys
+import textwrap
 import threading
 import time
-from typing import Any, Self
+import traceback
+import types
+from typing import Any, NoReturn, Self
 
 import jax
 
@@ -20,22 +26,50 @@ from ppcn_jax.runtime.errors import is_disk_full
 
 # sysexits.h, EX_TEMPFAIL: nothing is wrong with the command; start it again in all processes.
 START_AGAIN = 75
-LONGEST_WAIT = 3600.0  # of one question for a message, seconds
-FAREWELL = 10.0  # seconds that a failed process 0 waits at most for the others to go first
+LONGEST_WAIT = 3600.0  # seconds of one request that waits for a message
+FAREWELL = 10.0  # seconds that a failed process 0 waits at most for the others to end first
+# Part of the message of the ValueError that JAX raises where it detects no cluster: the error has
+# no type of its own. tests/runtime/test_processes.py fails if a version of JAX changes the text.
+NO_CLUSTER = "coordinator_address"
 _ADVICE = "; started again in all processes, the same command continues from the last checkpoint."
+
+
+def join_processes(
+    coordinator: str | None, count: int | None, index: int | None, *, detect: bool, silence: float
+) -> None:
+    """Start `jax.distributed` if this process is one of several.
+
+    Args:
+        coordinator: address host:port of process 0; None if JAX is to detect it.
+        count: number of processes, with `coordinator`.
+        index: of this process, with `coordinator`.
+        detect: without `coordinator`, look for a cluster that JAX knows.
+        silence: see `SharedFate`.
+    """
+    # JAX's own timeout also works when Python is stuck. It is longer, because the message of
+    # `SharedFate` is clearer.
+    timeout = math.ceil(2 * silence)
+    if coordinator is not None:
+        jax.distributed.initialize(coordinator, count, index, heartbeat_timeout_seconds=timeout)
+    elif detect:
+        try:
+            jax.distributed.initialize(heartbeat_timeout_seconds=timeout)
+        except ValueError as error:
+            if NO_CLUSTER not in str(error):
+                raise
 
 
 class SharedFate:
     """A context in which the failure of one process ends all, each with a line that names it.
 
-    Where a process fails by an exception, the others are told at once and end as it does, with
-    status 1 (or `START_AGAIN` where a disk is full). Where it dies or stops, they are told after
-    `silence` seconds and at most a fifth more, and end with `START_AGAIN`. The death of process 0
-    takes the coordination service along: then they end at once, by the same status or by JAX,
-    which aborts them and names "the leader task".
+    If a process fails by an exception, the others get a message at once and end as it does, with
+    status 1 (or `START_AGAIN` if a disk is full). If it dies or hangs, the others notice after
+    `silence` seconds and at most a fifth more, and end with `START_AGAIN`. The coordination
+    service dies with process 0: the others then end at once, with the same status or because JAX
+    aborts them and names "the leader task".
 
     Args:
-        silence: seconds without a sign of life after which a process counts as dead.
+        silence: seconds without a heartbeat after which a process counts as dead.
     """
 
     def __init__(self, *, silence: float):
@@ -43,112 +77,132 @@ class SharedFate:
         self._index, self._count = jax.process_index(), jax.process_count()
         self._name = f"process {self._index} of {self._count} ({socket.gethostname()})"
         self._over = threading.Event()
-        self._beating = threading.Thread(target=self._beat, name="signs of life", daemon=True)
-        self._listening = threading.Thread(target=self._listen, name="messages", daemon=True)
+        self._heartbeats = threading.Thread(target=self._beat, name="heartbeats", daemon=True)
+        self._messages = threading.Thread(target=self._listen, name="messages", daemon=True)
+        self._seen: dict[str, tuple[str, float]] = {}  # heartbeat's key -> value, since when
 
     def __enter__(self) -> Self:
         if self._count > 1:
             self._service = _service()
             self._show_life(0)
-            self._beating.start()
-            self._listening.start()
+            self._heartbeats.start()
+            self._messages.start()
         return self
 
-    def __exit__(self, kind, error, traceback) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        stack: types.TracebackType | None,
+    ) -> None:
         if self._count == 1:
             return
         if isinstance(error, jax.errors.JaxRuntimeError):
-            # Exchanges fail when another process is gone; which, is known only after its silence.
-            _say(f"{self._name}: {_first_line(error)}. Waiting to hear whether a process is gone.")
+            # Collectives fail if another process is gone; which one is known after `silence`.
+            _say(f"{self._name}: {_first_line(error)}. Waiting to learn if a process is gone.")
             time.sleep(1.5 * self._silence)
         self._over.set()
         if isinstance(error, Exception | KeyboardInterrupt):
             status = START_AGAIN if is_disk_full(error) else 1
-            told = f"{self._name} failed: {type(error).__name__}: {_first_line(error)}"
+            reason = f"{self._name} failed: {type(error).__name__}: {_first_line(error)}"
             with contextlib.suppress(jax.errors.JaxRuntimeError):  # the others are gone already
-                self._tell_all(status, told)
+                self._send_to_all(status, reason)
             sys.stdout.flush()
-            # Once the error is printed. JAX would wait minutes for the others to say good-bye.
-            atexit.register(self._leave, status)
+            # After the error is printed. JAX would wait for minutes for the others to disconnect.
+            atexit.register(self._end, status)
         else:
-            self._beating.join()
+            self._heartbeats.join()
             with contextlib.suppress(jax.errors.JaxRuntimeError):
                 self._service.key_value_delete(_life(self._index))
-                # Ends our own listening.
+                # Ends the thread that waits for a message.
                 self._service.key_value_set(_mailbox(self._index), "", allow_overwrite=True)
 
+    def leave_after(self, error: Exception, workdir: pathlib.Path) -> NoReturn:
+        """Print an unexpected error, or that the disk is full, and end this process.
+
+        Its threads are not waited for: after a failed save, Orbax's wait for each other for minutes.
+        """
+        full = is_disk_full(error)
+        if not full:
+            traceback.print_exception(error)
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            logging.shutdown()
+        if full:
+            reason = textwrap.shorten(str(error), 160)
+            _say(
+                f"the disk of {workdir} is full ({reason}). All saved checkpoints are complete; free "
+                "some space, and the same command continues."
+            )
+        self._end(START_AGAIN if full else 1)
+
     def _beat(self) -> None:
-        judge = _Judge(self._silence)
         beats = 0
         with contextlib.suppress(jax.errors.JaxRuntimeError):  # process 0 is gone: see _listen
             while not self._over.wait(self._silence / 10):
                 beats += 1
                 self._show_life(beats)
                 if self._index == 0:
-                    for key, name in judge(self._service.key_value_dir_get(_life(""))):
+                    for key, name in self._silent(self._service.key_value_dir_get(_life(""))):
                         self._service.key_value_delete(key)
-                        silent = f"{name} gave no sign of life for {self._silence:g} s"
-                        self._tell_all(START_AGAIN, silent)
+                        reason = f"{name} gave no sign of life for {self._silence:g} s"
+                        self._send_to_all(START_AGAIN, reason)
 
     def _show_life(self, beats: int) -> None:
         value = f"{beats} {self._name}"
         self._service.key_value_set(_life(self._index), value, allow_overwrite=True)
 
-    def _tell_all(self, status: int, message: str) -> None:
+    def _silent(self, heartbeats: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Keys and processes of the heartbeats that have not changed for `silence` seconds."""
+        now = time.monotonic()
+        for key, value in heartbeats:
+            if self._seen.get(key, ("", 0.0))[0] != value:
+                self._seen[key] = (value, now)
+        return [
+            (key, value.split(" ", 1)[1])
+            for key, value in heartbeats
+            if now - self._seen[key][1] > self._silence
+        ]
+
+    def _send_to_all(self, status: int, reason: str) -> None:
         for index in range(self._count):
-            self._service.key_value_set(
-                _mailbox(index), f"{status} {message}", allow_overwrite=True
-            )
+            message = f"{status} {reason}"
+            self._service.key_value_set(_mailbox(index), message, allow_overwrite=True)
 
     def _listen(self) -> None:
         message = None
         while message is None:
+            start = time.monotonic()
             try:
                 message = self._service.blocking_key_value_get(
                     _mailbox(self._index), int(1000 * LONGEST_WAIT)
                 )
             except jax.errors.JaxRuntimeError as error:
-                if "DEADLINE_EXCEEDED" not in str(error):
+                # After the time that it had, the request has found no message. An error before
+                # means that the service is gone.
+                if time.monotonic() - start < LONGEST_WAIT / 2:
                     message = f"{START_AGAIN} process 0 is gone ({_first_line(error)})"
         if not self._over.is_set():
             status, _, reason = message.partition(" ")
             _say(f"{reason}. Ending {self._name}{_ADVICE if int(status) == START_AGAIN else '.'}")
-            self._leave(int(status))
+            self._end(int(status))
 
-    def _leave(self, status: int) -> None:
-        with contextlib.suppress(jax.errors.JaxRuntimeError):
-            self._service.key_value_delete(_life(self._index))
-            # The others need this process for its message, and to say that they have gone.
-            deadline = time.monotonic() + FAREWELL
-            while self._index == 0 and time.monotonic() < deadline:
-                lives = self._service.key_value_dir_get(_life(""))
-                if all(key == _life(0) for key, _ in lives):
-                    break
-                time.sleep(0.1)
+    def _end(self, status: int) -> NoReturn:
+        if self._count > 1:
+            with contextlib.suppress(jax.errors.JaxRuntimeError):
+                self._service.key_value_delete(_life(self._index))
+                # The others need process 0 to receive its message and to report that they end.
+                deadline = time.monotonic() + FAREWELL
+                while self._index == 0 and time.monotonic() < deadline:
+                    heartbeats = self._service.key_value_dir_get(_life(""))
+                    if all(key == _life(0) for key, _ in heartbeats):
+                        break
+                    time.sleep(0.1)
         os._exit(status)
 
 
-class _Judge:
-    """Tells whose signs of life have stopped."""
-
-    def __init__(self, silence: float):
-        self._silence = silence
-        self._seen: dict[str, tuple[str, float]] = {}
-
-    def __call__(self, lives: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        now = time.monotonic()
-        for key, value in lives:
-            if self._seen.get(key, ("", 0.0))[0] != value:
-                self._seen[key] = (value, now)
-        return [
-            (key, value.split(" ", 1)[1])
-            for key, value in lives
-            if now - self._seen[key][1] > self._silence
-        ]
-
-
-def end_process(reason: str) -> None:
-    """End this process at once with the status `START_AGAIN`, whatever its threads wait for.
+def end_process(reason: str) -> NoReturn:
+    """End this process at once with the status `START_AGAIN`, even if its threads hang.
 
     Args:
         reason: a line for standard error.
@@ -158,7 +212,7 @@ def end_process(reason: str) -> None:
 
 
 def _say(text: str) -> None:
-    # Python's own stream may be locked by a thread that hangs.
+    # Not by Python's stream, whose lock a thread that hangs may hold.
     os.write(2, f"\n{text}\n".encode())
 
 
@@ -167,10 +221,10 @@ def _first_line(error: BaseException) -> str:
 
 
 def _service() -> Any:
-    # JAX has no public way to it.
-    from jax._src import distributed
+    """The client of JAX's coordination service, to which JAX itself has no public access."""
+    import orbax.checkpoint as ocp
 
-    return distributed.global_state.client
+    return ocp.multihost.get_jax_distributed_client()
 
 
 def _life(index: int | str) -> str:

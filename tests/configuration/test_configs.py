@@ -1,4 +1,4 @@
-"""Every configuration loads, fits together, names only losses that exist, and imports no JAX."""
+"""Every configuration loads, is valid, names only losses that exist, and imports no JAX."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ TRAINING = {
 
 
 def complete(config):
-    """Fill in what every user must name."""
+    """Fill in the fields that every user must set."""
     if config.model == "super_resolver":
         return config
     config.vgg.weights = config.vgg.weights or "vgg.npz"
@@ -38,7 +38,7 @@ def complete(config):
 
 
 @pytest.mark.parametrize("name", TRAINING)
-def test_a_training_configuration_fits_together(name):
+def test_a_training_configuration_is_valid(name):
     config = complete(TRAINING[name]())
     check(config, devices=1)
     assert config.task == "train"
@@ -61,7 +61,7 @@ def test_the_defaults_are_the_papers():
     assert (config.train.decay, config.data.crop) == (0.1, 100)
 
 
-def test_the_released_preset_differs_where_the_specification_says():
+def test_the_released_preset_differs_where_the_released_code_does():
     config = student.get_config("released")
     assert config.objective.texture.form == "saturating"
     assert (config.objective.color.weight, config.objective.color.kernel) == (0.5, "released")
@@ -77,7 +77,7 @@ def test_no_distillation_differs_from_the_student_by_one_weight():
     assert without == with_teacher
 
 
-def test_the_objective_is_traced_only_where_it_has_weight():
+def test_the_objective_needs_only_terms_with_weight():
     objective = make_objective(teacher.get_config().objective.to_dict())
     assert not objective.needs("taps")
     assert objective.needs("features") and objective.needs("logits")
@@ -143,13 +143,13 @@ def change(config, field, value):
         ("data.crop", 8, r"data.crop is 8; it must be at least 16"),
         ("vgg.weights", "", r"vgg.weights is empty"),
         ("teacher", "", r"teacher is empty: .*no_distillation"),
-        ("objective.attention.weight", 0.0, r"teacher is given, but objective.attention"),
+        ("objective.attention.weight", 0.0, r"teacher is set, but objective.attention"),
         ("imitation", 1.5, r"imitation is 1.5; it must be"),
-        ("model", "pupil", r"model is 'pupil'; there are"),
+        ("model", "pupil", r"model is 'pupil'; it must be one of 'student', 'teacher'"),
         ("preset", "papers", r"preset is 'papers'"),
     ],
 )
-def test_fields_that_do_not_fit_are_named(field, value, message):
+def test_invalid_fields_are_named(field, value, message):
     config = complete(student.get_config())
     config.train.batch_size = 48
     change(config, field, value)
@@ -162,24 +162,26 @@ def test_fields_that_do_not_fit_are_named(field, value, message):
     [
         ("train.batch_size", 6, r"train.batch_size is 6, which 4 devices"),
         ("train.learning_rate", 0.0, r"train.learning_rate is 0.0; it must be positive"),
-        ("data.scale", 5, r"model_settings.scale is 5; there are 2, 3, 4"),
+        ("data.scale", 5, r"model_settings.scale is 5; it must be one of 2, 3, 4"),
         ("data.crop", 98, r"data.crop is 98, not a multiple of the scale 4: use 100"),
         ("data.crop", 12, r"data.crop is 12; it must be at least 16"),
-        ("model", "student", r"model is 'student'; there are 'super_resolver'"),
+        ("model", "student", r"model is 'student'; it must be 'super_resolver'"),
         ("preset", "papers", r"preset is 'papers'"),
     ],
 )
-def test_fields_of_super_resolution_that_do_not_fit_are_named(field, value, message):
+def test_invalid_fields_of_super_resolution_are_named(field, value, message):
     config = super_resolution.get_config()
     change(config, field, value)
     with pytest.raises(InputError, match=f"(?m){message}"):
         check(config, devices=4)
 
 
-def test_super_resolution_has_no_losses_of_features():
+def test_super_resolution_refuses_losses_of_features():
     config = super_resolution.get_config()
     config.objective.perceptual = {"weight": 1.0}
-    with pytest.raises(InputError, match=r"objective has \['perceptual'\]; only losses that"):
+    with pytest.raises(
+        InputError, match=r"objective has a weight for perceptual; .* compare images"
+    ):
         check(config, devices=1)
     config.objective.perceptual = {"weight": 0.0}
     check(config, devices=1)
@@ -188,11 +190,11 @@ def test_super_resolution_has_no_losses_of_features():
 def test_two_scales_are_refused():
     config = super_resolution.get_config()
     config.model_settings = {"scale": 2}
-    with pytest.raises(InputError, match=r"data.scale is 4 and model_settings.scale 2"):
+    with pytest.raises(InputError, match=r"data.scale is 4, but model_settings.scale is 2"):
         check(config, devices=1)
 
 
-def test_all_problems_are_told_at_once():
+def test_all_problems_are_listed_at_once():
     config = teacher.get_config()
     config.train.steps = -1
     with pytest.raises(InputError) as error:

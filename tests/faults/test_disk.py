@@ -1,4 +1,4 @@
-"""A disk that is full, and one that takes no checkpoints: real file systems, real runs."""
+"""A full disk, and a folder that takes no checkpoints, with real file systems and real runs."""
 
 import contextlib
 import os
@@ -9,13 +9,13 @@ import pytest
 
 from ppcn_jax.runtime.errors import is_disk_full
 from ppcn_jax.runtime.processes import START_AGAIN
-from ppcn_jax.training.appended import AppendedFile
+from ppcn_jax.training.event_file import AppendedFile
 from ppcn_jax.weights.checkpoints import FOLDER, Checkpoints, steps_in
 from tests.faults.runs import assert_same_state, read_state, train
 from tests.processes import end, last_step, rows, wait_until
 from tests.states import assert_same_bits, make_state, restore, save
 
-ENDLESS = 100_000  # steps; the disk decides when it is over
+ENDLESS = 100_000  # steps; the full disk ends the run
 
 
 @pytest.fixture
@@ -26,13 +26,13 @@ def small_disk(tmp_path):
     command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder]
     mounted = subprocess.run(command, check=False, capture_output=True)
     if mounted.returncode:
-        pytest.skip("a small disk can be mounted by root alone")
+        pytest.skip("only root can mount a small disk")
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def fill(disk):
-    """Leave no space; the file that takes it."""
+    """Fill the disk with one file, which is returned."""
     ballast = disk / "ballast"
     with contextlib.suppress(OSError), ballast.open("ab", buffering=0) as file:
         while True:
@@ -40,8 +40,10 @@ def fill(disk):
     return ballast
 
 
-def test_a_run_on_a_full_disk_ends_with_what_it_had_and_goes_on(launch, small_disk, tmp_path):
-    workdir, unbroken = small_disk / "run", tmp_path / "unbroken"
+def test_a_run_on_a_full_disk_ends_and_continues_from_its_last_checkpoint(
+    launch, small_disk, tmp_path
+):
+    workdir, uninterrupted = small_disk / "run", tmp_path / "uninterrupted"
     first = train(launch, workdir, **{"train.steps": ENDLESS, "checkpoint.every": 40})
     wait_until(lambda: len(steps_in(workdir)) > 1, first)
     ballast = fill(small_disk)
@@ -49,22 +51,24 @@ def test_a_run_on_a_full_disk_ends_with_what_it_had_and_goes_on(launch, small_di
     assert status == START_AGAIN
     last_line = stderr.strip().splitlines()[-1]
     assert last_line.startswith(f"the disk of {workdir} is full (")
-    assert last_line.endswith("with space, the same command goes on from there.")
+    assert last_line.endswith("free some space, and the same command continues.")
     assert not list((workdir / FOLDER).glob("*tmp"))
     kept = steps_in(workdir)[-1]
 
     ballast.unlink()
     steps = kept + 6
     second = train(launch, workdir, **{"train.steps": steps, "checkpoint.every": 40})
-    assert end(train(launch, unbroken, **{"train.steps": steps, "checkpoint.every": 40}))[0] == 0
+    assert (
+        end(train(launch, uninterrupted, **{"train.steps": steps, "checkpoint.every": 40}))[0] == 0
+    )
     status, stdout, stderr = end(second)
     assert (status, stderr) == (0, "")
     assert f"from step {kept} to {steps}" in stdout
-    assert rows(workdir) == rows(unbroken)
-    assert_same_state(read_state(workdir, steps), read_state(unbroken, steps))
+    assert rows(workdir) == rows(uninterrupted)
+    assert_same_state(read_state(workdir, steps), read_state(uninterrupted, steps))
 
 
-def test_logs_that_find_no_space_end_no_run_and_lose_nothing(launch, small_disk):
+def test_logs_on_a_full_disk_end_no_run_and_lose_nothing(launch, small_disk):
     workdir = small_disk / "run"
     changed = {"train.steps": ENDLESS, "checkpoint.every": ENDLESS, "evaluate.every": ENDLESS}
     process = train(launch, workdir, **changed)
@@ -75,7 +79,7 @@ def test_logs_that_find_no_space_end_no_run_and_lose_nothing(launch, small_disk)
     wait_until(lambda: f"step {stuck + 100}/{ENDLESS}" in process.told()[0], process)
     assert last_step(workdir) == stuck
     ballast.unlink()
-    wait_until(lambda: "metrics.jsonl is written again" in process.told()[1], process)
+    wait_until(lambda: "metrics.jsonl can be written again" in process.told()[1], process)
     process.terminate()
     status, _, stderr = end(process)
     assert status == START_AGAIN
@@ -85,7 +89,7 @@ def test_logs_that_find_no_space_end_no_run_and_lose_nothing(launch, small_disk)
     assert trained == list(range(1, steps_in(workdir)[-1] + 1))
 
 
-def test_half_a_record_is_taken_back(small_disk):
+def test_a_partial_record_is_removed(small_disk):
     file = AppendedFile(small_disk / "rows")
     file.append(b"first\n")
     ballast = fill(small_disk)
@@ -98,9 +102,9 @@ def test_half_a_record_is_taken_back(small_disk):
     assert (small_disk / "rows").read_bytes() == b"first\n" + long + b"last\n"
 
 
-# What Orbax's threads leave behind when they fail.
+# Threads of Orbax raise when the save fails.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_save_that_fails_in_the_background_surfaces(small_disk):
+def test_a_save_that_fails_in_the_background_raises(small_disk):
     with Checkpoints(small_disk, keep=2) as checkpoints:
         save(checkpoints, make_state(1))
     fill(small_disk)
@@ -121,11 +125,11 @@ def test_checkpoints_that_cannot_be_written_stop_the_run(launch, tmp_path):
     process = train(launch, tmp_path, **{"train.steps": ENDLESS, "checkpoint.every": 40})
     wait_until(lambda: steps_in(tmp_path), process)
     (tmp_path / FOLDER).rename(tmp_path / "elsewhere")
-    (tmp_path / FOLDER).write_text("no folder")
+    (tmp_path / FOLDER).write_text("a file")
     status, _, stderr = end(process, timeout=120)
     assert status == 1
     assert stderr.strip().splitlines()[-1].startswith(("NotADirectoryError:", "FileExistsError:"))
-    # Not at the next checkpoint only, which would be lost as well.
+    # The run stopped before the next checkpoint, which would have been lost as well.
     (tmp_path / FOLDER).unlink()
     (tmp_path / "elsewhere").rename(tmp_path / FOLDER)
     kept = steps_in(tmp_path)[-1]

@@ -1,4 +1,4 @@
-"""A checkpoint that an earlier version wrote still loads, with the numbers it was saved with."""
+"""A checkpoint of an earlier version still loads with the values it was saved with."""
 
 import json
 import pathlib
@@ -23,7 +23,7 @@ KEPT = pathlib.Path(__file__).parent / "kept_checkpoint"
 
 @pytest.fixture
 def workdir(tmp_path):
-    """A copy, as opening a workdir may tidy it up."""
+    """A copy, because opening a workdir may remove files."""
     return shutil.copytree(KEPT, tmp_path / "kept")
 
 
@@ -42,21 +42,21 @@ def summary(tree):
 
 @pytest.fixture
 def config(workdir):
-    """What the same command gives today: the fields of then, and those that came later."""
+    """The saved configuration with the fields that were added later."""
     config = student.get_config()
     with config.ignore_type():
         config.update(ConfigDict(json.loads((workdir / "config.json").read_text())))
     return config
 
 
-def test_its_run_may_go_on(workdir, config):
+def test_its_run_may_continue(workdir, config):
     check_workdir(workdir, config)
     config.train.optimizer = "muon"
-    with pytest.raises(InputError, match="train.optimizer: 'adam' there, 'muon' now"):
+    with pytest.raises(InputError, match="train.optimizer was 'adam', is now 'muon'"):
         check_workdir(workdir, config)
 
 
-def test_it_is_restored_with_the_numbers_that_were_saved(workdir, config):
+def test_it_is_restored_with_the_saved_values(workdir, config):
     with Checkpoints(workdir, keep=2) as checkpoints:
         state = restore(checkpoints, make_experiment(config).state)
     assert state.step == 2

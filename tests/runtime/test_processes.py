@@ -1,0 +1,144 @@
+"""Joining processes and messages between them, as far as one process shows it.
+
+tests/faults/test_processes.py has the failures of one of two.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import pytest
+
+from ppcn_jax.runtime import processes
+from ppcn_jax.runtime.processes import START_AGAIN, SharedFate, join_processes
+
+# Variables by which JAX detects a cluster.
+CLUSTERS = ("SLURM_", "OMPI_", "PMIX_", "KUBERNETES_", "TPU_", "JAX_COORDINATOR")
+
+
+def run(program):
+    """Run a program where no cluster is detected; the lines that it prints."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(CLUSTERS)}
+    command = [sys.executable, "-c", program]
+    output = {"capture_output": True, "text": True}
+    result = subprocess.run(command, check=False, env=environment, timeout=120, **output)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.splitlines()
+
+
+def test_without_a_cluster_there_is_one_process():
+    # Fails if a version of JAX changes the message that `join_processes` looks for.
+    program = """
+import jax
+from ppcn_jax.runtime.processes import NO_CLUSTER, join_processes
+join_processes(None, None, None, detect=True, silence=60.0)
+print(jax.distributed.is_initialized())
+try:
+    jax.distributed.initialize()
+except ValueError as error:
+    print(NO_CLUSTER in str(error))
+"""
+    assert run(program) == ["False", "True"]
+
+
+def test_other_errors_of_a_cluster_are_raised(monkeypatch):
+    def initialize(**timeouts):
+        raise ValueError("SLURM_NTASKS is no number")
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    with pytest.raises(ValueError, match="SLURM_NTASKS"):
+        join_processes(None, None, None, detect=True, silence=60.0)
+    join_processes(None, None, None, detect=False, silence=60.0)
+
+
+def test_the_coordination_service_offers_what_messages_need():
+    # Orbax's access to it, and the methods, are not part of JAX's documented interface.
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    program = f"""
+import time
+import jax
+from ppcn_jax.runtime import processes
+processes.join_processes("localhost:{port}", 1, 0, detect=True, silence=60.0)
+service = processes._service()
+start = time.monotonic()
+try:
+    service.blocking_key_value_get("a/1", 500)
+except jax.errors.JaxRuntimeError:
+    print(time.monotonic() - start > 0.25)
+service.key_value_set("a/1", "old", allow_overwrite=True)
+service.key_value_set("a/1", "new", allow_overwrite=True)
+print(service.key_value_dir_get("a/"))
+print(service.blocking_key_value_get("a/1", 500))
+service.key_value_delete("a/1")
+print(service.key_value_dir_get("a/"))
+"""
+    assert run(program) == ["True", "[('a/1', 'new')]", "new", "[]"]
+
+
+class Service:
+    """Answers requests for a message in turn: by errors after some time, or a text."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def blocking_key_value_get(self, key, milliseconds):
+        answer = self.answers.pop(0)
+        if isinstance(answer, str):
+            return answer
+        time.sleep(answer)
+        raise jax.errors.JaxRuntimeError(f"after {answer} s\nmore")
+
+
+@pytest.mark.parametrize(
+    ("answers", "line"),
+    [
+        ((0.4, 0.4, "75 process 1 is gone"), "process 1 is gone. Ending process 0 of 1"),
+        ((0.4, 0.0, "75 never read"), "process 0 is gone (after 0.0 s). Ending process 0 of 1"),
+    ],
+    ids=["timeouts", "gone"],
+)
+def test_a_request_that_runs_out_of_time_is_repeated(monkeypatch, capfd, answers, line):
+    monkeypatch.setattr(processes, "LONGEST_WAIT", 0.4)
+    fate = SharedFate(silence=60.0)
+    monkeypatch.setattr(fate, "_service", Service(*answers), raising=False)
+    ends = []
+    monkeypatch.setattr(fate, "_end", ends.append)
+    fate._listen()
+    assert ends == [START_AGAIN]
+    assert line in capfd.readouterr().err
+
+
+def test_a_heartbeat_that_stops_is_noticed(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    fate = SharedFate(silence=5.0)
+    alive, dead = ("life/0", "1 process 0"), ("life/1", "1 process 1")
+    assert fate._silent([alive, dead]) == []
+    now[0] = 4.0
+    alive = ("life/0", "2 process 0")
+    assert fate._silent([alive, dead]) == []
+    now[0] = 6.0
+    assert fate._silent([alive, dead]) == [("life/1", "process 1")]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "last_line"),
+    [
+        (OSError(28, "No space left"), START_AGAIN, "the disk of W is full ([Errno 28] No space"),
+        (KeyError("x"), 1, "KeyError: 'x'"),
+    ],
+    ids=["full disk", "other"],
+)
+def test_an_unexpected_error_is_printed_last(monkeypatch, capfd, error, status, last_line):
+    fate = SharedFate(silence=60.0)
+    ends = []
+    monkeypatch.setattr(fate, "_end", ends.append)
+    monkeypatch.setattr(processes.logging, "shutdown", lambda: None)  # of this process
+    fate.leave_after(error, "W")
+    assert ends == [status]
+    assert capfd.readouterr().err.splitlines()[-1].startswith(last_line)
