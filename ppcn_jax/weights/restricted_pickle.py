@@ -1,8 +1,8 @@
-"""Arrays out of pickle files, without running what such a file may name.
+"""Read arrays from pickle files without running the code that such a file may name.
 
-A pickle is a program that calls whatever functions it names. Here every name leads to one of the
-inert stand-ins below or to an error. They only note down what they are given; the arrays are
-made afterwards by NumPy functions that check that they lie inside the bytes of the file.
+A pickle is a program that calls the functions it names. Here every name maps to one of the inert
+stand-ins below, which only record their arguments, or to an error. The arrays are built afterwards
+by NumPy functions that check that they lie inside the bytes of the file.
 """
 
 import functools
@@ -18,24 +18,18 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
-_FLOATS = ("f2", "f4", "f8")
-_NOTES, _MOST_NOTES = ("PUT", "BINPUT", "LONG_BINPUT"), 1_000_000
-# Bytes that may be unpacked of a zip file; all of VGG-19 in float64 has 1.15 GB.
+_FLOATS, _TORCH_FLOATS = ("f2", "f4", "f8"), ("<f2", "<f4", "<f8")
+_MEMO_OPCODES, _LARGEST_MEMO_INDEX = ("PUT", "BINPUT", "LONG_BINPUT"), 1_000_000
+# Limit of bytes unpacked from a zip file; all of VGG-19 in float64 has 1.15 GB.
 _MOST_BYTES = 2**31
 
 
 def read_numpy_pickle(path: str | os.PathLike) -> Any:
-    """Read nested dictionaries of floating NumPy arrays.
-
-    Args:
-        path: a pickle file.
-
-    Returns:
-        The dictionaries, with read-only arrays.
+    """Read nested dictionaries of floating NumPy arrays; the arrays are read-only.
 
     Raises:
         pickle.UnpicklingError: the file names anything but NumPy's array reconstruction.
-        Exception: whatever else a damaged file leads to.
+        Exception: the file is damaged in another way.
 
     Reference:
         Python's `pickle`, "Restricting globals".
@@ -45,18 +39,14 @@ def read_numpy_pickle(path: str | os.PathLike) -> Any:
 
 
 def read_torch_state(path: str | os.PathLike, *, prefix: str = "") -> dict[str, np.ndarray]:
-    """Read floating tensors of a state dict that `torch.save` wrote, in either of its formats.
+    """Read the floating tensors of a state dict written by `torch.save`, as read-only arrays.
 
-    Args:
-        path: a zip file, or the stream of pickles that torch wrote before 1.6.
-        prefix: only tensors whose names start so are read.
-
-    Returns:
-        Read-only arrays by name.
+    The file is a zip file, or the stream of pickles that torch wrote before 1.6. Only tensors
+    whose names start with the prefix are read.
 
     Raises:
         pickle.UnpicklingError: not such a file, or it names more than tensors need.
-        Exception: whatever else a damaged file leads to.
+        Exception: the file is damaged in another way.
 
     Reference:
         PyTorch's `torch/serialization.py`.
@@ -71,7 +61,7 @@ class _Storage(NamedTuple):
 
 
 class _Tensor:
-    """Stands for a torch tensor, whose numbers are elsewhere in the file."""
+    """Stands for a torch tensor, whose values are elsewhere in the file."""
 
     def __init__(self, storage: _Storage, offset: int, size: tuple, stride: tuple, *_: Any):
         self.storage, self.offset, self.size, self.stride = storage, offset, size, stride
@@ -80,6 +70,9 @@ class _Tensor:
         pass  # flags and hooks of a parameter
 
     def to_numpy(self, read: Callable[[str], bytes]) -> np.ndarray:
+        # An array of objects would interpret the file's bytes as pointers.
+        if self.storage.dtype not in _TORCH_FLOATS:
+            raise pickle.UnpicklingError(f"refused: tensors of type {self.storage.dtype}")
         item = np.dtype(self.storage.dtype).itemsize
         return np.ndarray(
             self.size,
@@ -113,28 +106,20 @@ class _Array:
         return array.reshape(self.shape, order="F" if self.fortran else "C")
 
 
-def _new_array(*_: Any) -> _Array:
-    return _Array()
-
-
-def _data_of_parameter(data: _Tensor, *_: Any) -> _Tensor:
-    return data
-
-
 # NumPy 2 renamed the module.
-_NUMPY_NAMES = {
-    ("numpy.core.multiarray", "_reconstruct"): _new_array,
-    ("numpy._core.multiarray", "_reconstruct"): _new_array,
+_NUMPY_NAMES: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): lambda *_: _Array(),
+    ("numpy._core.multiarray", "_reconstruct"): lambda *_: _Array(),
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
 }
 # State dicts of 2017 hold parameters and call _rebuild_tensor.
-_TORCH_NAMES = {
+_TORCH_NAMES: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("torch._utils", "_rebuild_tensor"): _Tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
-    ("torch._utils", "_rebuild_parameter"): _data_of_parameter,
-    ("torch.nn.parameter", "Parameter"): _data_of_parameter,
+    ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
+    ("torch.nn.parameter", "Parameter"): lambda data, *_: data,
     ("torch", "HalfStorage"): "<f2",
     ("torch", "FloatStorage"): "<f4",
     ("torch", "DoubleStorage"): "<f8",
@@ -149,10 +134,10 @@ class _Unpickler(pickle.Unpickler):
         self.storages: dict[str, _Storage] = {}
 
     def load(self) -> Any:
-        # Numbered notes of a pickle are a table that Python makes as long as the highest number.
+        # Python sizes the memo by its highest index, so a huge index exhausts memory.
         start = self.file.tell()
         for opcode, argument, _ in pickletools.genops(self.file):
-            if opcode.name in _NOTES and int(argument or 0) > _MOST_NOTES:
+            if opcode.name in _MEMO_OPCODES and int(argument or 0) > _LARGEST_MEMO_INDEX:
                 raise pickle.UnpicklingError("refused: the pickle asks for too much memory")
         self.file.seek(start)
         return super().load()
@@ -179,12 +164,12 @@ def _read_torch_zip(path: str | os.PathLike, prefix: str) -> dict[str, np.ndarra
     with zipfile.ZipFile(path) as archive:
         folders = [n.removesuffix("data.pkl") for n in archive.namelist() if n.endswith("data.pkl")]
         if not folders:
-            raise pickle.UnpicklingError("a zip file, but not one that torch.save wrote")
+            raise pickle.UnpicklingError("a zip file, but not from torch.save")
         folder = folders[0]
         storages: dict[str, bytes] = {}
 
         def read(name: str) -> bytes:
-            # Once each, as the tensors of a file may all share one; so what is read is bounded.
+            # Read each storage once, since tensors may share one; this bounds the total size.
             if name not in storages:
                 unpacked = sum(map(len, storages.values())) + archive.getinfo(name).file_size
                 if unpacked > _MOST_BYTES:
@@ -198,22 +183,22 @@ def _read_torch_zip(path: str | os.PathLike, prefix: str) -> dict[str, np.ndarra
 
 
 def _read_torch_stream(path: str | os.PathLike, prefix: str) -> dict[str, np.ndarray]:
-    """A magic number, two headers, the state, the keys of its storages; then the storages."""
+    """The stream holds a magic number, two headers, the state, the storages' keys, the storages."""
     with open(path, "rb") as file:
         if _Unpickler(file, {}).load() != _TORCH_MAGIC:
-            raise pickle.UnpicklingError("not a file that torch.save wrote")
+            raise pickle.UnpicklingError("not a file from torch.save")
         _version, _sizes = _Unpickler(file, {}).load(), _Unpickler(file, {}).load()
         unpickler = _Unpickler(file, _TORCH_NAMES)
         state = unpickler.load()
-        places = {}
+        positions = {}
         for key in _Unpickler(file, {}).load():
             count = int.from_bytes(file.read(8), "little")
-            places[key] = file.tell(), count * np.dtype(unpickler.storages[key].dtype).itemsize
-            file.seek(sum(places[key]))
+            positions[key] = file.tell(), count * np.dtype(unpickler.storages[key].dtype).itemsize
+            file.seek(sum(positions[key]))
 
         @functools.cache
         def read(key: str) -> bytes:
-            start, size = places[key]
+            start, size = positions[key]
             file.seek(start)
             return file.read(size)
 
@@ -222,7 +207,7 @@ def _read_torch_stream(path: str | os.PathLike, prefix: str) -> dict[str, np.nda
 
 def _select(state: Any, prefix: str, read: Callable[[str], bytes]) -> dict[str, np.ndarray]:
     if not isinstance(state, dict):
-        raise pickle.UnpicklingError(f"not a state dict, but {type(state).__name__}")
+        raise pickle.UnpicklingError(f"not a state dict but {type(state).__name__}")
     return {
         name: tensor.to_numpy(read)
         for name, tensor in state.items()

@@ -1,4 +1,4 @@
-"""Pickles that ask for more than arrays are refused before anything in them runs."""
+"""Pickles that ask for more than arrays are refused, and none of their code runs."""
 
 import os
 import pickle
@@ -53,6 +53,36 @@ def test_tensor_outside_its_storage_is_refused(tmp_path, offset, stride):
         archive.writestr("vgg/data.pkl", pickle_torch(TorchPickler, state))
         archive.writestr("vgg/data/0", bytes(16))
     with pytest.raises(WeightsError, match="cannot be read"):
+        load_vgg(tmp_path / "w.pth")
+
+
+class ObjectPickler(TorchPickler):
+    """Declares storages of Python objects."""
+
+    def persistent_id(self, obj):
+        return ("storage", "O", obj.key, "cpu", 4) if isinstance(obj, Storage) else None
+
+
+def object_storage_by_type():
+    call = (Storage("0", np.zeros(4)), 0, (64,), (0,), False, OrderedDict())
+    return pickle_torch(ObjectPickler, {"features.0.bias": Reduced(REBUILD, call)})
+
+
+def object_storage_by_attributes():
+    """In place of a storage, a function with the attributes `dtype` and `key`."""
+    return (
+        b"\x80\x02}X\x0f\0\0\0features.0.biasctorch._utils\n_rebuild_tensor_v2\n("
+        b"ctorch.nn.parameter\nParameter\n}(X\x05\0\0\0dtypeX\x01\0\0\0O"
+        b"X\x03\0\0\0keyX\x01\0\0\x000ubK\0K\x40\x85K\0\x85\x89}tRs."
+    )
+
+
+@pytest.mark.parametrize("make", [object_storage_by_type, object_storage_by_attributes])
+def test_bytes_are_not_interpreted_as_pointers(tmp_path, make):
+    with zipfile.ZipFile(tmp_path / "w.pth", "w") as archive:
+        archive.writestr("vgg/data.pkl", make())
+        archive.writestr("vgg/data/0", b"\x41" * 512)
+    with pytest.raises(WeightsError, match="refused: tensors of type O"):
         load_vgg(tmp_path / "w.pth")
 
 
