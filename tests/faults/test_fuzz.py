@@ -1,4 +1,4 @@
-"""Files with random bytes changed or cut off: a result or an `InputError`, nothing else."""
+"""Randomly damaged files give a result or an `InputError`, and nothing else."""
 
 import io
 import logging
@@ -25,7 +25,7 @@ EXTREMES = (bytes(4), b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\
 
 
 def damaged(draw, content):
-    """One of the many ways to damage a file, most often in its first bytes."""
+    """Truncate a file or change a few bytes, most often among the first."""
     if draw.random() < 0.25:
         return content[: draw.randrange(len(content))]
     changed = bytearray(content)
@@ -45,7 +45,7 @@ def damaged(draw, content):
 
 
 def attack(path, use, *, times):
-    """Use a file in many damaged forms, the same in every run."""
+    """Use a file in many damaged versions, which are the same in every run."""
     content, draw = path.read_bytes(), random.Random(path.name)
     use(path)
     refused = 0
@@ -115,7 +115,7 @@ def test_photos_at_length(tmp_path, name):
 
 @pytest.fixture
 def small_vgg(monkeypatch):
-    """Weights of a VGG-16 of four channels, as the readers then expect it."""
+    """Weights of a VGG-16 with four channels, and readers that expect it."""
     rng = np.random.default_rng(0)
     shapes = {name: (3, 3, 3 if name == "conv1_1" else 4, 4) for name in kernel_shapes(16)}
     monkeypatch.setattr(
@@ -127,7 +127,7 @@ def small_vgg(monkeypatch):
     }
 
 
-# Those of MATLAB and Keras are read in a process each.
+# Files of MATLAB and Keras are slow to attack: each read starts a process.
 WEIGHTS = {
     "w.npz": (weight_files.write_npz, 60),
     "w.safetensors": (weight_files.write_safetensors, 60),
@@ -165,7 +165,7 @@ def test_native_weights_at_length(tmp_path, write_model):
 
 @pytest.fixture
 def workdir(tmp_path, write_model):
-    """A run's workdir with one checkpoint."""
+    """A workdir with one checkpoint."""
     params = load_model(write_model(tmp_path / "w.safetensors", "student")).params
     player = Player(params, {"count": np.zeros((), np.int32)})
     with Checkpoints(tmp_path, keep=1) as checkpoints:

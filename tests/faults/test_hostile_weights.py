@@ -1,4 +1,4 @@
-"""Hostile weights files: an error that names the file, no code run, no memory without bounds."""
+"""Hostile weights files cause an error that names the file; no code runs, memory is bounded."""
 
 import json
 import os
@@ -61,7 +61,7 @@ SAFETENSORS = {
 
 
 @pytest.mark.parametrize("name", SAFETENSORS)
-def test_a_lying_safetensors_file_is_refused(tmp_path, name):
+def test_a_hostile_safetensors_file_is_refused(tmp_path, name):
     path = tmp_path / "w.safetensors"
     path.write_bytes(SAFETENSORS[name])
     with pytest.raises(InputError, match=r"w\.safetensors"):
@@ -82,7 +82,7 @@ def test_a_lying_safetensors_file_is_refused(tmp_path, name):
         ("student", 5),
     ],
 )
-def test_settings_of_no_network_are_refused(tmp_path, network, settings):
+def test_invalid_settings_are_refused(tmp_path, network, settings):
     metadata = {**METADATA, "network": network, "settings": json.dumps(settings)}
     path = tmp_path / "w.safetensors"
     path.write_bytes(safetensors.numpy.save({"a": np.zeros(1, np.float32)}, metadata))
@@ -90,7 +90,7 @@ def test_settings_of_no_network_are_refused(tmp_path, network, settings):
         load_model(path)
 
 
-def test_what_is_no_file_of_weights_is_refused(tmp_path):
+def test_other_kinds_of_files_are_refused(tmp_path):
     (tmp_path / "folder.safetensors").mkdir()
     os.mkfifo(tmp_path / "pipe.safetensors")
     for name in ("onnx", "tflite", "pkl", "npz"):
@@ -112,8 +112,8 @@ def write_zip_bomb(path):
         archive.writestr("vgg/data.pkl", bytes(10**8))
 
 
-def write_notes(path):
-    """A note of the highest number: a table of 64 GB."""
+def write_memo_bomb(path):
+    """The highest memo index, for which Python would allocate 64 GB."""
     path.write_bytes(b"\x80\x02K\x01r\xff\xff\xff\xff.")
 
 
@@ -128,19 +128,19 @@ def write_other_mat(path):
 
 
 @pytest.mark.parametrize(
-    ("name", "write", "told"),
+    ("name", "write", "message"),
     [
         ("w.npz", write_npz_bomb, "unpacks to 108,000"),
         ("w.pth", write_zip_bomb, "unpacks to more than"),
-        ("w.pth", write_notes, "asks for too much memory"),
+        ("w.pth", write_memo_bomb, "asks for too much memory"),
         ("w.h5", write_wide_h5, "cannot be read: MemoryError|cannot be read: .*[Uu]nable to alloc"),
         ("w.mat", write_other_mat, "cannot be read|damaged"),
     ],
 )
-def test_bombs_are_refused(tmp_path, monkeypatch, name, write, told):
-    monkeypatch.setattr(restricted_pickle, "_MOST_BYTES", 10**7)  # a quicker bomb will do
+def test_bombs_are_refused(tmp_path, monkeypatch, name, write, message):
+    monkeypatch.setattr(restricted_pickle, "_MOST_BYTES", 10**7)  # a smaller bomb is quicker
     write(tmp_path / name)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         load_vgg(tmp_path / name)
 
 
@@ -160,10 +160,10 @@ def test_garbage_in_a_checkpoint_folder_is_refused(tmp_path):
             load_model(tmp_path)
 
 
-def test_commands_refuse_them_and_run_no_code(tmp_path, run_commands):
+def test_commands_refuse_hostile_files_and_run_no_code(tmp_path, run_commands):
     evil, marker = tmp_path / "evil.pth", tmp_path / "executed"
     evil.write_bytes(pickle.dumps(Reduced(os.system, (f"touch {marker}",))))
-    write_notes(tmp_path / "notes.pth")
+    write_memo_bomb(tmp_path / "memo.pth")
     write_npz_bomb(tmp_path / "bomb.npz")
     (tmp_path / "w.safetensors").write_bytes(SAFETENSORS["huge header"])
     launch = ["--config=configs/teacher.py", f"--workdir={tmp_path / 'new'}"]
@@ -171,7 +171,7 @@ def test_commands_refuse_them_and_run_no_code(tmp_path, run_commands):
     launch += ["--config.train.batch_size=4"]
     cases = [
         {"command": "launch.py", "arguments": [*launch, f"--config.vgg.weights={tmp_path / name}"]}
-        for name in ("evil.pth", "notes.pth", "bomb.npz")
+        for name in ("evil.pth", "memo.pth", "bomb.npz")
     ]
     written = str(tmp_path / "new.safetensors")
     for source in ("w.safetensors", "evil.pth", "absent"):
@@ -182,5 +182,5 @@ def test_commands_refuse_them_and_run_no_code(tmp_path, run_commands):
         assert result["status"] == 1 and "Traceback" not in result["stderr"], case
         assert str(tmp_path) in result["stderr"]
     assert {path.name for path in tmp_path.iterdir()} == {
-        *("evil.pth", "notes.pth", "bomb.npz", "w.safetensors")
+        *("evil.pth", "memo.pth", "bomb.npz", "w.safetensors")
     }

@@ -1,4 +1,4 @@
-"""One loader for every place where weights are kept, and the native file."""
+"""Loading weights from every supported source, and the native file."""
 
 import dataclasses
 import json
@@ -21,8 +21,7 @@ from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.optimizers import adam
 from ppcn_jax.steps.state import init_state
 from ppcn_jax.weights.checkpoints import Checkpoints
-from ppcn_jax.weights.convert import convert
-from ppcn_jax.weights.load import load_model
+from ppcn_jax.weights.load import convert, load_model
 from ppcn_jax.weights.model import NETWORKS, Model, make_network, settings_of
 from ppcn_jax.weights.safetensors_file import read_native, write_native
 from tests.states import save
@@ -54,7 +53,7 @@ def assert_same(loaded, model):
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
-def test_every_network_survives_its_file(name, tmp_path, random_params):
+def test_every_network_is_restored_from_its_file(name, tmp_path, random_params):
     settings = {"blocks": 2, "features": 16} if name == "dped_resnet" else {}
     module = make_network(name, settings)
     params = random_params(module, jnp.zeros((1, 16, 16, 3)))
@@ -66,7 +65,7 @@ def test_every_network_survives_its_file(name, tmp_path, random_params):
     assert loaded.source == str(tmp_path / "x.safetensors")
 
 
-def test_native_file_says_what_it_is(model, tmp_path):
+def test_metadata_of_a_native_file(model, tmp_path):
     write_native(tmp_path / "x.safetensors", model)
     assert (tmp_path / "x.safetensors").stat().st_size < 13_000
     with safetensors.safe_open(tmp_path / "x.safetensors", framework="numpy") as file:
@@ -78,7 +77,7 @@ def test_native_file_says_what_it_is(model, tmp_path):
 
 
 def rewrite(path, *, metadata=None, **arrays):
-    """Change a native file: arrays by name with __ for /, None removes."""
+    """Change a native file; array names have __ for /, and None removes an array."""
     with safetensors.safe_open(path, framework="numpy") as file:
         old_metadata = file.metadata()
     tensors = safetensors.numpy.load_file(path)
@@ -92,11 +91,11 @@ def rewrite(path, *, metadata=None, **arrays):
     ("change", "message"),
     [
         ({"conv0__kernel": None}, "conv0/kernel is missing"),
-        ({"conv9__kernel": np.zeros(3, np.float32)}, "conv9/kernel is not of a Student"),
+        ({"conv9__kernel": np.zeros(3, np.float32)}, "conv9/kernel is not part of a Student"),
         ({"conv4__bias": np.zeros(4, np.float32)}, r"conv4/bias has shape \(4,\), expected \(3,\)"),
         ({"conv4__bias": np.full(3, np.inf, np.float32)}, "conv4/bias has values .* not finite"),
         ({"metadata": {"format": "other"}}, "not written by ppcn-jax convert.*'other'"),
-        ({"metadata": {"network": "pupil"}}, "there is no network 'pupil'"),
+        ({"metadata": {"network": "pupil"}}, "unknown network 'pupil'"),
         ({"metadata": {"settings": '{"depth": 3}'}}, "student has no setting depth"),
         ({"metadata": {"settings": "{"}}, "damaged metadata"),
     ],
@@ -125,13 +124,13 @@ def test_workdir_and_checkpoint(workdir, model):
     assert load_model(workdir / "checkpoints" / "0").source.endswith("run (step 0)")
 
 
-def test_what_is_not_there_is_told_with_what_could_be(tmp_path, workdir):
+def test_errors_name_the_path_and_the_problem(tmp_path, workdir):
     (tmp_path / "photo.jpg").write_bytes(b"x" * 100)
     for path, problem in (
         (tmp_path / "absent", "does not exist"),
-        (tmp_path / "photo.jpg", "is of no kind that is known"),
+        (tmp_path / "photo.jpg", "has an unknown format"),
         (tmp_path, "is not a training workdir"),
-        (workdir / "checkpoints" / "7", r"holds no complete checkpoint; there are \[0, 1\]"),
+        (workdir / "checkpoints" / "7", "is no complete checkpoint; available steps: 0, 1"),
         (tmp_path / "x.safetensors", "cannot be read"),
     ):
         with pytest.raises(InputError, match=problem) as error:
@@ -145,13 +144,13 @@ def test_convert_workdir(workdir, model, tmp_path, capsys):
     assert_same(load_model(tmp_path / "new" / "student.safetensors"), model)
 
 
-def test_convert_needs_no_guess_about_the_suffix(workdir, tmp_path):
+def test_convert_refuses_another_suffix(workdir, tmp_path):
     with pytest.raises(InputError, match=r"x\.npz: .*safetensors"):
         convert(workdir, tmp_path / "x.npz")
     assert not (tmp_path / "x.npz").exists()
 
 
-def test_failed_conversion_writes_nothing_and_says_why(tmp_path, model):
+def test_failed_conversion_writes_nothing_and_names_the_file(tmp_path, model):
     destination = tmp_path / "y.safetensors"
     write_native(destination, model)
     before = destination.read_bytes()
@@ -176,7 +175,7 @@ def test_enhance_one_photo(model, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_large_photo_is_shared_or_run_in_bands(model, monkeypatch, dtype):
+def test_a_large_photo_is_sharded_or_streamed(model, monkeypatch, dtype):
     photo = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (60, 40, 3), dtype)
     expected = inference.enhance_levels([photo], model)[0]
     assert expected.dtype == dtype and expected.shape == photo.shape
@@ -188,7 +187,7 @@ def test_a_large_photo_is_shared_or_run_in_bands(model, monkeypatch, dtype):
 
     monkeypatch.setattr(inference, "stream", stream)
     monkeypatch.setattr(inference, "WHOLE_PIXELS", 0)
-    shared = inference.enhance_levels([photo], model)[0]  # by the tests' virtual devices
+    shared = inference.enhance_levels([photo], model)[0]  # across the virtual devices of the tests
     assert not bands
     assert np.abs(shared.astype(int) - expected.astype(int)).max() <= np.iinfo(dtype).max * 1e-5 + 1
 
@@ -211,17 +210,17 @@ def test_a_large_photo_is_shared_or_run_in_bands(model, monkeypatch, dtype):
     ],
     ids=["uint8", "gray", "alpha", "small"],
 )
-def test_enhance_refuses_what_is_no_photo(model, image, error, message):
+def test_enhance_refuses_other_arrays(model, image, error, message):
     with pytest.raises(error, match=message):
         ppcn_jax.enhance(image, model)
 
 
-def test_a_network_for_something_else_does_not_enhance(model):
+def test_enhance_refuses_a_super_resolver(model):
     vdsr = dataclasses.replace(model, name="vdsr", source="v.ckpt")
     with pytest.raises(InputError, match=r"v\.ckpt holds a vdsr; to enhance, name one of student"):
         ppcn_jax.enhance(np.zeros((20, 20, 3), np.float32), vdsr)
 
 
-def test_package_offers_nothing_else():
+def test_misspelt_attribute_of_the_package():
     with pytest.raises(AttributeError, match="upscael"):
         _ = ppcn_jax.upscael

@@ -1,4 +1,4 @@
-"""Released TensorFlow checkpoints: which network, which variable, and what is refused."""
+"""Released TensorFlow checkpoints: recognition, variables and errors."""
 
 import shutil
 import sys
@@ -12,9 +12,9 @@ from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import abstract_params, make_network
 from ppcn_jax.weights.tensorflow_checkpoint import find_checkpoint, read_released
 
-# Shapes of the student's variables as released, in the order of its layers.
+# Shapes of the released student's kernels, in the order of its layers.
 KERNELS = [(1, 7, 3, 8), (7, 1, 8, 8), (1, 7, 8, 16), (7, 1, 16, 8), (3, 3, 8, 3)]
-NORMS = [16, 8]  # of the third and fourth convolutions: shift, then scale
+NORMS = [16, 8]  # features of the norms after the third and fourth convolutions
 
 
 def draw(shape):
@@ -35,7 +35,7 @@ def student_variables(scope="generator_little"):
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes variables as a TensorFlow checkpoint and returns its prefix."""
+    """A function that writes variables as a TensorFlow checkpoint and returns its prefix."""
     import tensorflow as tf
 
     def write_checkpoint(variables, name="a.ckpt"):
@@ -52,7 +52,7 @@ def write(tmp_path):
 
 
 @pytest.mark.parametrize("scope", ["generator_little", "generator_s", "generator_t", "generator"])
-def test_student_of_any_scope(write, scope):
+def test_student_in_any_scope(write, scope):
     variables = student_variables(scope)
     model = read_released(write(variables))
     assert (model.name, model.preset, model.source) == ("student", "released", "a.ckpt")
@@ -67,7 +67,7 @@ def test_student_of_any_scope(write, scope):
         np.testing.assert_array_equal(norm["scale"], variables[f"{scope}/{scale}"])
 
 
-def test_what_an_optimizer_left_is_ignored(write):
+def test_optimizer_slots_are_ignored(write):
     variables = student_variables()
     slots = {f"{name}/{slot}": v for name, v in variables.items() for slot in ("Adam", "Adam_1")}
     counters = {"beta1_power": np.float32(0.9), "learning_rate/Variable": np.float32(1e-5)}
@@ -75,7 +75,7 @@ def test_what_an_optimizer_left_is_ignored(write):
     np.testing.assert_array_equal(model.params["conv0"]["kernel"], variables["generator_little/W0"])
 
 
-def test_recognized_by_its_variables_whatever_the_file_is_called(write):
+def test_the_file_name_does_not_matter(write):
     assert read_released(write(student_variables(), "teacher.ckpt")).name == "student"
 
 
@@ -89,7 +89,7 @@ def test_recognized_by_its_variables_whatever_the_file_is_called(write):
         ),
         (
             lambda v: v.update({"generator_little/W9": draw((7, 1, 8, 9))}),
-            r"generator_little/W9 is foreign",
+            r"generator_little/W9 is not part of this student",
         ),
         (
             lambda v: v["generator_little/b0"].__setitem__(2, np.nan),
@@ -100,9 +100,9 @@ def test_recognized_by_its_variables_whatever_the_file_is_called(write):
             r"several networks: student in generator_\w+/, student in generator_\w+/",
         ),
     ],
-    ids=["missing", "shape", "foreign", "nan", "two"],
+    ids=["missing", "shape", "unexpected", "nan", "two"],
 )
-def test_other_variables_are_named(write, change, message):
+def test_wrong_variables_are_named(write, change, message):
     variables = student_variables()
     change(variables)
     with pytest.raises(InputError, match=message):
@@ -112,6 +112,23 @@ def test_other_variables_are_named(write, change, message):
 def test_another_network_is_refused(write):
     with pytest.raises(InputError, match=r"no known network; its variables are model/dense"):
         read_released(write({"model/dense/kernel": draw((3, 4)), "model/dense/bias": draw((4,))}))
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((), r"generator/b1 has shape"),
+        ((9, 9, 3, 512), r"a\.ckpt: the network dped_resnet has features 512"),
+    ],
+)
+def test_settings_from_a_hostile_kernel_shape_are_refused(write, shape, message):
+    layers = [(f"W{i}", f"b{i}") for i in range(1, 9)]
+    names = [name for pair in layers for name in pair]
+    names += ["Variable", *(f"Variable_{n}" for n in range(1, 8))]
+    variables = {f"generator/{name}": np.zeros(3, np.float32) for name in names}
+    variables["generator/W1"] = np.zeros(shape, np.float32)
+    with pytest.raises(InputError, match=message):
+        read_released(write(variables))
 
 
 def test_truncated_data_names_the_variable(write):
@@ -136,9 +153,9 @@ def test_a_checkpoint_is_found_by_its_prefix_or_files(write, tmp_path):
     for file in tmp_path.glob("a.ckpt.*"):
         assert find_checkpoint(file) == prefix
     assert find_checkpoint(tmp_path / "b.ckpt") is None
-    (tmp_path / "text").write_text("nothing of the kind")
+    (tmp_path / "text").write_text("some text")
     assert find_checkpoint(tmp_path / "text") is None
-    # The older form is one file that ends like an index.
+    # The older format is one file that ends like an index.
     shutil.copy(prefix.with_name("a.ckpt.index"), tmp_path / "old")
     assert find_checkpoint(tmp_path / "old") == tmp_path / "old"
 
@@ -146,7 +163,7 @@ def test_a_checkpoint_is_found_by_its_prefix_or_files(write, tmp_path):
 def test_without_tensorflow_the_error_says_how_to_get_it(write, monkeypatch):
     prefix = write(student_variables())
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(InputError, match=r"needs TensorFlow: pip install '\.\[data\]'"):
+    with pytest.raises(InputError, match=r"needs TensorFlow: run pip install '\.\[data\]' in a"):
         read_released(prefix)
 
 

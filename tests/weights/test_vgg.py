@@ -1,6 +1,6 @@
-"""Every form of VGG weights, fabricated in its true layout, and what a wrong file is told.
+"""Every format of VGG weights, fabricated in its real layout, and the errors for wrong files.
 
-`caffe`, `keras`, `torch` and `lpips` are what a publisher feeds the network, from RGB in [0, 1].
+`caffe`, `keras`, `torch` and `lpips` are the publishers' preprocessing of RGB images in [0, 1].
 """
 
 import importlib.util
@@ -36,7 +36,7 @@ CAFFE_MEAN = np.float32([123.68, 116.779, 103.939])
 
 @pytest.fixture(scope="module")
 def published():
-    """Kernels and biases by depth, as some publisher may have trained them."""
+    """Random kernels and biases by depth."""
     rng = np.random.default_rng(0)
     return {
         depth: {
@@ -120,7 +120,7 @@ def test_truncated_file_raises(tmp_path, published, name, write, preprocess):
 
 
 @pytest.mark.parametrize(
-    ("name", "write", "kept", "message"),
+    ("name", "write", "count", "message"),
     [
         ("w.npz", write_npz, 3, "conv2_2/kernel is missing"),
         ("w.safetensors", write_safetensors, 3, "conv2_2/kernel is missing"),
@@ -129,8 +129,8 @@ def test_truncated_file_raises(tmp_path, published, name, write, preprocess):
         ("w.mat", write_mat, 3, "has 4 convolutions, expected at least 9"),
     ],
 )
-def test_missing_arrays_are_named(tmp_path, published, name, write, kept, message):
-    write(tmp_path / name, dict(list(published[16].items())[:kept]))
+def test_missing_arrays_are_named(tmp_path, published, name, write, count, message):
+    write(tmp_path / name, dict(list(published[16].items())[:count]))
     with pytest.raises(WeightsError, match=message):
         load_vgg(tmp_path / name)
 
@@ -158,7 +158,7 @@ def test_wrong_array_is_named(tmp_path, published, part, array, message):
 def test_absent_and_unknown_files_raise(tmp_path):
     with pytest.raises(WeightsError, match="absent.npz: no such file"):
         load_vgg(tmp_path / "absent.npz")
-    with pytest.raises(WeightsError, match="unknown kind of file '.onnx'"):
+    with pytest.raises(WeightsError, match="unknown file type '.onnx'"):
         load_vgg(tmp_path / "vgg.onnx")
     savemat(tmp_path / "other.mat", {"net": 1})
     with pytest.raises(WeightsError, match="layers"):
@@ -171,7 +171,7 @@ def test_npz_with_pickled_objects_is_refused(tmp_path):
         load_vgg(tmp_path / "w.npz")
 
 
-def test_h5_without_h5py_says_what_to_install(tmp_path, monkeypatch):
+def test_without_h5py_the_error_says_what_to_install(tmp_path, monkeypatch):
     (tmp_path / "w.h5").touch()
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(WeightsError, match="pip install h5py"):
@@ -188,7 +188,7 @@ def test_lpips_gives_published_features(tmp_path, monkeypatch, published):
     assert_gives_published_features(load_vgg("lpips"), published[16], lpips)
 
 
-def test_absent_lpips_says_what_to_install(tmp_path, monkeypatch):
+def test_without_lpips_the_error_says_what_to_install(tmp_path, monkeypatch):
     pretend_lpips(monkeypatch, tmp_path)
     with pytest.raises(WeightsError, match="vgg16.ckpt: no such file"):
         load_vgg("lpips")
@@ -225,12 +225,12 @@ def test_keras_gives_published_features(monkeypatch, published):
     assert_gives_published_features(load_vgg("keras"), published[19], keras)
 
 
-def test_keras_without_network_or_absent_raises(monkeypatch):
+def test_keras_offline_or_not_installed_raises(monkeypatch):
     def vgg19(**_):
         raise OSError("URL fetch failure on vgg19.h5: None -- unreachable")
 
     pretend_keras(monkeypatch, vgg19)
-    with pytest.raises(WeightsError, match="could not fetch.*unreachable"):
+    with pytest.raises(WeightsError, match="could not download.*unreachable"):
         load_vgg("keras")
     monkeypatch.setitem(sys.modules, "keras.applications", None)
     with pytest.raises(WeightsError, match="pip install keras"):
