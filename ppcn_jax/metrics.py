@@ -1,6 +1,6 @@
-"""Image quality: PSNR, SSIM and MS-SSIM, one value per image, and the luma to take them of.
+"""Image quality metrics, one value per image: PSNR, SSIM and MS-SSIM; and luma to compute them on.
 
-Images are float `[N, H, W, C]`; `data_range` is the span of their values. Higher is better.
+Images are float `[N, H, W, C]`; `data_range` is the range of pixel values. Higher is better.
 """
 
 import jax
@@ -15,14 +15,14 @@ from ppcn_jax.ops.luma import weighted_channels
 
 
 def psnr_of_mse(mse: jax.Array, *, data_range: float = 1.0) -> jax.Array:
-    """PSNR that belongs to a mean squared error, in dB; infinite for 0.
+    """PSNR for a given mean squared error, in dB; infinite for 0.
 
     Args:
         mse: mean squared error, >= 0.
-        data_range: span of the values.
+        data_range: range of pixel values.
 
     Returns:
-        Like `mse`.
+        PSNR in dB, in the shape of `mse`.
     """
     return 10 * jnp.log10(data_range**2 / mse)
 
@@ -44,7 +44,7 @@ def psnr(prediction: jax.Array, target: jax.Array, *, data_range: float = 1.0) -
         ValueError: a rank other than 4, or unequal shapes.
 
     Reference:
-        Table 3; mean over images of per-image values.
+        Table 3, which reports the mean over images.
     """
     prediction, target = as_float_pair(prediction, target)
     mse = jnp.mean(jnp.square(prediction - target), axis=(1, 2, 3))
@@ -52,12 +52,12 @@ def psnr(prediction: jax.Array, target: jax.Array, *, data_range: float = 1.0) -
 
 
 def ssim(prediction: jax.Array, target: jax.Array, *, data_range: float = 1.0) -> jax.Array:
-    """Structural similarity at one scale: 11 px Gaussian window of deviation 1.5 px.
+    """Structural similarity at one scale: an 11 px Gaussian window with sigma 1.5 px.
 
     Args:
         prediction: y, float `[N, H, W, C]`, sides of at least 11 px.
         target: t, the same shape.
-        data_range: span of the values.
+        data_range: range of pixel values.
 
     Returns:
         float32 `[N]` in [-1, 1], the mean over fully covered positions and channels; 1 means
@@ -77,18 +77,18 @@ def luma(images: jax.Array, *, data_range: float = 1.0) -> jax.Array:
     """Y of RGB images, ITU-R BT.601 in studio range, not rounded.
 
     Args:
-        images: float `[N, H, W, 3]` in [0, L], or `[N, H, W, 1]`, which is Y already.
+        images: RGB, float `[N, H, W, 3]` in [0, L]; or Y, `[N, H, W, 1]`, returned unchanged.
         data_range: L.
 
     Returns:
-        float32 `[N, H, W, 1]`, of RGB in [16 L / 255, 235 L / 255].
+        float32 `[N, H, W, 1]`, for RGB in [16 L / 255, 235 L / 255].
 
     Raises:
-        TypeError: not floating.
-        ValueError: a rank other than 4, or another number of channels.
+        TypeError: images are not floating.
+        ValueError: a rank other than 4, or a number of channels other than 1 and 3.
 
     Reference:
-        Table 1: super-resolution is scored on Y.
+        Table 1, which scores super-resolution on Y.
     """
     images = as_float("images", images, 4)
     if images.shape[3] == 1:
@@ -101,14 +101,15 @@ def luma(images: jax.Array, *, data_range: float = 1.0) -> jax.Array:
 def ms_ssim(prediction: jax.Array, target: jax.Array, *, data_range: float = 1.0) -> jax.Array:
     """Multi-scale structural similarity as the PIRM challenge computes it.
 
-    prod_{s<5} mean(cs_s)^w_s * mean(ssim_5)^w_5; between scales a 2x2 mean with reflection at
-    the border and every second pixel. The window shrinks with the image, its deviation alike,
-    so small images have a value too. A negative mean at a scale counts as 0.
+    prod_{s<5} mean(cs_s)^w_s * mean(ssim_5)^w_5. Between scales, images are halved by the mean of
+    2x2 pixels, with reflection padding. On images smaller than the window, the window and its
+    sigma shrink, so that small images have a value as well. A negative mean at a scale counts
+    as 0.
 
     Args:
-        prediction: y, float `[N, H, W, C]`, unclipped in the paper's protocol.
+        prediction: y, float `[N, H, W, C]`; the paper's protocol does not clip it.
         target: t, the same shape.
-        data_range: span of the values.
+        data_range: range of pixel values.
 
     Returns:
         float32 `[N]` in [0, 1]; 1 means identical.

@@ -1,3 +1,5 @@
+"""Metrics and luma against NumPy float64 references and the released code."""
+
 import jax
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ from ppcn_jax import metrics
 from ppcn_jax.metrics import luma, psnr, psnr_of_mse
 from tests import references
 
-# Eager evaluation would compile every one of its many operations for every size.
+# Jitted, because eager evaluation compiles each of the many operations for every size.
 ms_ssim = jax.jit(metrics.ms_ssim, static_argnames="data_range")
 ssim = jax.jit(metrics.ssim, static_argnames="data_range")
 
@@ -71,8 +73,8 @@ def test_ssim_equals_float64_reference(kind, height, width):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_ssim_of_grey_levels_of_luma_equals_float64_reference(kind):
-    # Variances are differences of squares of up to 255 there, and much smaller than these.
+def test_ssim_of_luma_in_0_to_255_equals_float64_reference(kind):
+    # Variances are differences of squares of up to 255^2, and much smaller than those squares.
     pair = [255 * image for image in make_pair(kind, 96, 128)]
     value = ssim(*(luma(image, data_range=255) for image in pair), data_range=255)
     exact = [references.luma(image, data_range=255) for image in pair]
@@ -91,11 +93,11 @@ def test_luma_equals_float64_reference(data_range):
 
 def test_luma_of_black_white_and_the_primaries():
     colors = np.float32([[0, 0, 0], [1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
-    levels = 255 * np.asarray(luma(colors[None, None]))[0, 0, :, 0]
-    np.testing.assert_allclose(levels, [16, 235, 81.481, 144.553, 40.966], rtol=1e-6)
+    values = 255 * np.asarray(luma(colors[None, None]))[0, 0, :, 0]
+    np.testing.assert_allclose(values, [16, 235, 81.481, 144.553, 40.966], rtol=1e-6)
 
 
-def test_one_channel_is_luma_already():
+def test_luma_returns_one_channel_unchanged():
     images = make_pair("noise", 4, 5)[0][..., :1]
     np.testing.assert_array_equal(luma(images), images)
 
@@ -169,12 +171,12 @@ def test_bad_arguments_raise(metric):
         (np.zeros((1, 4, 4, 2), np.float32), ValueError, "1 or 3 channels"),
     ],
 )
-def test_luma_of_other_arrays_raises(images, error, message):
+def test_luma_of_bad_arguments_raises(images, error, message):
     with pytest.raises(error, match=message):
         luma(images)
 
 
-def test_ssim_of_less_than_a_window_raises():
+def test_ssim_of_images_smaller_than_the_window_raises():
     image = np.zeros((1, 10, 32, 3), np.float32)
     with pytest.raises(ValueError, match="at least 11 px"):
         ssim(image, image)

@@ -1,4 +1,4 @@
 """Scores, tables and timings of trained networks on test images.
 
-Imports `inference`, `weights`, `models`, `photos`, `metrics` and `runtime`.
+Imports `inference`, `weights`, `models`, `photos`, `metrics`, `ops` and `runtime`.
 """

@@ -28,9 +28,9 @@ class Column(NamedTuple):
     """One column of a table for people.
 
     Attributes:
-        title: its heading.
-        cell: formats the cell of a row.
-        folds: the console may break long cells of this column into several lines.
+        title: heading.
+        cell: returns the text of a row's cell.
+        folds: a narrow terminal may break this column's cells into several lines.
     """
 
     title: str
@@ -66,7 +66,7 @@ def print_table(
         width = max(map(rich.cells.cell_len, [column.title, *map(column.cell, rows)]))
         if column.folds and console.is_terminal:
             width = min(width, _NARROWEST_NAME)
-        # rich shrinks no column below its min_width; lines may then be longer than the console.
+        # rich never shrinks a column below min_width, even if lines get longer than the console.
         justify: Literal["left", "right"] = "right" if index else "left"
         grid.add_column(column.title, justify=justify, overflow="fold", min_width=width)
     for row in rows:
@@ -95,11 +95,10 @@ def print_written(*files: pathlib.Path) -> None:
 
 
 def model_fields(name: str, model: Model | None, times: Mapping[str, float]) -> dict[str, Any]:
-    """The columns that every table has for a model.
+    """Fields that the rows of every table have: what the model is and how fast it is.
 
-    Returns `{"model", "network", "weights", "parameters", "milliseconds", "speed_up", "device"}`,
-    with None for unknown values. `model` is None for a baseline without a network. `times` come
-    from `time_models`; the speed-up is over SRCNN.
+    `model` is None for a baseline without a network, whose fields are then None, too. `times`
+    come from `time_models`; the speed-up is over SRCNN.
     """
     return {
         "model": name,
@@ -113,11 +112,11 @@ def model_fields(name: str, model: Model | None, times: Mapping[str, float]) -> 
 
 
 def load_models(paths: str, *, field: str, names: Sequence[str], use: str) -> dict[str, Model]:
-    """Load the models that a configuration field lists, separated by commas.
+    """Load the models listed in a configuration field, separated by commas.
 
-    The keys are the names of the files or folders without their suffix; where two are equal, the
-    paths. Raises InputError if the list is empty, repeats a model or names one that is not of the
-    networks `names`, which are what can `use` (a verb, for the message).
+    They are keyed by file or folder name without suffix, or by path where two names are equal.
+    Raises InputError if the list is empty, repeats a model, or has a model whose network is not
+    in `names`; `use` is the verb for that message, e.g. "enhance".
     """
     given = [path.strip() for path in paths.split(",") if path.strip()]
     if not given:
@@ -128,7 +127,7 @@ def load_models(paths: str, *, field: str, names: Sequence[str], use: str) -> di
     short = [_short_name(path) for path in given]
     labels = [p if short.count(name) > 1 else name for p, name in zip(given, short, strict=True)]
     if len(set(labels)) < len(labels):
-        raise InputError(f"config.{field} names a model twice: {paths}")
+        raise InputError(f"config.{field} lists a model twice: {paths}")
     models = {label: load_model(path) for label, path in zip(labels, given, strict=True)}
     for model in models.values():
         model.check_use(names, use)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ppcn_jax.inference.enhance import enhance_levels, scale_of, upscale_levels
 from ppcn_jax.models.layers import SMALLEST_SIDE
+from ppcn_jax.ops.luma import FULL_RANGE_WEIGHTS
 from ppcn_jax.photos.read import Photo
 from ppcn_jax.photos.resize import enlarge_alpha
 from ppcn_jax.runtime.errors import InputError
@@ -80,8 +81,9 @@ def _is_neutral(pixels: np.ndarray) -> bool:
 def _to_neutral(pixels: np.ndarray) -> np.ndarray:
     """Repeat the luma of ITU-R BT.601, rounded as in Pillow, in all three channels."""
     gray = np.empty_like(pixels)
+    r, g, b = (round(1000 * weight) for weight in FULL_RANGE_WEIGHTS)  # exact in integers
     for top in range(0, len(pixels), _BAND):
         red, green, blue = np.moveaxis(pixels[top : top + _BAND].astype(np.uint32), -1, 0)
-        luma = (299 * red + 587 * green + 114 * blue + 500) // 1000
+        luma = (r * red + g * green + b * blue + 500) // 1000
         gray[top : top + _BAND] = luma[..., None].astype(pixels.dtype)
     return gray

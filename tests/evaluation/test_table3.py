@@ -119,7 +119,7 @@ def test_models_with_equal_names_are_labeled_by_paths(models, tmp_path):
     ("paths", "message"),
     [
         (" , ", r"config\.models is empty"),
-        ("{one},{one}", r"config\.models names a model twice"),
+        ("{one},{one}", r"config\.models lists a model twice"),
         ("{one},absent", "absent does not exist"),
         ("{vdsr}", "holds a vdsr; to enhance"),
     ],

@@ -12,6 +12,7 @@ import numpy as np
 from ppcn_jax.losses.color import paper_blur
 from ppcn_jax.losses.contextual import DISTANCE_EPSILON
 from ppcn_jax.ops.gaussian import gaussian_window
+from ppcn_jax.ops.luma import TENSORFLOW_WEIGHTS
 
 Tensor = Any  # torch.Tensor
 
@@ -83,9 +84,10 @@ def attention(prediction: tuple[Tensor, ...], target: tuple[Tensor, ...]) -> Ten
 
 
 def grayscale(images: Tensor) -> Tensor:
-    """What the discriminator sees: 0.2989 R + 0.587 G + 0.114 B."""
+    """The discriminator's input."""
     red, green, blue = images.split(1, 1)
-    return 0.2989 * red + 0.587 * green + 0.114 * blue
+    r, g, b = TENSORFLOW_WEIGHTS
+    return r * red + g * green + b * blue
 
 
 def _blur(images: Tensor, taps: np.ndarray, *, padding: int) -> Tensor:
