@@ -6,7 +6,7 @@ import pathlib
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ppcn_jax import __version__
 from ppcn_jax.export.command import add_export
@@ -82,7 +82,7 @@ def _add_photo_arguments(parser: argparse.ArgumentParser, use: str) -> None:
     parser.add_argument("--format", choices=FORMATS, help="output format (default: each photo's)")
     parser.add_argument(
         "--quality",
-        type=_quality,
+        type=_integer(1, 100),
         metavar="N",
         help="1 to 100, for JPEG, WebP and HEIC (default: each photo's)",
     )
@@ -109,7 +109,10 @@ def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         help="address to listen on (default: %(default)s, which only this computer can reach)",
     )
     parser.add_argument(
-        "--port", type=_port, default=7860, help="0 chooses a free one (default: %(default)s)"
+        "--port",
+        type=_integer(0, 65_535),
+        default=7860,
+        help="0 chooses a free one (default: %(default)s)",
     )
     parser.set_defaults(run=_serve)
 
@@ -127,18 +130,13 @@ def _about(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65_535:
-        raise argparse.ArgumentTypeError(f"{value} is not between 0 and 65535")
-    return value
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def integer(text: str) -> int:
+        if not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
+        return int(text)
 
-
-def _quality(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{value} is not between 1 and 100")
-    return value
+    return integer
 
 
 def _convert(options: argparse.Namespace) -> None:

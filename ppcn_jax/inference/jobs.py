@@ -38,18 +38,9 @@ def run_jobs(
 ) -> list[str]:
     """Process photos and write the results, with a progress bar if stderr is a terminal.
 
-    With several devices, photos of one size are processed at the same time, one per device.
-
-    Args:
-        jobs: the files to read and to write.
-        operation: what to do.
-        format: output format; None keeps that of each photo.
-        quality: output quality, 1 to 100; None keeps that of each photo.
-        overwrite: replace existing files.
-        compare: also write `NAME.compare.png` with before and after side by side.
-
-    Returns:
-        One line for each photo that failed, with the reason.
+    With several devices, photos of one size are processed at the same time, one per device. Format
+    and quality are those of each photo by default. `compare` also writes `NAME.compare.png` with
+    before and after side by side. Returns one line for each photo that failed, with the reason.
     """
     console = Console(stderr=True)
     columns = (

@@ -25,21 +25,12 @@ def plan_jobs(paths: Sequence[str], output: str | os.PathLike, format: str | Non
     """Find the photos and choose the paths of their results.
 
     A photo below a folder keeps its relative path; a photo that is named directly or matched by a
-    pattern goes to the top of the output folder. Hidden files are skipped, and so are results of an
-    earlier run if the output folder lies inside the input.
+    pattern (`*`, `?`, `[...]`, `**`) goes to the top of the output folder. Hidden files are
+    skipped, and so are results of an earlier run if the output folder lies inside the input. A
+    format, a key of `SUFFIXES`, changes the suffix of files of other formats.
 
-    Args:
-        paths: photos, folders and patterns (`*`, `?`, `[...]` and `**`).
-        output: the folder for the results.
-        format: a key of `SUFFIXES`: files of other formats get its suffix; None keeps the names.
-
-    Returns:
-        The jobs in the order of the paths, sorted by name within each.
-
-    Raises:
-        InputError: a path matches nothing, or a result would replace a photo or another result or
-            would be written outside the output folder.
-        OSError: a folder cannot be read.
+    Raises InputError if a path matches nothing, or if a result would replace a photo or another
+    result or would be written outside the output folder.
     """
     folder = pathlib.Path(output)
     if folder.exists() and not folder.is_dir():

@@ -32,18 +32,10 @@ def is_wide(image: Image.Image) -> bool:
 
 
 def read_wide(image: Image.Image, file: BinaryIO) -> np.ndarray:
-    """Read a PNG or TIFF with 16 bits per channel.
+    """Read uint16 `[H, W, C]`, C from 1 (gray) to 4 (RGB and alpha), from a PNG or TIFF file.
 
-    Args:
-        image: opened from `file`, not loaded.
-        file: the file.
-
-    Returns:
-        uint16 `[H, W, C]`, C from 1 (gray) to 4 (RGB and alpha).
-
-    Raises:
-        InputError: the pixels are stored in a way that is not supported.
-        Exception: any error of Pillow's decoders.
+    The image has been opened from the file but not loaded. Raises InputError if the pixels are
+    stored in a way that is not supported, and any error of Pillow's decoders.
     """
     raw = _raw_mode(image)
     kind, _, order = raw.partition(";16")
@@ -74,12 +66,7 @@ def read_wide(image: Image.Image, file: BinaryIO) -> np.ndarray:
 
 
 def with_wide_pixels(png: bytes, samples: np.ndarray) -> bytes:
-    """Replace the pixels of a PNG file and keep its metadata.
-
-    Args:
-        png: any PNG file.
-        samples: uint16 `[H, W, C]`, C from 1 (gray) to 4 (RGB and alpha).
-    """
+    """Replace the pixels of a PNG file by uint16 `[H, W, C]`, C from 1 to 4; keep its metadata."""
     height, width, channels = samples.shape
     color = (0, 4, 2, 6)[channels - 1]
     header = struct.pack(">IIBBBBB", width, height, 16, color, 0, 0, 0)

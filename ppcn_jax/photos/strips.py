@@ -18,15 +18,10 @@ def strip(
     columns: Sequence[str],
     captions: Sequence[str] = (),
 ) -> np.ndarray:
-    """Arrange images as a table on white.
+    """Arrange images as a table on white, uint8 `[height, width, 3]`.
 
-    Args:
-        rows: images `[H, W, 3]`, float in [0, 1] or uint8; those of one row have one size.
-        columns: the heading of each column.
-        captions: a line of text above each row; an empty one takes no space.
-
-    Returns:
-        uint8 `[height, width, 3]`.
+    The images of a row, `[H, W, 3]`, float in [0, 1] or uint8, have one size. Columns have
+    headings, and each row may have a caption above it; an empty caption takes no space.
     """
     width = max(sum(image.shape[1] + GAP for image in row) for row in rows) + GAP
     captions = captions or [""] * len(rows)
@@ -42,14 +37,9 @@ def strip(
 
 
 def most_detailed(image: np.ndarray, side: int) -> tuple[int, int]:
-    """Find the square with the largest differences between neighboring pixels.
+    """Find (top, left) of the square with the largest differences between neighboring pixels.
 
-    Args:
-        image: uint8 `[H, W, 3]`.
-        side: side of the square in px, from 2 to min(H, W).
-
-    Returns:
-        (top, left) of the square.
+    The image is `[H, W, 3]`, and the side of the square is from 2 to min(H, W) px.
     """
     gray = image.astype(np.float64).mean(axis=2)
     down, right = (np.abs(np.diff(gray, axis=axis)) for axis in (0, 1))

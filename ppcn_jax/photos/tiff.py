@@ -26,17 +26,10 @@ def encode(
     xmp: bytes = b"",
     packed: bool = True,
 ) -> bytes:
-    """Encode a TIFF file.
+    """Encode uint8 or uint16 `[H, W, C]`, C from 1 (gray) to 4 (RGB and alpha), as a TIFF file.
 
     The EXIF block becomes the beginning of the file, so that its offsets stay valid; only its first
-    directory is written again, with the tags of the pixels.
-
-    Args:
-        samples: uint8 or uint16 `[H, W, C]`, C from 1 (gray) to 4 (RGB and alpha).
-        block: the EXIF block.
-        icc: the color profile.
-        xmp: the XMP packet.
-        packed: compress with deflate.
+    directory is rewritten, with the tags of the pixels. `packed` compresses with deflate.
     """
     height, width, channels = samples.shape
     order = exif.byte_order(block)

@@ -18,13 +18,7 @@ _TIFF_BYTES = 4_000_000_000
 
 
 def check_output(photo: Photo, format: str, scale: int) -> None:
-    """Check before processing that a format can hold the result; raises InputError.
-
-    Args:
-        photo: the input.
-        format: a key of `SUFFIXES`.
-        scale: how many times larger each side of the output is.
-    """
+    """Raise InputError if a format cannot hold a photo with `scale` times longer sides."""
     height, width = (scale * side for side in photo.pixels.shape[:2])
     longest = _LONGEST_SIDES.get(format)
     if longest and max(height, width) > longest:
@@ -44,16 +38,11 @@ def check_output(photo: Photo, format: str, scale: int) -> None:
 
 
 def encode_photo(photo: Photo, format: str, quality: int | None = None) -> bytes:
-    """Encode a photo.
+    """Encode a photo in a format of `SUFFIXES`; raises InputError if the encoder fails.
 
-    Args:
-        photo: the photo; 16 bits are rounded to 8 if the format has no more.
-        format: a key of `SUFFIXES`.
-        quality: 1 to 100, for JPEG, lossy WebP and HEIC. None keeps the quality of the original
-            file, or takes that of `QUALITIES` if the photo was in another format.
-
-    Raises:
-        InputError: the encoder fails.
+    16 bits are rounded to 8 if the format has no more. The quality, 1 to 100, applies to JPEG,
+    lossy WebP and HEIC; None keeps the quality of the original file, or takes that of `QUALITIES`
+    if the photo was in another format.
     """
     height, width = photo.pixels.shape[:2]
     block = exif.mark_upright(photo.block, height, width)

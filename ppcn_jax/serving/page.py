@@ -41,14 +41,9 @@ class Outcome(NamedTuple):
 def label_choices(models: Iterable[tuple[str, Model]]) -> dict[str, Operation]:
     """List the choices of the page: operations by label.
 
-    A label is the name given by the user or that of the network, with the scale of an enlargement;
-    the file name is added where labels would be equal. SRCNN gets two choices: it can do both.
-
-    Args:
-        models: pairs of the name given by the user, or "", and the model.
-
-    Raises:
-        InputError: two labels are still equal.
+    Each model comes with a name given by the user, or "". A label is that name or the name of the
+    network, with the scale of an enlargement; the file name is added where labels would be equal,
+    and InputError is raised if they still are. SRCNN gets two choices: it can do both.
     """
     found = []
     for name, model in models:
@@ -74,14 +69,8 @@ def process_upload(
 ) -> Outcome:
     """Process one photo as the command does, and write the files that the page shows.
 
-    Args:
-        upload: the photo.
-        label: the label of the operation.
-        operation: what to do.
-        folder: a new folder in it gets the files.
-
-    Raises:
-        InputError: the photo cannot be processed; the message names it without its folder.
+    The files go to a new folder within `folder`. Raises InputError, which names the photo without
+    its folder, if it cannot be processed.
     """
     start = time.monotonic()
     try:
@@ -109,15 +98,9 @@ def process_upload(
 
 
 def make_page(choices: Mapping[str, Operation], folder: pathlib.Path) -> Any:
-    """Build the page.
+    """Build the page, `gradio.Blocks`, for the choices of `label_choices`.
 
-    Args:
-        choices: the result of `label_choices`, not empty.
-        folder: for the files to show; it must lie in Gradio's temporary folder, as Gradio serves no
-            other files.
-
-    Returns:
-        `gradio.Blocks`.
+    The folder for the files to show must lie in Gradio's temporary folder: Gradio serves no others.
     """
     import gradio as gr
 

@@ -16,10 +16,6 @@ def make_previews(before: Photo, after: Photo) -> tuple[bytes, bytes]:
     An enhanced photo is shown completely. An enlarged one is shown pixel by pixel beside its
     bicubic enlargement, cropped to the center if it is too large: reduced, both would look alike.
     Transparent parts become white.
-
-    Args:
-        before: the input.
-        after: the result, an integer number of times larger.
     """
     height, width = before.pixels.shape[:2]
     scale = after.pixels.shape[0] // height

@@ -21,17 +21,11 @@ MOST_BYTES = 200 * 2**20
 
 
 def serve(models: Iterable[tuple[str, Model]], *, host: str, port: int) -> None:
-    """Serve the page until Ctrl-C.
+    """Serve the page until Ctrl-C, which ends in a KeyboardInterrupt.
 
-    Args:
-        models: pairs of the name given by the user, or "", and the model; they are loaded one by
-            one, after the address is known to be free.
-        host: the address to listen on.
-        port: the port; 0 chooses a free one.
-
-    Raises:
-        InputError: Gradio is missing, the address cannot be used, or a model cannot be loaded.
-        KeyboardInterrupt: the server was stopped.
+    Models come with the name given by the user, or "", and are loaded one by one, after the address
+    is known to be free. Port 0 chooses a free one. Raises InputError if Gradio is missing, the
+    address cannot be used or a model cannot be loaded.
     """
     if not importlib.util.find_spec("gradio"):
         raise InputError(f"the page needs gradio: {install_hint('web')}")
