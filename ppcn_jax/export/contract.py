@@ -1,4 +1,4 @@
-"""What every exported file does, and what it says about itself."""
+"""The function that every exported file computes, and its metadata."""
 
 import json
 from collections.abc import Callable
@@ -14,24 +14,11 @@ from ppcn_jax.weights.model import ENHANCERS, SUPER_RESOLVERS, Model, settings_o
 INPUT, OUTPUT = "images", "result"
 FORMAT = "ppcn-jax export 1"
 
-_PHOTO = "the photo"
-_ENLARGEMENT = (
-    "a photo of 8 bits after bicubic enlargement (Pillow's BICUBIC) by {scale} a side, again of "
-    "8 bits; the result has the same size"
-)
-
 
 def clipped(model: Model) -> Callable[[jax.Array], jax.Array]:
-    """What an exported file computes, in JAX.
+    """The function of an exported file in JAX, with the parameters as constants.
 
-    The parameters are constants of it, and so parts of a file made from it.
-
-    Args:
-        model: the network.
-
-    Returns:
-        A function of float32 images `[N, H, W, 3]` that returns the network's output, clipped to
-        [0, 1].
+    It maps float32 images `[N, H, W, 3]` to the network's output, clipped to [0, 1].
     """
 
     def run(images: jax.Array) -> jax.Array:
@@ -43,27 +30,22 @@ def clipped(model: Model) -> Callable[[jax.Array], jax.Array]:
 
 
 def describe(model: Model) -> dict[str, str]:
-    """The metadata inside an exported file.
-
-    Args:
-        model: the network.
-
-    Returns:
-        Text by name; the same names for every network and format.
-    """
-    enlargement = _ENLARGEMENT.format(scale=scale_of(model))
+    """The metadata of an exported file; its keys are the same for every network and format."""
     uses = []
     if model.name in ENHANCERS:
-        uses.append(_PHOTO)
+        uses.append("the photo")
     if model.name in SUPER_RESOLVERS:
-        uses.append(enlargement)
+        uses.append(
+            "an 8-bit photo after bicubic enlargement (Pillow's BICUBIC, 8 bits) by "
+            f"{scale_of(model)} a side; the result has the same size"
+        )
     return {
         "format": FORMAT,
         "network": model.name,
         "settings": json.dumps(settings_of(model.module)),
         "preset": model.preset,
         "source": model.source,
-        "license": "that of the weights, which their source tells; ppcn-jax itself is Apache-2.0",
+        "license": "the license of the weights, see source; ppcn-jax itself is Apache-2.0",
         "input": f"float32 [N, H, W, 3], RGB in [0, 1], H and W >= {SMALLEST_SIDE}: "
         + ", or ".join(uses),
         "output": "float32 [N, H, W, 3], RGB, clipped to [0, 1]",

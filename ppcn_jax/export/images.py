@@ -1,4 +1,4 @@
-"""Images that exported networks are calibrated and checked with."""
+"""Images for calibrating exported networks and for comparing them with JAX."""
 
 import os
 import pathlib
@@ -15,33 +15,25 @@ from ppcn_jax.weights.model import ENHANCERS, Model
 
 
 def read_photos(paths: Sequence[str | os.PathLike], height: int, width: int) -> list[np.ndarray]:
-    """Read photos, of each the middle.
-
-    Args:
-        paths: photos, and folders of photos.
-        height: of what is kept.
-        width: of what is kept.
-
-    Returns:
-        uint8 `[height, width, 3]` each, as `cut` makes it.
+    """Read the centers of photos as uint8 `[height, width, 3]`; paths may be folders of photos.
 
     Raises:
-        InputError: a photo that is not there or cannot be read, or a folder without photos.
+        InputError: a photo is missing or cannot be read, or a folder has no photos.
     """
-    return [cut(to_uint8(read_photo(path).pixels), height, width) for path in _found(paths)]
+    files: list[pathlib.Path] = []
+    for path in map(pathlib.Path, paths):
+        if path.is_dir():
+            photos = sorted(p for p in path.iterdir() if p.suffix.lower() in ALL_SUFFIXES)
+            if not photos:
+                raise InputError(f"{path} has no photos")
+            files += photos
+        else:
+            files.append(path)
+    return [cut(to_uint8(read_photo(file).pixels), height, width) for file in files]
 
 
 def cut(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The middle of an image, which is mirrored at its lower and right border if it is smaller.
-
-    Args:
-        image: `[H, W, 3]`.
-        height: of the result.
-        width: of the result.
-
-    Returns:
-        `[height, width, 3]` of the same type.
-    """
+    """Crop `[H, W, 3]` to its center; a smaller image is first mirrored at the bottom and right."""
     missing = (max(height - image.shape[0], 0), max(width - image.shape[1], 0))
     image = np.pad(image, [(0, missing[0]), (0, missing[1]), (0, 0)], mode="symmetric")
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
@@ -49,17 +41,12 @@ def cut(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def synthetic_photo(height: int, width: int) -> np.ndarray:
-    """An image whose statistics are like a photo's: soft shading, edges and fine texture.
+    """A uint8 `[height, width, 3]` image with the statistics of a photo, the same at every call.
 
-    Args:
-        height: of the image.
-        width: of the image.
-
-    Returns:
-        uint8 `[height, width, 3]`, the same at every call.
+    It has soft shading, edges and fine texture.
     """
     rng = np.random.default_rng(0)
-    # Photos have amplitudes that fall with the frequency, alike in all three channels.
+    # In photos, amplitudes fall with the frequency, similarly in all three channels.
     rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     frequency = np.maximum(np.hypot(rows, columns), 1 / max(height, width))
     noise = rng.standard_normal((4, height, width))
@@ -76,32 +63,13 @@ def synthetic_photo(height: int, width: int) -> np.ndarray:
 
 
 def as_input(model: Model, image: np.ndarray) -> np.ndarray:
-    """What a network would be given of a photo.
+    """The network's input for a uint8 photo `[H, W, 3]`: float32 `[1, H, W, 3]` in [0, 1].
 
-    Args:
-        model: the network.
-        image: uint8 `[H, W, 3]`.
-
-    Returns:
-        float32 `[1, H, W, 3]` in [0, 1]: the photo; for a super-resolver the photo shrunk and
-        enlarged again.
+    For a super-resolver the photo is shrunk and enlarged.
     """
     if model.name not in ENHANCERS:
         height, width = image.shape[:2]
         scale = scale_of(model)
-        whole = cut(image, height + -height % scale, width + -width % scale)
-        image = enlarge(shrink(whole, scale), scale)[:height, :width]
+        padded = cut(image, height + -height % scale, width + -width % scale)
+        image = enlarge(shrink(padded, scale), scale)[:height, :width]
     return to_float(image[None])
-
-
-def _found(paths: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
-    found = []
-    for path in map(pathlib.Path, paths):
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in ALL_SUFFIXES)
-            if not inside:
-                raise InputError(f"{path} holds no photos")
-            found += inside
-        else:
-            found.append(path)
-    return found

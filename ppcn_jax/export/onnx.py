@@ -1,4 +1,4 @@
-"""ONNX files, for every size of images, and ONNX Runtime to check them with."""
+"""Write ONNX files, which accept images of any size, and run them in ONNX Runtime."""
 
 import pathlib
 from collections.abc import Callable
@@ -12,14 +12,10 @@ from ppcn_jax.weights.model import Model
 
 
 def to_onnx(model: Model) -> bytes:
-    """A network as an ONNX file.
+    """The content of a network's ONNX file.
 
-    Args:
-        model: the network.
-
-    Returns:
-        The file. Its input "images" and output "result" are float32 `[N, H, W, 3]` of any N, H
-        and W; its metadata is in `metadata_props`.
+    Its input "images" and output "result" are float32 `[N, H, W, 3]` of any N, H and W; its
+    metadata is in `metadata_props`.
     """
     import onnx
     from onnx import helper
@@ -46,20 +42,12 @@ def to_onnx(model: Model) -> bytes:
 
 
 def run_onnx(path: pathlib.Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    """An ONNX file in ONNX Runtime, on the processor.
-
-    Args:
-        path: the file.
-        threads: how many.
-
-    Returns:
-        A function of float32 images `[N, H, W, 3]`.
-    """
+    """Open a file in ONNX Runtime on the CPU, as a function of float32 images `[N, H, W, 3]`."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Threads that wait by spinning would slow down what else the process runs, JAX for one.
+    # Waiting threads that spin would slow down the rest of the process, such as JAX.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return lambda images: session.run([OUTPUT], {INPUT: images})[0]

@@ -1,9 +1,9 @@
-"""The networks of `models/`, written once more in ONNX's operators.
+"""The networks of `models/` in ONNX's operators.
 
-Each function adds its network to a graph, from images `[N, 3, H, W]` to unclipped images. Written
-by hand, because translators need transposes around every convolution and spell out each norm:
-their files are larger and take about twice as long. That they say the same as `models/` is
-checked against JAX with every export, and for each network by the tests.
+Each function adds its network to a graph, from images `[N, 3, H, W]` to unclipped images. The
+graphs are written by hand, because converters add transposes around every convolution and expand
+each norm: their files are larger and take about twice as long. Every export is compared with JAX,
+and the tests do so for each network.
 """
 
 from collections.abc import Callable, Mapping
@@ -76,7 +76,7 @@ def _vdsr(graph: Graph, images: str, model: Model) -> str:
 def _super_resolver(graph: Graph, images: str, model: Model) -> str:
     slope, scale = super_resolver.SLOPE, model.module.scale
     mean = graph.spatial_mean(images)
-    # The network computes in levels of 0 to 255: its first and last kernels take that over.
+    # The network computes in pixel values of 0 to 255; its first and last kernels do the scaling.
     down0, pixels = graph.params["down0"], graph.params["pixels"]
     first, second = super_resolver.STRIDES[scale]
     x = graph.op("Sub", images, mean)

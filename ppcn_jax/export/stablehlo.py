@@ -1,7 +1,7 @@
-"""StableHLO files, `jax.export`'s serialization, for every size of images.
+"""StableHLO files: serialized by `jax.export`, for images of any size.
 
-Their metadata stands, as JSON, in the one field of the serialization that is free text: the name
-of the exported function.
+The metadata is stored as JSON in the name of the exported function, the only free-text field of
+the serialization.
 """
 
 import dataclasses
@@ -22,14 +22,9 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def to_stablehlo(model: Model) -> bytes:
-    """A network as a StableHLO file.
+    """The content of a network's StableHLO file, for `jax.export.deserialize`.
 
-    Args:
-        model: the network.
-
-    Returns:
-        The file: what `jax.export.deserialize` reads. It is called with float32 images
-        `[N, H, W, 3]`; H and W of a super-resolver with a scale are multiples of it.
+    It is called with float32 images `[N, H, W, 3]`; H and W are multiples of `side_step`.
     """
     step = side_step(model)
     smallest = -(-SMALLEST_SIDE // step)
@@ -45,27 +40,15 @@ def to_stablehlo(model: Model) -> bytes:
 
 
 def side_step(model: Model) -> int:
-    """What the sides of the images of a network's StableHLO file are multiples of.
+    """The divisor of the image sides in a network's StableHLO file: its scale, or 1.
 
-    Args:
-        model: the network.
-
-    Returns:
-        Its scale if it has one, whose strided convolutions have a border that depends on the
-        size otherwise; else 1.
+    For other sides, the padding of strided convolutions would depend on the size.
     """
     return getattr(model.module, "scale", 1)
 
 
 def run_stablehlo(path: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
-    """A StableHLO file in JAX.
-
-    Args:
-        path: the file.
-
-    Returns:
-        A function of float32 images `[N, H, W, 3]`.
-    """
+    """Open a file in JAX, as a function of float32 images `[N, H, W, 3]`."""
     exported = export.deserialize(bytearray(path.read_bytes()))
     call = jax.jit(exported.call)
     return lambda images: np.asarray(call(images))

@@ -1,4 +1,4 @@
-"""TFLite files, for images of one size, and LiteRT to check them with."""
+"""Write TFLite files, for images of one size, and run them in LiteRT."""
 
 import os
 import pathlib
@@ -21,28 +21,27 @@ def to_tflite(
     precision: str = "float32",
     calibration: Sequence[np.ndarray] = (),
 ) -> bytes:
-    """A network as a TFLite file of built-in operators.
+    """The content of a network's TFLite file, with built-in operators only.
 
     Args:
         model: the network.
-        height: of the images.
-        width: of the images.
-        precision: "float32"; "float16", which rounds the kernels of the convolutions and nothing
-            else; or "int8", in which the convolutions compute. Input and output are float32 in
-            each.
-        calibration: float32 images `[1, height, width, 3]`, for int8: they tell the ranges of
-            what goes into the convolutions and comes out.
+        height: of the images, px.
+        width: of the images, px.
+        precision: "float32"; "float16", which rounds only the kernels of the convolutions; or
+            "int8", with convolutions in int8. Input and output are always float32.
+        calibration: float32 images `[1, height, width, 3]` for int8: they determine the ranges of
+            the inputs and outputs of the convolutions.
 
     Returns:
-        The file; its metadata is one of its buffers.
+        The content; the metadata is one of its buffers.
     """
-    # Read when TensorFlow is loaded, which would tell of instructions and missing devices.
+    # Read when TensorFlow is imported: no messages about instructions and missing devices.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
     from jax.experimental import jax2tf
 
     images = tf.TensorSpec((1, height, width, 3), tf.float32, name=INPUT)
-    # Whatever accelerator JAX has here: the converter knows what JAX makes for processors.
+    # The converter supports only programs for the CPU, whatever accelerator JAX uses here.
     run = jax2tf.convert(
         clipped(model), with_gradient=False, native_serialization_platforms=("cpu",)
     )
@@ -61,11 +60,11 @@ def to_tflite(
 
 
 def _quantized(converter: Any, calibration: Sequence[np.ndarray]) -> bytes:
-    """Convolutions in int8, all else in float32.
+    """Quantize the convolutions to int8 and leave the rest in float32.
 
-    Statistics over an image have ranges that differ from channel to channel by orders of
-    magnitude, which 256 levels for all channels do not span: with them in int8 too, the released
-    teacher stays below 15 dB at 1280x720.
+    Image statistics differ between channels by orders of magnitude, more than 256 values shared by
+    all channels can span: with statistics in int8, the released teacher stays below 15 dB at
+    1280x720.
     """
     import tensorflow as tf
     from ai_edge_litert import schema_py_generated as schema
@@ -78,7 +77,7 @@ def _quantized(converter: Any, calibration: Sequence[np.ndarray]) -> bytes:
         denylisted_ops=sorted(operators - {"CONV_2D"})
     )
     with warnings.catch_warnings():
-        # The debugger, the one public way to choose operators, makes an old interpreter.
+        # The debugger, the only public way to select operators, uses a deprecated interpreter.
         warnings.simplefilter("ignore")
         debugger = tf.lite.experimental.QuantizationDebugger(
             converter=converter,
@@ -89,14 +88,9 @@ def _quantized(converter: Any, calibration: Sequence[np.ndarray]) -> bytes:
 
 
 def run_tflite(path: pathlib.Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    """A TFLite file in LiteRT, on the processor.
+    """Open a file in LiteRT on the CPU, as a function of float32 images `[1, H, W, 3]`.
 
-    Args:
-        path: the file.
-        threads: how many.
-
-    Returns:
-        A function of float32 images `[1, H, W, 3]`, of the size of the file.
+    H and W are those of the file.
     """
     from ai_edge_litert.interpreter import Interpreter
 

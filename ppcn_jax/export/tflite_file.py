@@ -1,4 +1,4 @@
-"""What the converter cannot do to a TFLite file, done to its flatbuffer."""
+"""Edit the flatbuffer of a TFLite file where the converter has no option for it."""
 
 import json
 import os
@@ -7,21 +7,13 @@ from typing import Any
 
 import numpy as np
 
-# Of the metadata entry that is ours; converter and other tools have entries of their own.
+# Name of our metadata entry; the converter and other tools add their own.
 ENTRY = "ppcn-jax"
 _IDENTIFIER = b"TFL3"
 
 
 def with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:
-    """A TFLite file with metadata in it.
-
-    Args:
-        content: the file.
-        metadata: text by name.
-
-    Returns:
-        The file with one more entry of metadata, whose buffer is JSON.
-    """
+    """Add a metadata entry, whose buffer is JSON, to the content of a file."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = _unpacked(content)
@@ -33,14 +25,7 @@ def with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:
 
 
 def read_metadata(path: str | os.PathLike) -> dict[str, str]:
-    """The metadata that `with_metadata` wrote.
-
-    Args:
-        path: a TFLite file.
-
-    Returns:
-        Text by name; empty if the file has none of ours.
-    """
+    """The metadata that `with_metadata` added to a file; empty if there is none."""
     model = _unpacked(pathlib.Path(path).read_bytes())
     for entry in model.metadata or []:
         if entry.name.decode() == ENTRY:
@@ -49,17 +34,11 @@ def read_metadata(path: str | os.PathLike) -> dict[str, str]:
 
 
 def halve_kernels(content: bytes) -> bytes:
-    """A TFLite file with the kernels of its convolutions in float16.
+    """Convert the convolution kernels in the content of a float32 file to float16.
 
-    The converter would round every constant, among them the reciprocals of height and width that
-    means are made with: those errors are many times larger than the ones of the kernels.
-
-    Args:
-        content: a float32 file.
-
-    Returns:
-        The file; each kernel is followed by an operator that makes it float32 again, which runs
-        once, or not at all where the runtime computes in float16.
+    Each kernel gets an operator that converts it back to float32; it runs once, or not at all where
+    the runtime computes in float16. The converter itself would round every constant, including
+    the reciprocals of height and width in means, with many times larger errors.
     """
     from ai_edge_litert import schema_py_generated as schema
 

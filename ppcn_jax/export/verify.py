@@ -1,4 +1,4 @@
-"""An exported file against JAX, on images as it will get."""
+"""Compare an exported file with JAX on typical images."""
 
 import dataclasses
 from collections.abc import Callable, Iterable
@@ -12,21 +12,21 @@ from ppcn_jax.weights.model import Model
 
 Run = Callable[[np.ndarray], np.ndarray]
 
-# Largest difference, of a range of 1. Float16 kernels: one level of 8 bits.
-MOST = {"float32": 1e-4, "float16": 1 / 255}
-# dB against JAX; int8 costs some networks a lot, so this only tells a broken file.
+# Largest difference for values in [0, 1]. Float16 kernels: one 8-bit pixel value.
+TOLERANCE = {"float32": 1e-4, "float16": 1 / 255}
+# dB against JAX; int8 costs some networks a lot, so this only detects a broken file.
 LEAST_PSNR = 15.0
-# Where both results are clipped they are equal whatever the network says.
+# Where JAX clips, the results can be equal although the networks differ.
 LEAST_UNCLIPPED = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """How far a file's results are from JAX's.
+    """Difference between the results of a file and of JAX.
 
     Attributes:
-        largest: absolute difference, of a range of 1.
-        psnr: dB, over all values; infinite where there is no difference.
+        largest: absolute difference, for values in [0, 1].
+        psnr: dB, over all values; infinite if there is no difference.
         unclipped: share of values that JAX does not clip.
     """
 
@@ -41,53 +41,45 @@ class Difference:
         )
 
     def check(self, precision: str) -> None:
-        """Refuse a file that does not do what the network does.
+        """Raise InputError for a larger difference than the precision explains.
 
-        Args:
-            precision: "float32", "float16" or "int8".
-
-        Raises:
-            InputError: a difference above what the precision explains, or nothing to tell it by.
+        Also if almost all values are clipped, since the comparison then proves nothing.
         """
         if self.unclipped < LEAST_UNCLIPPED:
-            raise InputError(f"the check says nothing: {self}. Name other --photos")
-        good = self.psnr >= LEAST_PSNR if precision == "int8" else self.largest <= MOST[precision]
-        if not good:  # NaN is not good either
-            wanted = f"{LEAST_PSNR} dB" if precision == "int8" else f"{MOST[precision]:.1e}"
             raise InputError(
-                f"the exported file differs from JAX by more than {precision} may ({wanted}): "
-                f"{self}. It was not kept"
+                f"the comparison with JAX proves nothing, since most values are clipped: {self}. "
+                "Name other --photos"
+            )
+        good = self.psnr >= LEAST_PSNR if precision == "int8" else self.largest <= TOLERANCE[precision]
+        if not good:  # also for NaN
+            limit = f"{LEAST_PSNR} dB" if precision == "int8" else f"{TOLERANCE[precision]:.1e}"
+            raise InputError(
+                f"the exported file differs from JAX by more than {precision} allows ({limit}): "
+                f"{self}. The file was not kept"
             )
 
 
 def compare(model: Model, run: Run, inputs: Iterable[np.ndarray]) -> Difference:
-    """Run a file and JAX on the same images.
-
-    Args:
-        model: the network.
-        run: the file in its runtime.
-        inputs: float32 `[N, H, W, 3]` each.
-
-    Returns:
-        The difference over all of them.
+    """Run a file and JAX on the same float32 inputs `[N, H, W, 3]`; `run` runs the file.
 
     Raises:
         InputError: the file's result has another shape or type.
     """
     largest, squares, inside, values = 0.0, 0.0, 0, 0
-    # JAX too on the processor: accelerators round the factors of convolutions.
+    # Run JAX on the CPU too: accelerators round the factors of convolutions.
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
         reference = jax.jit(clipped(model))
         for images in inputs:
-            wanted, found = np.asarray(reference(images)), run(images)
-            if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
+            expected, result = np.asarray(reference(images)), run(images)
+            if (result.shape, result.dtype) != (expected.shape, expected.dtype):
                 raise InputError(
-                    f"the exported file makes {found.dtype} {found.shape} of {images.shape}"
+                    f"the exported file returns {result.dtype} {result.shape} for images "
+                    f"{images.shape}"
                 )
-            error = np.abs(found.astype(np.float64) - wanted)
-            largest = np.maximum(largest, error.max())  # hands NaN on, unlike max()
+            error = np.abs(result.astype(np.float64) - expected)
+            largest = np.maximum(largest, error.max())  # propagates NaN, unlike max()
             squares += np.square(error).sum()
-            inside += int(((wanted > 0) & (wanted < 1)).sum())
+            inside += int(((expected > 0) & (expected < 1)).sum())
             values += error.size
     with np.errstate(divide="ignore"):
         psnr = -10 * np.log10(squares / values)

@@ -1,4 +1,4 @@
-"""One network written as one file of another runtime, and checked before it takes its name."""
+"""Write a network as a file for another runtime and compare it with JAX before it is kept."""
 
 import pathlib
 from collections.abc import Sequence
@@ -16,19 +16,14 @@ from ppcn_jax.runtime.files import replacing
 from ppcn_jax.runtime.machine import core_count
 from ppcn_jax.weights.model import Model
 
-# How many photos are checked with: more of them find nothing new and take their time.
+# Number of photos for the comparison; more would take time and find nothing new.
 CHECKED = 2
-# Files for every size are checked with a second one, two images at a time.
+# Files for any size are also compared at this one, with two images at a time.
 ODD_SIZE = (75, 101)
 
 
 class Check(NamedTuple):
-    """What a check found.
-
-    Attributes:
-        sides: height and width of the images.
-        difference: between the file and JAX.
-    """
+    """Result of one comparison between the file and JAX; sides are height and width."""
 
     sides: tuple[int, int]
     difference: Difference
@@ -42,28 +37,28 @@ def write_export(
     size: tuple[int, int],
     photos: Sequence[np.ndarray],
 ) -> list[Check]:
-    """Write a network for another runtime and check it; a file that fails is not kept.
+    """Write a network for another runtime and compare it with JAX.
 
     Args:
         model: the network.
-        destination: the file; one that exists is replaced at the end.
+        destination: the file; an existing one is replaced once the comparison has passed.
         format: "onnx", "tflite" or "stablehlo".
         precision: "float32"; for TFLite also "float16" or "int8".
-        size: height and width to check with; for TFLite those of the file.
-        photos: uint8 `[height, width, 3]`, to calibrate and check with; if there are none, it is
-            checked with a synthetic one.
+        size: height and width for the comparison; for TFLite those of the file.
+        photos: uint8 `[height, width, 3]`, for calibration and comparison; a synthetic photo is
+            used if there are none.
 
     Returns:
-        What each check found.
+        The results of the comparisons.
 
     Raises:
-        InputError: too few photos, or a file that does not do what the network does.
-        OSError: it cannot be written.
+        InputError: too few photos, or the file differs too much; nothing is kept.
+        OSError: the file cannot be written.
     """
     calibration: Sequence[np.ndarray] = ()
     if precision == "int8":
         if len(photos) < 2:
-            raise InputError("int8 needs two photos or more: what it is checked on is kept apart")
+            raise InputError("int8 needs at least two photos, for calibration and comparison")
         kept = min(CHECKED, -(-len(photos) // 4))
         calibration, photos = photos[:-kept], photos[-kept:]
     images = list(photos[:CHECKED]) or [synthetic_photo(*size)]
@@ -72,10 +67,11 @@ def write_export(
     with replacing(destination) as beside:
         beside.write_bytes(_content(model, format, precision, size, inputs))
         run = open_export(format, beside)
-        # TFLite is of one size and one image at a time.
+        # TFLite files accept one size and one image at a time.
         for sides, count in ((size, 1), (ODD_SIZE, 2))[: 1 if format == "tflite" else 2]:
             if format == "stablehlo":
-                sides = _whole_steps(sides, side_step(model))
+                step = side_step(model)
+                sides = (sides[0] - sides[0] % step, sides[1] - sides[1] % step)
             difference = compare(model, run, (_batch(model, i, sides, count) for i in images))
             difference.check(precision)
             checks.append(Check(sides, difference))
@@ -94,15 +90,7 @@ def _content(
 
 
 def open_export(format: str, path: pathlib.Path) -> Run:
-    """An exported file in its runtime, on all cores of the processor.
-
-    Args:
-        format: "onnx", "tflite" or "stablehlo".
-        path: the file.
-
-    Returns:
-        A function of float32 images `[N, H, W, 3]`.
-    """
+    """Open an exported file in its runtime, on all cores, as a function of `[N, H, W, 3]`."""
     if format == "onnx":
         return run_onnx(path, threads=core_count())
     if format == "stablehlo":
@@ -110,13 +98,8 @@ def open_export(format: str, path: pathlib.Path) -> Run:
     return run_tflite(path, threads=core_count())
 
 
-def _whole_steps(sides: tuple[int, int], step: int) -> tuple[int, int]:
-    height, width = (side - side % step for side in sides)
-    return height, width
-
-
 def _batch(model: Model, image: np.ndarray, sides: tuple[int, int], count: int) -> np.ndarray:
-    """The middle of a photo as the network is given it, and further images of brighter copies."""
-    middle = cut(image, *sides)
-    brighter = [255 - (255 - middle) // (1 + n) for n in range(count)]
+    """The network's input for the center of a photo and for `count - 1` brighter copies of it."""
+    center = cut(image, *sides)
+    brighter = [255 - (255 - center) // (1 + n) for n in range(count)]
     return np.concatenate([as_input(model, image) for image in brighter])

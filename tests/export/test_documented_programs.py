@@ -1,4 +1,4 @@
-"""The programs of docs/export.md, run as they stand there."""
+"""The programs in docs/export.md, run as printed."""
 
 import contextlib
 import functools
@@ -46,10 +46,10 @@ def programs(language):
 
 
 def assert_enhanced(pixels, student):
-    """A value that is halfway between two levels may be rounded either way."""
-    (wanted,) = enhance_levels([PHOTO], student)
-    assert pixels.shape == wanted.shape and wanted.std() > 20
-    error = np.abs(pixels.astype(int) - wanted)
+    """A value halfway between two pixel values may be rounded either way."""
+    (expected,) = enhance_levels([PHOTO], student)
+    assert pixels.shape == expected.shape and expected.std() > 20
+    error = np.abs(pixels.astype(int) - expected)
     assert error.max() <= 1 and np.mean(error > 0) < 0.001
 
 
@@ -88,12 +88,11 @@ def test_page_in_a_browser(folder, student):
     modules = os.environ.get("PPCN_NODE_MODULES")
     if not modules:
         pytest.skip(
-            "run `npm install onnxruntime-web` somewhere and name its node_modules in "
-            "PPCN_NODE_MODULES"
+            "run `npm install onnxruntime-web` and set PPCN_NODE_MODULES to its node_modules"
         )
     playwright = pytest.importorskip("playwright.sync_api")
     found = os.environ.get("PPCN_CHROMIUM") or shutil.which("chromium")
-    # Chromium has no sandbox for root.
+    # Chromium's sandbox does not work for root.
     flags = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     (folder / "node_modules").symlink_to(Path(modules).resolve())
     (html,) = programs("html")

@@ -1,4 +1,4 @@
-"""The command `ppcn-jax export` on real files."""
+"""The command `ppcn-jax export` with real files."""
 
 import importlib.util
 import os
@@ -19,7 +19,7 @@ from ppcn_jax.weights.safetensors_file import write_native
 
 @pytest.fixture(scope="module")
 def weights(random_params, tmp_path_factory):
-    """A student's file with random parameters."""
+    """A student with random parameters, as a native file."""
     module = make_network("student")
     params = random_params(module, jnp.zeros((1, 16, 16, 3)))
     path = tmp_path_factory.mktemp("weights") / "student.safetensors"
@@ -29,9 +29,9 @@ def weights(random_params, tmp_path_factory):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
-    """Runs the command in an empty folder; returns exit status, stdout and stderr."""
+    """Run the command in an empty folder; returns exit status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
-    # Checks at the size that users are told of take seconds each; one test below has it.
+    # Comparisons at the default size take seconds; one test below uses it.
     monkeypatch.setattr("ppcn_jax.export.command.DEFAULT_SIZE", (48, 64))
 
     def run_command(*arguments):
@@ -56,7 +56,7 @@ def write_photos(folder, count):
 
 
 @pytest.mark.parametrize("name", ["a.onnx", "a.stablehlo", "new folder/a.tflite"])
-def test_writes_checks_and_says_so(run, weights, tmp_path, name):
+def test_writes_the_file_and_prints_the_comparisons(run, weights, tmp_path, name):
     status, out, _ = run(weights, name)
     assert status == 0
     lines = out.splitlines()
@@ -76,7 +76,7 @@ def test_int8_is_calibrated_on_photos(run, weights, tmp_path):
     assert read_metadata("a.tflite")["precision"] == "int8"
 
 
-def test_a_failed_check_keeps_the_old_file(run, weights, tmp_path, monkeypatch):
+def test_a_failed_comparison_keeps_the_old_file(run, weights, tmp_path, monkeypatch):
     (tmp_path / "a.onnx").write_text("old")
 
     def off(path, *, threads):
@@ -84,7 +84,7 @@ def test_a_failed_check_keeps_the_old_file(run, weights, tmp_path, monkeypatch):
 
     monkeypatch.setattr(write, "run_onnx", off)
     status, _, err = run(weights, "a.onnx", "--overwrite")
-    assert status == 1 and "differs from JAX by more than float32 may" in err
+    assert status == 1 and "differs from JAX by more than float32 allows" in err
     assert [p.name for p in tmp_path.iterdir()] == ["a.onnx"]
     assert (tmp_path / "a.onnx").read_text() == "old"
 
@@ -92,7 +92,7 @@ def test_a_failed_check_keeps_the_old_file(run, weights, tmp_path, monkeypatch):
 def test_overwrite(run, weights, tmp_path):
     (tmp_path / "a.onnx").write_text("old")
     status, _, err = run(weights, "a.onnx")
-    assert (status, err) == (1, "ppcn-jax export: a.onnx exists; --overwrite replaces it\n")
+    assert (status, err) == (1, "ppcn-jax export: a.onnx already exists; --overwrite replaces it\n")
     assert (tmp_path / "a.onnx").read_text() == "old"
     assert run(weights, "a.onnx", "--overwrite")[0] == 0
     onnx.checker.check_model("a.onnx")
@@ -102,18 +102,20 @@ def test_overwrite(run, weights, tmp_path):
     ("arguments", "message"),
     [
         (["a.pb"], "name it *.onnx, *.tflite, *.stablehlo"),
-        (["a.onnx", "--format", "tflite"], "is *.tflite"),
+        (["a.onnx", "--format", "tflite"], "the format tflite *.tflite"),
         (["a.onnx", "--precision", "int8"], "are for TFLite"),
         (["a.stablehlo", "--size", "64x48"], "are for TFLite"),
-        (["a.tflite", "--precision", "int8"], "name some by --photos"),
-        (["a.tflite", "--precision", "int8", "--photos", "photos/0.png"], "two photos or more"),
+        (["a.tflite", "--precision", "int8"], "name some with --photos"),
+        (["a.tflite", "--precision", "int8", "--photos", "photos/0.png"], "at least two photos"),
         (["a.onnx", "--photos", "none.jpg"], "none.jpg cannot be read"),
         (["a.onnx", "--photos", "notes.txt"], "notes.txt is not a readable"),
         (["folder.onnx"], "is a folder"),
-        (["notes.txt/a.onnx"], "no folder to write to"),
+        (["notes.txt/a.onnx"], "not a writable folder"),
     ],
 )
-def test_refused_before_anything_is_done(run, weights, tmp_path, monkeypatch, arguments, message):
+def test_refused_before_anything_is_written(
+    run, weights, tmp_path, monkeypatch, arguments, message
+):
     (tmp_path / "notes.txt").write_text("not a photo")
     (tmp_path / "folder.onnx").mkdir()
     write_photos(tmp_path / "photos", 1)
@@ -153,7 +155,7 @@ def test_missing_extra(run, weights, monkeypatch, name, package):
     status, _, err = run(weights, name)
     extra = name.partition(".")[2]
     assert status == 1
-    assert f"{extra} needs {package}: pip install 'ppcn-jax[{extra}]'" in err
+    assert f"{extra} needs {package}: run pip install '.[{extra}]' in a clone" in err
 
 
 @pytest.mark.parametrize("name", ["student", "teacher", "generator_all"])
@@ -165,7 +167,7 @@ def test_released_networks(run, shared, name):
         assert "64x48 against JAX" in out
 
 
-# The teacher's four instance norms need all digits of their sums over a whole photo.
+# The teacher's four instance norms need exact sums over all pixels of a photo.
 @pytest.mark.parametrize("network", ["student", "teacher"])
 def test_an_onnx_file_at_full_size(run, shared, monkeypatch, network):
     monkeypatch.setattr("ppcn_jax.export.command.DEFAULT_SIZE", (720, 1280))

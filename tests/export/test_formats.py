@@ -1,4 +1,4 @@
-"""Every network in every format against JAX, with random parameters."""
+"""Every network in every format compared with JAX, with random parameters."""
 
 import json
 
@@ -41,7 +41,7 @@ METADATA = {
 }
 
 
-# Height, width and number of images: multiples of every scale, and of none.
+# Height, width and number of images; the sides are multiples of every scale, or of none.
 EVEN, ODD = (24, 36, 2), (31, 41, 1)
 
 
@@ -55,31 +55,31 @@ def model(request, random_params):
 
 @pytest.fixture(scope="module")
 def batches(model):
-    """Images of different means, as the network is given them, with JAX's results, by size."""
+    """By size: inputs of the network with different means, and the results of JAX."""
     run = jax.jit(clipped(model))
-    made = {}
+    batches = {}
     for height, width, count in (EVEN, ODD):
         photo = synthetic_photo(height, width)
         photos = [photo // (1 + n) for n in range(count)]
         images = np.concatenate([as_input(model, photo) for photo in photos])
         result = np.asarray(run(images))
-        # Files are equal for the network's sake then, not because all is clipped or gray.
+        # Otherwise results could agree because all of them are clipped or gray.
         assert np.mean((result > 0) & (result < 1)) > 0.2 and result.std() > 0.05
-        made[height, width, count] = images, result
-    return made
+        batches[height, width, count] = images, result
+    return batches
 
 
-def assert_same(run, images, wanted):
-    found = run(images)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+def assert_same(run, images, expected):
+    result = run(images)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)
 
 
 def test_every_network_has_an_onnx_graph():
     assert onnx_networks.NETWORKS.keys() == NETWORKS.keys() == {name for name, _ in CASES}
 
 
-def test_onnx_takes_every_size(model, batches, tmp_path):
+def test_onnx_accepts_any_size(model, batches, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(to_onnx(model))
     run = run_onnx(path, threads=1)
@@ -96,7 +96,7 @@ def test_onnx_metadata(model, tmp_path):
     assert sides == ["batch", "height", "width", ""]
 
 
-def test_stablehlo_takes_every_size(model, batches, tmp_path):
+def test_stablehlo_accepts_any_size(model, batches, tmp_path):
     path = tmp_path / "model.stablehlo"
     path.write_bytes(to_stablehlo(model))
     run = run_stablehlo(path)
@@ -107,7 +107,7 @@ def test_stablehlo_takes_every_size(model, batches, tmp_path):
     assert exported.platforms == PLATFORMS
 
 
-def test_stablehlo_refuses_sides_that_are_no_multiples_of_the_scale(random_params, tmp_path):
+def test_stablehlo_refuses_sides_that_are_not_multiples_of_the_scale(random_params, tmp_path):
     module = make_network("super_resolver")
     params = random_params(module, jnp.zeros((1, 16, 16, 3)))
     path = tmp_path / "model.stablehlo"
@@ -126,7 +126,7 @@ def test_tflite(model, batches, tmp_path):
     assert (metadata["network"], metadata["precision"]) == (model.name, "float32")
 
 
-def test_metadata_says_what_the_input_is(model):
+def test_metadata_describes_the_input(model):
     properties = {
         item.key: item.value for item in onnx.load_from_string(to_onnx(model)).metadata_props
     }

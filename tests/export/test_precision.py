@@ -1,4 +1,4 @@
-"""TFLite files of lower precision."""
+"""TFLite files with float16 or int8."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -42,8 +42,8 @@ def test_float16_halves_the_kernels_and_nothing_else(model, images, tmp_path):
     halves = [t for t in tensors if t.type == schema.TensorType.FLOAT16]
     kernels = [layer["kernel"] for layer in model.params.values() if "kernel" in layer]
     assert sorted(np.prod(t.shape) for t in halves) == sorted(k.size for k in kernels)
-    whole = {t.type for t in tensors} - {schema.TensorType.FLOAT16, schema.TensorType.INT32}
-    assert whole == {schema.TensorType.FLOAT32}
+    others = {t.type for t in tensors} - {schema.TensorType.FLOAT16, schema.TensorType.INT32}
+    assert others == {schema.TensorType.FLOAT32}
     rounded = {
         name: {"kernel": np.float32(np.float16(layer["kernel"])), "bias": layer["bias"]}
         if "kernel" in layer

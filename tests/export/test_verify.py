@@ -1,4 +1,4 @@
-"""The comparison of exported files with JAX, and the images for it."""
+"""The comparison of exported files with JAX, and its images."""
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,12 @@ from ppcn_jax.weights.model import Model, make_network
 
 @pytest.fixture(scope="module")
 def models(random_params):
-    made = {}
+    models = {}
     for name in ("student", "super_resolver"):
         module = make_network(name)
         params = random_params(module, jnp.zeros((1, 16, 16, 3)))
-        made[name] = Model(name, "paper", module, params, "random")
-    return made
+        models[name] = Model(name, "paper", module, params, "random")
+    return models
 
 
 def test_compare(models):
@@ -38,8 +38,8 @@ def test_compare(models):
     values = sum(i.size for i in images)
     assert difference.largest == pytest.approx(0.25, abs=1e-6)
     assert difference.psnr == pytest.approx(10 * np.log10(values / 0.25**2), abs=1e-3)
-    wanted = [np.asarray(jax.jit(clipped(model))(i)) for i in images]
-    inside = sum(np.sum((w > 0) & (w < 1)) for w in wanted)
+    expected = [np.asarray(jax.jit(clipped(model))(i)) for i in images]
+    inside = sum(np.sum((e > 0) & (e < 1)) for e in expected)
     assert difference.unclipped == inside / values
 
 
@@ -51,7 +51,7 @@ def test_compare_refuses_another_shape_or_type(models):
         compare(models["student"], lambda batch: batch.astype(np.float64), images)
 
 
-def test_not_a_number_is_a_difference(models):
+def test_nan_is_a_difference(models):
     images = [as_input(models["student"], synthetic_photo(20, 30))] * 2
     results = iter([np.full_like(images[0], np.nan), np.zeros_like(images[0])])
     difference = compare(models["student"], lambda _: next(results), images)
@@ -75,7 +75,7 @@ def test_bounds(precision, good, bad):
 
 
 def test_clipped_results_prove_nothing():
-    with pytest.raises(InputError, match="says nothing"):
+    with pytest.raises(InputError, match="proves nothing"):
         Difference(0, np.inf, 0.05).check("float32")
 
 
@@ -86,7 +86,7 @@ def test_cut():
     np.testing.assert_array_equal(larger, np.concatenate([image, image[:1:-1]]))
 
 
-def test_synthetic_photo_is_always_the_same_and_like_a_photo():
+def test_synthetic_photo_is_deterministic_and_like_a_photo():
     photo = synthetic_photo(90, 120)
     np.testing.assert_array_equal(photo, synthetic_photo(90, 120))
     assert 80 < photo.mean() < 150 and photo.std() > 25
@@ -112,6 +112,6 @@ def test_read_photos(tmp_path):
     np.testing.assert_array_equal(b, photo[5:35, 5:45])
     np.testing.assert_array_equal(a, photo[::-1][5:35, 5:45])
     (tmp_path / "empty").mkdir()
-    for wrong, message in (("empty", "holds no photos"), ("notes.txt", "notes.txt")):
+    for wrong, message in (("empty", "has no photos"), ("notes.txt", "notes.txt")):
         with pytest.raises(InputError, match=message):
             read_photos([tmp_path / "b.png", tmp_path / wrong], 30, 40)

@@ -16,7 +16,7 @@ from ppcn_jax.benchmark.floors import network_work
 from ppcn_jax.benchmark.rows import Rows, make_row, reported, timed_rows
 from ppcn_jax.evaluation.timing import take_turns
 from ppcn_jax.export.images import as_input, synthetic_photo
-from ppcn_jax.export.verify import MOST
+from ppcn_jax.export.verify import TOLERANCE
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import Model
 
@@ -68,5 +68,5 @@ def _largest(output: np.ndarray, reference: np.ndarray) -> float:
 
 def _check(output: np.ndarray, reference: np.ndarray) -> None:
     difference = _largest(output, reference)
-    if not difference <= MOST["float32"]:
+    if not difference <= TOLERANCE["float32"]:
         raise InputError(f"computes something else: differs from JAX by {difference:.1e}")
