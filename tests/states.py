@@ -1,4 +1,4 @@
-"""Small train states for the tests of what keeps them."""
+"""Small train states for tests of checkpoints."""
 
 import jax
 import numpy as np
@@ -11,7 +11,7 @@ PLAYERS = ("generator", "discriminator")
 
 
 def make_state(step, *, players=PLAYERS, layer="dense", shape=(3, 4), make=adam):
-    """A state of tiny players, no two numbers of it alike, as after one update."""
+    """A state of tiny players after one update, in which all numbers differ."""
     rng = np.random.default_rng(step)
     optimizer = make(optax.constant_schedule(1e-3))
 
@@ -37,7 +37,7 @@ def restore(checkpoints, template):
 
 
 def assert_same_bits(actual, expected):
-    """Same structure, types and numbers."""
+    """The structures, types and numbers are equal."""
     assert jax.tree.structure(actual) == jax.tree.structure(expected)
     for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         assert a.dtype == b.dtype

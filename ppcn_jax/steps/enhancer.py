@@ -16,7 +16,7 @@ from ppcn_jax.models import grayscale
 from ppcn_jax.models.layers import Params
 from ppcn_jax.steps.augment import Batch, image_keys, prepare
 from ppcn_jax.steps.objective import Objective
-from ppcn_jax.steps.state import TrainState, TrainStep, guarded_update, mean_over_devices
+from ppcn_jax.steps.state import Metrics, TrainState, TrainStep, guarded_update, mean_over_devices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,16 +73,14 @@ def make_train_step(
         `guarded_update`.
     """
 
-    def features(images: jax.Array, frozen: Mapping[str, Any]) -> Any:
+    def features(images: jax.Array, frozen: Params) -> Any:
         assert networks.vgg is not None
         return networks.vgg.apply({"params": frozen["vgg"]}, images)
 
     def logits(images: jax.Array, params: Params) -> Any:
         return networks.discriminator.apply({"params": params}, grayscale(images))
 
-    def make_reference(
-        inputs: jax.Array, targets: jax.Array, frozen: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def make_reference(inputs: jax.Array, targets: jax.Array, frozen: Params) -> dict[str, Any]:
         reference: dict[str, Any] = {"images": targets}
         if objective.needs("features"):
             reference["features"] = features(targets, frozen)
@@ -98,12 +96,8 @@ def make_train_step(
         return reference
 
     def train_step(
-        state: TrainState,
-        batch: Batch,
-        frozen: Mapping[str, Any],
-        *,
-        axis_name: str | None = None,
-    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        state: TrainState, batch: Batch, frozen: Params, *, axis_name: str | None = None
+    ) -> tuple[TrainState, Metrics]:
         generator = state.players["generator"]
         discriminator = state.players["discriminator"] if objective.needs("logits") else None
         keys = image_keys(seed, state.step, batch["input"].shape[0], axis_name)
@@ -120,12 +114,10 @@ def make_train_step(
             total, terms = objective(prediction, reference, axis_name=axis_name)
             return total, (terms, images)
 
-        (total, (terms, enhanced)), gradients = jax.value_and_grad(generator_loss, has_aux=True)(
-            generator.params
-        )
+        gradient = jax.value_and_grad(generator_loss, has_aux=True)
+        (total, (terms, enhanced)), gradients = gradient(generator.params)
         gradients = {"generator": gradients}
-        mse = jnp.mean(jnp.square(enhanced - targets))
-        metrics = {**terms, "total": total, "mse": mse}
+        metrics = {**terms, "total": total, "mse": jnp.mean(jnp.square(enhanced - targets))}
 
         def classification_loss(params: Params) -> tuple[jax.Array, jax.Array]:
             is_real = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 1)))(keys)

@@ -10,14 +10,13 @@ import jax
 import numpy as np
 from jax import lax
 
-from ppcn_jax.steps.state import TrainState, TrainStep
+from ppcn_jax.steps.state import Metrics, TrainState, TrainStep
 
 AXIS = "devices"
 # Limit of unfinished steps. On virtual CPU devices many more can deadlock their collectives.
 IN_FLIGHT = 8
 
 Batch = Mapping[str, np.ndarray]
-Metrics = dict[str, jax.Array]
 
 
 def parallelize(step: TrainStep) -> TrainStep:

@@ -43,8 +43,9 @@ class TrainState:
 
 
 Players = dict[str, Player]
+Metrics = dict[str, jax.Array]
 # step(state, batch, frozen, *, axis_name=None) -> (state, metrics); pure.
-TrainStep = Callable[..., tuple[TrainState, dict[str, jax.Array]]]
+TrainStep = Callable[..., tuple[TrainState, Metrics]]
 
 
 def init_state(
@@ -101,7 +102,7 @@ def guarded_update(
     metrics: Mapping[str, jax.Array],
     *,
     total_limit: float,
-) -> tuple[TrainState, dict[str, jax.Array]]:
+) -> tuple[TrainState, Metrics]:
     """Update all players, unless a metric or gradient is not finite or the total is too large.
 
     Call it after averaging gradients and metrics over devices, so that all devices make the same

@@ -12,7 +12,7 @@ from ppcn_jax.metrics import psnr_of_mse
 from ppcn_jax.models.layers import Params
 from ppcn_jax.steps.augment import Batch, image_keys, prepare
 from ppcn_jax.steps.objective import Objective
-from ppcn_jax.steps.state import TrainState, TrainStep, guarded_update, mean_over_devices
+from ppcn_jax.steps.state import Metrics, TrainState, TrainStep, guarded_update, mean_over_devices
 
 
 def make_train_step(
@@ -43,11 +43,11 @@ def make_train_step(
 
     def train_step(
         state: TrainState, batch: Batch, frozen: Any, *, axis_name: str | None = None
-    ) -> tuple[TrainState, dict[str, jax.Array]]:
+    ) -> tuple[TrainState, Metrics]:
         keys = image_keys(seed, state.step, batch["input"].shape[0], axis_name)
         inputs, targets = prepare(keys, batch)
 
-        def loss(params: Params) -> tuple[jax.Array, dict[str, jax.Array]]:
+        def loss(params: Params) -> tuple[jax.Array, Metrics]:
             images: Any = network.apply({"params": params}, inputs)
             images = jnp.clip(images, 0, 1) if clip else images
             total, terms = objective({"images": images}, {"images": targets}, axis_name=axis_name)

@@ -1,4 +1,4 @@
-"""Training runs: put together from a configuration, looped, logged, watched and resumed.
+"""Training runs: built from a configuration, logged, monitored and resumed.
 
 Imports `configuration`, `evaluation`, `steps`, `weights`, `models`, `losses`, `photos`, `ops` and
 `runtime`.

@@ -1,4 +1,4 @@
-"""An enhancer's training run put together from its configuration."""
+"""Builds an enhancer's training run from its configuration."""
 
 import functools
 import math
@@ -11,89 +11,90 @@ from ml_collections import ConfigDict
 from ppcn_jax import losses
 from ppcn_jax.evaluation.evaluate import Enhance, Pairs, score_image
 from ppcn_jax.models import Discriminator, Vgg
-from ppcn_jax.models.layers import Params
 from ppcn_jax.photos.strips import strip
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.enhancer import Networks, make_train_step
-from ppcn_jax.steps.objective import LOSSES, Objective, make_objective
-from ppcn_jax.steps.optimizers import adam
+from ppcn_jax.steps.objective import LOSSES, make_objective
+from ppcn_jax.steps.optimizers import adam, step_decay
 from ppcn_jax.steps.state import init_state
 from ppcn_jax.training.experiment import (
     Experiment,
     initial_params,
     make_optimizer,
-    make_schedule,
-    shown,
+    sample_pairs,
 )
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import Model, make_network
 from ppcn_jax.weights.vgg import find_vgg, load_vgg
 
 
-def make_experiment(config) -> Experiment:
+def make_experiment(config: ConfigDict) -> Experiment:
     """Build networks, objective, optimizers and the initial state.
 
     Args:
-        config: of configs/teacher.py or configs/student.py, checked.
-
-    Returns:
-        The experiment.
+        config: a checked configuration of configs/teacher.py or configs/student.py.
 
     Raises:
-        InputError: VGG weights or a teacher that are not there or do not fit.
+        InputError: the VGG weights or a teacher are missing or do not fit.
     """
+    train, player = config.train, config.discriminator
     objective = make_objective(config.objective.to_dict())
-    schedule = make_schedule(config, config.train.learning_rate)
-    optimizers = {"generator": make_optimizer(config, schedule)}
-    if objective.needs("logits"):
-        optimizers["discriminator"] = adam(
-            make_schedule(config, config.discriminator.learning_rate),
-            epsilon_corrected=config.train.epsilon_corrected,
-        )
-    networks, frozen = _networks(config, objective)
-    step = make_train_step(
-        networks,
-        objective,
-        optimizers,
-        discriminator_loss=functools.partial(
-            losses.discrimination,
-            real_label=config.discriminator.real_label,
-            clip=config.discriminator.clip,
-        ),
-        seed=config.train.seed,
-        imitation=config.imitation,
-        total_limit=config.train.guard.total_limit or math.inf,
-    )
-    params = _initial_params(networks, list(optimizers), config.train.seed, config.data.crop)
-    state = jax.device_get(init_state(params, optimizers))
-    return Experiment(
-        make_network(config.model),
-        state,
-        frozen,
-        step,
-        schedule,
-        score=score_image,
-        metrics=("psnr", "ms_ssim"),
-        picture=comparison,
-    )
 
-
-def _networks(config, objective: Objective) -> tuple[Networks, dict[str, Params]]:
     frozen: dict[str, Any] = {}
     vgg = teacher = None
     if objective.needs("features"):
         depth, frozen["vgg"] = load_vgg(config.vgg.weights)
         vgg = Vgg(depth, dtype=config.precision.vgg)
     if config.teacher:
-        guides = load_teachers(config)
-        teacher, frozen["teachers"] = guides[0].module, [guide.params for guide in guides]
+        teachers = load_teachers(config.teacher, model=config.model, preset=config.preset)
+        teacher, frozen["teachers"] = teachers[0].module, [each.params for each in teachers]
+    module = make_network(config.model)
+    generator = module.clone(dtype=config.precision.generator)
     discriminator = Discriminator(
-        config.discriminator.outputs,
-        config.discriminator.first_norm,
-        dtype=config.precision.discriminator,
+        player.outputs, player.first_norm, dtype=config.precision.discriminator
     )
-    generator = make_network(config.model).clone(dtype=config.precision.generator)
-    return Networks(generator, discriminator, vgg, teacher), frozen
+
+    schedule = functools.partial(step_decay, boundaries=train.boundaries, factor=train.decay)
+    learning_rate = schedule(train.learning_rate)
+    generator_key, discriminator_key = jax.random.split(jax.random.key(train.seed))
+    params = {"generator": initial_params(generator_key, generator, config.data.crop)}
+    optimizers = {
+        "generator": make_optimizer(
+            train.optimizer,
+            learning_rate,
+            weight_decay=train.weight_decay,
+            epsilon_corrected=train.epsilon_corrected,
+        )
+    }
+    if objective.needs("logits"):
+        params["discriminator"] = initial_params(
+            discriminator_key, discriminator, config.data.crop, channels=1
+        )
+        optimizers["discriminator"] = adam(
+            schedule(player.learning_rate), epsilon_corrected=train.epsilon_corrected
+        )
+
+    step = make_train_step(
+        Networks(generator, discriminator, vgg, teacher),
+        objective,
+        optimizers,
+        discriminator_loss=functools.partial(
+            losses.discrimination, real_label=player.real_label, clip=player.clip
+        ),
+        seed=train.seed,
+        imitation=config.imitation,
+        total_limit=train.guard.total_limit or math.inf,
+    )
+    return Experiment(
+        module,
+        jax.device_get(init_state(params, optimizers)),
+        frozen,
+        step,
+        learning_rate,
+        score=score_image,
+        metrics=("psnr", "ms_ssim"),
+        picture=comparison,
+    )
 
 
 def check_files(config: ConfigDict) -> None:
@@ -107,62 +108,36 @@ def check_files(config: ConfigDict) -> None:
     ):
         find_vgg(config.vgg.weights)
     if config.get("teacher"):
-        load_teachers(config)
+        load_teachers(config.teacher, model=config.model, preset=config.preset)
 
 
-def load_teachers(config) -> list[Model]:
-    """Read the guides of an enhancer.
-
-    Args:
-        config: of configs/teacher.py or configs/student.py.
-
-    Returns:
-        The teachers.
+def load_teachers(paths: str, *, model: str, preset: str) -> list[Model]:
+    """Load the teachers of an enhancer from comma-separated paths.
 
     Raises:
-        InputError: nothing there, or it is no teacher of the configured preset; says what to change.
+        InputError: a path holds no teacher of the same preset; says what to change.
     """
-    guides = []
-    for path in filter(None, map(str.strip, config.teacher.split(","))):
-        guide = load_model(path)
-        if guide.name != "teacher":
-            raise InputError(f"config.teacher={path} holds a {guide.name}, not a teacher")
-        if guide.preset != config.preset:
+    teachers = []
+    for path in filter(None, map(str.strip, paths.split(","))):
+        teacher = load_model(path)
+        if teacher.name != "teacher":
+            raise InputError(f"config.teacher={path} holds a {teacher.name}, not a teacher")
+        if teacher.preset != preset:
             raise InputError(
-                f"config.teacher={path} was trained with preset {guide.preset!r}, the "
-                f"{config.model} is configured for {config.preset!r}: train the teacher with "
-                f"configs/teacher.py:{config.preset}, or use configs/{config.model}.py:"
-                f"{guide.preset}"
+                f"config.teacher={path} was trained with preset {teacher.preset!r}, but the "
+                f"{model} is configured for {preset!r}: train the teacher with "
+                f"configs/teacher.py:{preset}, or use configs/{model}.py:{teacher.preset}"
             )
-        guides.append(guide)
-    if not guides:
-        raise InputError(f"config.teacher={config.teacher!r} names no teacher")
-    return guides
-
-
-def _initial_params(
-    networks: Networks, players: list[str], seed: int, crop: int
-) -> dict[str, Params]:
-    generator_key, opponent_key = jax.random.split(jax.random.key(seed))
-    params = {"generator": initial_params(generator_key, networks.generator, crop)}
-    if "discriminator" in players:
-        opponent = networks.discriminator
-        params["discriminator"] = initial_params(opponent_key, opponent, crop, channels=1)
-    return params
+        teachers.append(teacher)
+    if not teachers:
+        raise InputError(f"config.teacher={paths!r} names no teacher")
+    return teachers
 
 
 def comparison(enhance: Enhance, pairs: Pairs) -> np.ndarray:
-    """Strip of a few test images: input, enhanced, target.
-
-    Args:
-        enhance: the network: uint8 `[H, W, 3]` -> float32 `[H, W, 3]`.
-        pairs: the test split.
-
-    Returns:
-        uint8 `[height, width, 3]`.
-    """
+    """Picture of a few test images, uint8 `[H, W, 3]`: input, enhanced, target."""
     rows, names = [], []
-    for name, image, target in shown(pairs):
+    for name, image, target in sample_pairs(pairs):
         rows.append([image, enhance(image), target])
         names.append(name)
     return strip(rows, ["input", "enhanced", "target"], names)

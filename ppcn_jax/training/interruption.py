@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop, as schedulers send them before they take a machine away."""
+"""Signals that ask a run to stop, as schedulers send them before they reclaim a machine."""
 
 import signal
 from types import FrameType
@@ -8,27 +8,27 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """Turns SIGINT and SIGTERM into a wish to stop, for as long as the context lasts.
+    """Within this context SIGINT and SIGTERM only set a flag.
 
-    Schedulers send more than one signal and people press Ctrl-C again: neither must end a process
-    that is about to save what it has. SIGQUIT (Ctrl-backslash) and SIGKILL end it at once.
+    Schedulers send several signals, and people press Ctrl-C repeatedly; none of them may end a
+    process that is about to save a checkpoint. SIGQUIT (Ctrl-backslash) and SIGKILL still end it.
 
     Attributes:
-        asked: whether any came.
+        requested: True once a signal has arrived.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         for number in SIGNALS:
-            self._previous[number] = signal.signal(number, self._ask)
+            self._previous[number] = signal.signal(number, self._request)
         return self
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)

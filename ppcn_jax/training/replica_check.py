@@ -1,4 +1,4 @@
-"""Whether all replicas of the train state, on all devices of all processes, are the same."""
+"""Checks that the replicas of the train state on all devices of all processes are identical."""
 
 import hashlib
 from typing import Any
@@ -7,62 +7,61 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+_ADVICE = (
+    ". Check that all processes use the same workdir, package versions and kind of device; if they "
+    "do, one of them computes wrong results. In the last checkpoint they were equal."
+)
+
 
 class Disagreement(RuntimeError):
-    """Replicas that should be the same, bit for bit, are not."""
+    """Replicas that should be bit-equal differ."""
 
 
 def check_agreement(replicas: Any, step: int) -> None:
-    """Compare the replicas of all devices; all processes must call it at the same step.
+    """Compare the replicas of all devices; all processes must call this at the same step.
 
-    Costs a fetch of all local replicas and an exchange of 32 bytes a process.
+    It fetches all local replicas, and processes exchange 32 bytes each.
 
     Args:
-        replicas: the replicated state; see `parallel.replicate`.
-        step: updates made so far.
+        replicas: a replicated state, see `parallel.replicate`.
+        step: number of steps made.
 
     Raises:
-        Disagreement: in every process; names the processes (or devices) and the step.
+        Disagreement: in every process; names the devices or processes that differ.
     """
     if jax.device_count() == 1:
         return
     arrays = jax.tree.leaves(replicas)
     devices = [shard.device for shard in arrays[0].addressable_shards]
-    local = [
+    digests = [
         _digest([array.addressable_shards[k].data for array in arrays], step)
         for k in range(len(devices))
     ]
-    strangers = [
+    differing = [
         str(device)
-        for device, digest in zip(devices, local, strict=True)
-        if (digest != local[0]).any()
+        for device, digest in zip(devices, digests, strict=True)
+        if (digest != digests[0]).any()
     ]
-    # A process whose own devices disagree shows zeros, which no digest is.
-    shown = np.zeros_like(local[0]) if strangers else local[0]
-    everyone = np.reshape(multihost_utils.process_allgather(shown), (-1, shown.size))
-    if strangers:
+    # If local replicas differ, send all zeros, which is never a valid digest.
+    sent = np.zeros_like(digests[0]) if differing else digests[0]
+    received = np.reshape(multihost_utils.process_allgather(sent), (-1, sent.size))
+    if differing:
         raise Disagreement(
-            f"at step {step} the train states of {', '.join(strangers)} differ from that of "
+            f"at step {step} the train states on {', '.join(differing)} differ from that on "
             f"{devices[0]}{_ADVICE}"
         )
-    if (everyone != everyone[0]).any():
+    if (received != received[0]).any():
         groups: dict[bytes, list[int]] = {}
-        for process, digest in enumerate(everyone):
+        for process, digest in enumerate(received):
             groups.setdefault(digest.tobytes(), []).append(process)
-        # Of two equally large groups, process 0's passes for the others.
-        *others, _ = sorted(groups.values(), key=lambda group: (len(group), 0 in group))
-        odd = sorted(process for group in others for process in group)
-        named = ", ".join(map(str, odd))
+        # On a tie, the group with process 0 counts as the majority.
+        *minorities, _ = sorted(groups.values(), key=lambda group: (len(group), 0 in group))
+        processes = sorted(process for group in minorities for process in group)
         raise Disagreement(
-            f"at step {step} the train states of the processes {named} differ from those of the "
-            f"other {len(everyone) - len(odd)} of {len(everyone)}{_ADVICE}"
+            f"at step {step} the train states of the processes {', '.join(map(str, processes))} "
+            f"differ from those of the other {len(received) - len(processes)} of {len(received)}"
+            f"{_ADVICE}"
         )
-
-
-_ADVICE = (
-    ": do all see the same workdir, with the same versions, on the same kind of device? If so, "
-    "one of them computes wrongly. In the last checkpoint they agreed"
-)
 
 
 def _digest(shards: list[jax.Array], step: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The host's eye on finished steps: which updates were left out, why, and when it is enough."""
+"""Track skipped updates: record their cause and abort after too many in a row."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -10,23 +10,23 @@ from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.parallel import to_host
 from ppcn_jax.steps.state import GRADIENTS, SKIPPED
 
-# step, what was wrong by name, names of the samples
+# Arguments: step, offending values by name, names of the samples in the batch.
 Report = Callable[[int, dict[str, float], Sequence[str]], None]
 
 
 class Guard:
-    """Counts updates that were left out, and stops a run of too many in a row.
+    """Counts skipped updates, reports their cause, and stops a run with too many in a row.
 
     Args:
-        start: steps made before.
-        weights: of the terms in the total.
-        stop_after: so many left out in a row end the run.
+        start: number of steps made before.
+        weights: weights of the objective's terms by name.
+        stop_after: number of updates skipped in a row that ends the run.
         samples: step -> names of the samples in its global batch.
-        report: told of each update that was left out.
+        report: called for each skipped update.
 
     Attributes:
-        in_a_row: updates left out up to the last step looked at, since one that was made.
-        skipped: updates left out in all.
+        in_a_row: updates skipped since the last one that was made.
+        skipped: updates skipped since the start.
     """
 
     def __init__(
@@ -42,54 +42,48 @@ class Guard:
         self._samples, self._report = samples, report
         self.in_a_row = self.skipped = 0
 
-    def look(self, metrics: Mapping[str, jax.Array]) -> None:
-        """Look at what comes next of finished steps.
+    def inspect(self, metrics: Mapping[str, jax.Array]) -> None:
+        """Inspect the metrics of the next finished steps.
 
         Args:
-            metrics: stacked by local device; of one step, or of several, `[devices, steps]`.
+            metrics: stacked by local device; of one step, or of several: `[devices, steps]`.
 
         Raises:
-            InputError: too many updates in a row were left out; names what was wrong.
+            InputError: too many updates in a row were skipped; names the cause.
         """
-        # The flag alone: the others are worth a fetch only when something happened.
+        # Fetch only the flag, and the other metrics if an update was skipped.
         flags = np.ravel(metrics[SKIPPED].addressable_shards[0].data)
-        every = {}
+        values: dict[str, np.ndarray] = {}
         if flags.any():
-            every = {name: np.ravel(values) for name, values in to_host(metrics).items()}
+            values = {name: np.ravel(each) for name, each in to_host(metrics).items()}
         for index, skipped in enumerate(flags):
             self._step += 1
-            if skipped:
-                self._tell({name: float(values[index]) for name, values in every.items()})
-            else:
+            if not skipped:
                 self.in_a_row = 0
-
-    def _tell(self, metrics: dict[str, float]) -> None:
-        self.in_a_row += 1
-        self.skipped += 1
-        wrong = culprits(metrics, self._weights)
-        self._report(self._step, wrong, self._samples(self._step - 1))
-        if self.in_a_row >= self._stop_after:
-            raise InputError(
-                f"the updates of steps {self._step - self.in_a_row + 1} to {self._step} had all to "
-                f"be left out (train.guard.stop_after); the last because of {told(wrong)}. The "
-                "last checkpoint is from before. What is named is too large or its data are bad: "
-                "lower its weight or the learning rate (in another workdir), or look at the "
-                'samples in the rows "skipped" of metrics.jsonl'
+                continue
+            self.in_a_row += 1
+            self.skipped += 1
+            found = causes(
+                {name: float(each[index]) for name, each in values.items()}, self._weights
             )
+            self._report(self._step, found, self._samples(self._step - 1))
+            if self.in_a_row >= self._stop_after:
+                raise InputError(
+                    f"all updates of steps {self._step - self.in_a_row + 1} to {self._step} were "
+                    f"skipped, the last because of {format_values(found)}. The last checkpoint is "
+                    "from before these steps. Lower the weight of that term or the learning rate "
+                    "(in another workdir), inspect the samples in the rows 'skipped' of "
+                    "metrics.jsonl, or raise train.guard.stop_after"
+                )
 
 
-def culprits(metrics: Mapping[str, float], weights: Mapping[str, float]) -> dict[str, float]:
-    """What is to blame for an update that was left out.
+def causes(metrics: Mapping[str, float], weights: Mapping[str, float]) -> dict[str, float]:
+    """Find the metrics that caused a skipped update, with their values.
 
-    Args:
-        metrics: of the step, with what `guarded_update` adds.
-        weights: of the terms in the total.
-
-    Returns:
-        Values by name, of those nearest to the cause, because everything after a NaN is NaN as
-        well: terms that are not finite, else terms that are not when weighted, else norms of
-        gradients, else the total, which is above its limit. Where no term is at fault by itself,
-        the one with the largest part in the total is named too.
+    Everything computed from a NaN is NaN as well, so the first group with a value that is not
+    finite is returned: terms, weighted terms, or norms of gradients. If no term is at fault, the
+    term with the largest part in the total is added; if nothing is infinite or NaN, the total
+    exceeds its limit.
     """
     terms = {n: metrics[n] for n in (*weights, "discriminator_loss") if n in metrics}
     with np.errstate(over="ignore"):
@@ -109,6 +103,6 @@ def _not_finite(values: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if not math.isfinite(value)}
 
 
-def told(wrong: Mapping[str, float]) -> str:
-    """Names and values for people."""
-    return ", ".join(f"{name} {value:.4g}" for name, value in wrong.items())
+def format_values(values: Mapping[str, float]) -> str:
+    """Names and values as text."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())

@@ -1,4 +1,4 @@
-"""What the tests of wrong configurations and hostile files share."""
+"""Fixtures shared by the tests of faults."""
 
 import gc
 import os
@@ -14,26 +14,27 @@ from tests.processes import ENVIRONMENT
 
 
 def pytest_collection_modifyitems(items):
-    """Lets Orbax leave reads behind: when one fails, the others end later, in threads of theirs.
+    """Ignores errors of Orbax's reader threads in these tests.
 
-    They find their event loop closed, in whichever test comes then.
+    When one read fails, the others end later in their own threads, find the event loop closed, and
+    raise during whichever test runs then.
     """
-    left_behind = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+    ignored = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
     for item in items:
         if item.path.is_relative_to(pathlib.Path(__file__).parent):
-            item.add_marker(left_behind)
+            item.add_marker(ignored)
 
 
 @pytest.fixture(autouse=True, scope="package")
-def nothing_left_behind():
-    """Finds what is left while the tests here are still under way."""
+def collect_garbage():
+    """Collects what failed reads left behind while the filter above still applies."""
     yield
     gc.collect()
 
 
 @pytest.fixture(scope="session")
 def write_model(random_params):
-    """Writes a weights file of random parameters."""
+    """Writes a weights file with random parameters."""
 
     def write(path, network, *, preset="paper"):
         module = make_network(network)

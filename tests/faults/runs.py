@@ -1,6 +1,6 @@
-"""Tiny runs for the tests of faults, and what is compared of them.
+"""Tiny runs for the tests of faults, and comparisons of their checkpoints.
 
-A start takes five to ten seconds, a step a few milliseconds: share runs between assertions.
+Starting a run takes five to ten seconds and a step a few milliseconds: share runs between assertions.
 """
 
 import jax
@@ -9,7 +9,7 @@ import orbax.checkpoint as ocp
 
 from ppcn_jax.weights.checkpoints import FOLDER
 
-# Pictures of 16 px from no file, no VGG, no opponent, no TensorFlow; a row per step.
+# Synthetic pictures of 16 px, no VGG, no discriminator, no TensorFlow; a row per step.
 SETTINGS = {
     "data.source": "synthetic",
     "data.in_memory": True,
@@ -23,7 +23,7 @@ SETTINGS = {
     "evaluate.every": 1000,
     "log.every": 1,
 }
-# A super-resolver's configuration has other losses.
+# The losses in a super-resolver's configuration differ.
 SUPER_RESOLVER = {
     field: value for field, value in SETTINGS.items() if not field.startswith("objective")
 } | {"data.source": "high_resolution"}
@@ -32,13 +32,13 @@ SUPER_RESOLVER = {
 def train(
     launch, workdir, *arguments, config="student.py:no_distillation", xla_flags="", **changed
 ):
-    """Start a tiny enhancer's run; `changed` has fields by name, e.g. {"train.steps": 8}."""
+    """Start a tiny enhancer's run; `changed` are fields such as {"train.steps": 8}."""
     settings = {**SETTINGS, **changed}
     return launch(config, workdir, *arguments, settings=settings, xla_flags=xla_flags)
 
 
 def read_state(workdir, step):
-    """All of a checkpoint: item -> tree of NumPy arrays."""
+    """The trees of a checkpoint by name, with NumPy arrays."""
     folder = workdir / FOLDER / str(step)
     items = [path.name for path in folder.iterdir() if (path / "_METADATA").exists()]
     with ocp.StandardCheckpointer() as checkpointer:
@@ -46,7 +46,7 @@ def read_state(workdir, step):
 
 
 def assert_same_state(actual, expected):
-    """Equal to the bit, in every item of a checkpoint."""
+    """All trees of two checkpoints are bit-equal."""
     assert jax.tree.structure(actual) == jax.tree.structure(expected)
     leaves = zip(jax.tree.leaves_with_path(actual), jax.tree.leaves(expected), strict=True)
     for (path, a), b in leaves:

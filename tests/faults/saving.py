@@ -1,10 +1,10 @@
-"""Processes that save and are killed while they do, told apart from this one by forks.
+"""Forks processes that save checkpoints, and kills them while they save.
 
     python -m tests.faults.saving WORKDIR KILLS SEED
 
-Each child compares the newest checkpoint that its predecessor left with what was saved, and saves
-the steps after it until it is killed. A fork of a process that has imported everything starts in a
-fraction of the time of a new one.
+Each child compares the newest checkpoint of its predecessor with what was saved, and saves the next
+steps until it is killed. A fork of a process that has imported everything starts much faster than
+a new process.
 """
 
 import json
@@ -23,8 +23,8 @@ PATIENCE = 60.0
 SHAPE = (256, 4)
 
 
-def save_for_ever(workdir: pathlib.Path) -> None:
-    """Check the newest checkpoint, tell that it is as saved, and save the next ones."""
+def save_until_killed(workdir: pathlib.Path) -> None:
+    """Check the newest checkpoint, report success in a file, and save the next ones."""
     before = steps_in(workdir)
     with Checkpoints(workdir, keep=2) as checkpoints:
         step = 0
@@ -41,12 +41,12 @@ def save_for_ever(workdir: pathlib.Path) -> None:
 
 
 def kill_while_saving(workdir: pathlib.Path, rng: np.random.Generator) -> bool:
-    """Start a process, kill it somewhere in a save; whether it left half a checkpoint."""
+    """Start a process and kill it during a save; True if it left a partial checkpoint."""
     child = os.fork()
     if not child:
-        save_for_ever(workdir)
+        save_until_killed(workdir)
     checked, deadline = workdir / "checked", time.monotonic() + PATIENCE
-    wanted = newest(workdir) + rng.integers(3)  # checkpoints of its own before it is killed
+    wanted = newest(workdir) + rng.integers(3)  # it completes up to two checkpoints
     while not (
         checked.exists()
         and checked.read_text() == str(child)
@@ -54,7 +54,7 @@ def kill_while_saving(workdir: pathlib.Path, rng: np.random.Generator) -> bool:
         and partial(workdir)
     ):
         if os.waitpid(child, os.WNOHANG)[0] or time.monotonic() > deadline:
-            sys.exit("a process could not go on from what the one before it had left")
+            sys.exit("a process could not continue from the checkpoints of the one before it")
         time.sleep(0.002)
     time.sleep(rng.uniform(0, 0.05))
     os.kill(child, signal.SIGKILL)
@@ -68,7 +68,7 @@ def newest(workdir: pathlib.Path) -> int:
 
 
 def partial(workdir: pathlib.Path) -> list[pathlib.Path]:
-    """Checkpoints that are being written, or were."""
+    """Partial checkpoints."""
     return list((workdir / FOLDER).glob("*.orbax-checkpoint-tmp"))
 
 

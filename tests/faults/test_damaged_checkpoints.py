@@ -1,4 +1,4 @@
-"""A checkpoint with damaged files: the one before it is used, and nothing starts anew in silence."""
+"""If a checkpoint is damaged the one before it is used; no run silently starts from step 0."""
 
 import itertools
 import shutil
@@ -35,7 +35,7 @@ WAYS = (halve, empty, flip, lambda path: path.unlink())
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A workdir with the checkpoints of the steps 3 and 7."""
+    """A workdir with checkpoints of steps 3 and 7."""
     workdir = tmp_path_factory.mktemp("saved")
     with Checkpoints(workdir, keep=2) as checkpoints:
         for step in (3, 7):
@@ -44,7 +44,7 @@ def saved(tmp_path_factory):
 
 
 def restore_damaged(saved, tmp_path, damage):
-    """Copy, damage step 7, restore; (state, folders of checkpoints)."""
+    """Damage step 7 of a copy and restore; returns the state and the checkpoints' folders."""
     shutil.rmtree(tmp_path / FOLDER, ignore_errors=True)
     shutil.copytree(saved / FOLDER, tmp_path / FOLDER)
     damage(tmp_path / FOLDER / "7")
@@ -55,7 +55,7 @@ def restore_damaged(saved, tmp_path, damage):
 
 
 @pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.long), 9], ids=["all", "some"])
-def test_damage_to_any_file_is_without_effect_or_found(saved, tmp_path, caplog, every):
+def test_damage_to_any_file_is_detected_or_harmless(saved, tmp_path, caplog, every):
     newest = saved / FOLDER / "7"
     files = sorted(p.relative_to(newest) for p in newest.rglob("*") if p.is_file())
     found = 0
@@ -75,11 +75,11 @@ def test_damage_to_any_file_is_without_effect_or_found(saved, tmp_path, caplog, 
     assert found
 
 
-@pytest.mark.parametrize("gone", ["generator", "discriminator_optimizer", "everything"])
-def test_missing_folders_are_found(saved, tmp_path, gone):
+@pytest.mark.parametrize("missing", ["generator", "discriminator_optimizer", "everything"])
+def test_missing_folders_are_detected(saved, tmp_path, missing):
     def remove(step):
         for item in step.iterdir():
-            if gone in (item.name, "everything"):
+            if missing in (item.name, "everything"):
                 shutil.rmtree(item) if item.is_dir() else item.unlink()
 
     state, folders = restore_damaged(saved, tmp_path, remove)
@@ -87,7 +87,7 @@ def test_missing_folders_are_found(saved, tmp_path, gone):
     assert folders == {"3", f"7{DAMAGED}"}
 
 
-def test_a_damaged_step_is_saved_again(saved, tmp_path):
+def test_a_damaged_step_can_be_saved_again(saved, tmp_path):
     for _ in range(2):
         shutil.copytree(saved / FOLDER / "3", tmp_path / FOLDER / "3", dirs_exist_ok=True)
         with Checkpoints(tmp_path, keep=2) as checkpoints:
@@ -113,7 +113,7 @@ def test_a_damaged_network_is_not_used(saved, tmp_path):
 
 @pytest.fixture(scope="module")
 def finished(launch, tmp_path_factory):
-    """A workdir of a run that nobody disturbed."""
+    """The workdir of an uninterrupted run."""
     workdir = tmp_path_factory.mktemp("finished")
     assert end(start(launch, workdir))[::2] == (0, "")
     return workdir
@@ -124,7 +124,7 @@ def start(launch, workdir):
     return train(launch, workdir, **changed)
 
 
-def test_a_run_goes_on_from_the_last_whole_checkpoint(launch, finished, tmp_path):
+def test_a_run_continues_from_the_last_intact_checkpoint(launch, finished, tmp_path):
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     for data in (tmp_path / FOLDER / str(STEPS) / "generator_optimizer").rglob("d/*"):
         flip(data)
@@ -136,7 +136,7 @@ def test_a_run_goes_on_from_the_last_whole_checkpoint(launch, finished, tmp_path
     assert_same_state(read_state(tmp_path, STEPS), read_state(finished, STEPS))
 
 
-def test_without_a_whole_checkpoint_nothing_starts(launch, finished, tmp_path):
+def test_without_an_intact_checkpoint_the_run_does_not_start(launch, finished, tmp_path):
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     steps = steps_in(tmp_path)
     for step in steps:

@@ -74,12 +74,12 @@ def test_logs_on_a_full_disk_end_no_run_and_lose_nothing(launch, small_disk):
     process = train(launch, workdir, **changed)
     wait_until(lambda: last_step(workdir) > 4, process)
     ballast = fill(small_disk)
-    wait_until(lambda: "metrics.jsonl cannot be written" in process.told()[1], process)
+    wait_until(lambda: "metrics.jsonl cannot be written" in process.output()[1], process)
     stuck = last_step(workdir)
-    wait_until(lambda: f"step {stuck + 100}/{ENDLESS}" in process.told()[0], process)
+    wait_until(lambda: f"step {stuck + 100}/{ENDLESS}" in process.output()[0], process)
     assert last_step(workdir) == stuck
     ballast.unlink()
-    wait_until(lambda: "metrics.jsonl can be written again" in process.told()[1], process)
+    wait_until(lambda: "metrics.jsonl can be written again" in process.output()[1], process)
     process.terminate()
     status, _, stderr = end(process)
     assert status == START_AGAIN

@@ -1,4 +1,4 @@
-"""A run may go on with another number of devices."""
+"""A run may continue on another number of devices."""
 
 import shutil
 
@@ -17,7 +17,7 @@ def devices(count):
 
 @pytest.fixture(scope="module")
 def on_four(launch, tmp_path_factory):
-    """The workdir of a run on four devices, with all its checkpoints."""
+    """The workdir of a run on four devices with all its checkpoints."""
     workdir = tmp_path_factory.mktemp("elastic") / "four"
     changed = {"train.steps": STEPS, "checkpoint.keep": STEPS}
     process = train(launch, workdir, xla_flags=devices(4), **changed)

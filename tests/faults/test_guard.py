@@ -1,4 +1,4 @@
-"""Losses that are NaN, infinite or explode: the update is left out, told of, and not for ever."""
+"""Losses that are NaN, infinite or explode: updates are skipped, reported, and end the run if many."""
 
 import functools
 import json
@@ -13,21 +13,22 @@ from jax import lax
 
 import data
 from configs import teacher
+from data.batching.order import Order
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps import objective
 from ppcn_jax.steps.parallel import Calls, replicate, to_host
 from ppcn_jax.steps.state import SKIPPED, guarded_update, init_state
-from ppcn_jax.training import loop as train
+from ppcn_jax.training import loop
 from ppcn_jax.training.enhancer import make_experiment
 from ppcn_jax.training.replica_check import check_agreement
 from ppcn_jax.training.skipped_updates import Guard
 from ppcn_jax.weights.checkpoints import steps_in
-from tests.faults.runs import train as train_in_process
+from tests.faults.runs import train
 from tests.processes import end
 
 DEVICES = 4
 
-# A step of two players with one parameter each, from the contract of train steps.
+# A train step of two players with one parameter each.
 OPTIMIZERS = {"generator": optax.adam(0.1), "discriminator": optax.sgd(0.1)}
 
 
@@ -49,7 +50,7 @@ def toy_state():
 
 
 def toy_batches(bad):
-    """Ten batches of three values on each device, of which some have one bad value on one."""
+    """Ten batches of three values per device; `bad` has values that replace one of a batch."""
     batches = np.random.default_rng(0).uniform(-1, 1, (10, DEVICES, 3)).astype(np.float32)
     for step, value in bad.items():
         batches[step, 2, 1] = value
@@ -62,53 +63,53 @@ def run_toy(batches, *, scan, length, finished):
     for first in range(0, len(batches), length):
         state, _ = call(state, batches[first : first + length], frozen)
     call.settle()
-    check_agreement(state, len(batches))  # the device with the bad value and all others
+    check_agreement(state, len(batches))  # also the device with the bad value
     return to_host(state)
 
 
-def make_guard(stop_after, told):
+def make_guard(stop_after, reports):
     return Guard(
         0,
         {"square": 1.0},
         stop_after=stop_after,
         samples=lambda step: [f"sample of {step}"],
-        report=lambda *report: told.append(report),
+        report=lambda *report: reports.append(report),
     )
 
 
-# Step from 0 -> what one value of its batch is; 1e30 overflows when squared, 50 is beyond the limit.
+# Step from 0 -> one value of its batch; 1e30 overflows when squared, 50 exceeds the limit.
 BAD = {2: np.nan, 3: 1e30, 7: np.inf, 8: 50.0}
 
 
 @pytest.mark.parametrize(("scan", "length"), [(False, 1), (False, 5), (True, 1), (True, 5)])
-def test_bad_updates_change_nothing_but_the_step(scan, length):
-    told = []
-    guard = make_guard(3, told)
-    state = run_toy(toy_batches(BAD), scan=scan, length=length, finished=guard.look)
-    assert [step for step, _, _ in told] == [3, 4, 8, 9]
-    assert [samples for _, _, samples in told] == [[f"sample of {step}"] for step in BAD]
+def test_skipped_updates_change_nothing_but_the_step(scan, length):
+    reports = []
+    guard = make_guard(3, reports)
+    state = run_toy(toy_batches(BAD), scan=scan, length=length, finished=guard.inspect)
+    assert [step for step, _, _ in reports] == [3, 4, 8, 9]
+    assert [samples for _, _, samples in reports] == [[f"sample of {step}"] for step in BAD]
     by_limit = ["total", "square times its weight"]
-    assert [list(wrong) for _, wrong, _ in told] == [["square"]] * 3 + [by_limit]
+    assert [list(wrong) for _, wrong, _ in reports] == [["square"]] * 3 + [by_limit]
     assert (guard.skipped, guard.in_a_row) == (4, 0)
 
     good = [batch for step, batch in enumerate(toy_batches({})) if step not in BAD]
-    expected = run_toy(good, scan=scan, length=1, finished=make_guard(1, None).look)
+    expected = run_toy(good, scan=scan, length=1, finished=make_guard(1, None).inspect)
     assert (state.step, expected.step) == (10, 6)
     for a, b in zip(jax.tree.leaves(state.players), jax.tree.leaves(expected.players), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize(("scan", "length"), [(False, 2), (True, 5)])
-def test_too_many_in_a_row_stop_and_name_the_term(scan, length):
-    told = []
+def test_too_many_in_a_row_end_the_run_and_name_the_term(scan, length):
+    reports = []
     with pytest.raises(InputError, match=r"steps 3 to 4 .* because of square nan"):
         run_toy(
             toy_batches({2: np.inf, 3: np.nan, 4: np.nan, 6: np.nan}),
             scan=scan,
             length=length,
-            finished=make_guard(2, told).look,
+            finished=make_guard(2, reports).inspect,
         )
-    assert [step for step, _, _ in told] == [3, 4]
+    assert [step for step, _, _ in reports] == [3, 4]
 
 
 @jax.jit
@@ -118,7 +119,7 @@ def update(state, gradients):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
-def test_a_gradient_alone_is_enough(value):
+def test_a_bad_gradient_alone_skips_the_update(value):
     gradients = {"generator": {"w": jnp.zeros(3)}, "discriminator": {"w": jnp.full(3, value)}}
     before = toy_state()
     state, metrics = update(before, gradients)
@@ -127,30 +128,30 @@ def test_a_gradient_alone_is_enough(value):
     jax.tree.map(np.testing.assert_array_equal, state.players, before.players)
 
 
-def test_accelerators_need_no_branch_and_update_alike(monkeypatch):
+def test_accelerators_use_no_branch_and_give_the_same_update(monkeypatch):
     gradients = {name: {"w": jnp.array([1e-3, 0, -2])} for name in OPTIMIZERS}
     traced = update.trace(toy_state(), gradients)
     branches = [
         traced.lower(lowering_platforms=(platform,)).as_text().count("stablehlo.case")
         for platform in ("cpu", "cuda", "tpu")
     ]
-    # Two choose the platform, and are constant.
+    # Two of them choose the platform and are constant.
     assert branches == [3, 2, 2]
 
     with monkeypatch.context() as patch:
         patch.setattr(lax, "platform_dependent", lambda *args, default, **_: default(*args))
-        elsewhere = jax.jit(lambda *args: update.__wrapped__(*args))(toy_state(), gradients)
-    here = update(toy_state(), gradients)
-    jax.tree.map(np.testing.assert_array_equal, here, elsewhere)
+        accelerator = jax.jit(lambda *args: update.__wrapped__(*args))(toy_state(), gradients)
+    cpu = update(toy_state(), gradients)
+    jax.tree.map(np.testing.assert_array_equal, cpu, accelerator)
 
 
-# A run on 48 synthetic pictures, of which the loss cannot do with those of no target but black.
+# A run on 48 synthetic pictures with a loss that is NaN if the target is black.
 STEPS, BATCH = 12, 4
 BAD_STEPS = (2, 5, 6)  # from 0
 
 
 class PartlyBlack:
-    """Synthetic pictures with black targets in three batches."""
+    """Synthetic pictures, with black targets in three batches."""
 
     crop = 16
 
@@ -159,7 +160,7 @@ class PartlyBlack:
             source="synthetic", dir="", test_dir="", phone="", input="", target="",
             holdout=0, validation=0, crop=16, scale=4, in_memory=True, split="train",
         )  # fmt: skip
-        order = data.loaders.Order(len(self), 0, BATCH)
+        order = Order(len(self), 0, BATCH)
         self._black = {order.sample(step * BATCH + 1) for step in BAD_STEPS}
         self.names = [
             f"{'black' if index in self._black else 'picture'} {index}"
@@ -210,7 +211,7 @@ def run(config, workdir, stop_after):
     )
     samples = functools.partial(data.sample_names, source, seed=0, batch_size=BATCH)
     pairs = data.make_source(**{**config.data, "source": "synthetic"}, split="test")
-    return train.run(config, workdir, lambda step: batches(start_step=step), pairs, samples)
+    return loop.run(config, workdir, lambda step: batches(start_step=step), pairs, samples)
 
 
 def rows(workdir, split):
@@ -220,7 +221,7 @@ def rows(workdir, split):
 
 @pytest.fixture(scope="module")
 def stopped(config, tmp_path_factory):
-    """A run that two bad steps in a row have ended, with the steps of its checkpoints then."""
+    """A run ended by two bad steps in a row: its workdir, checkpoints and rows of skipped steps."""
     workdir = tmp_path_factory.mktemp("stopped")
     message = r"steps 6 to 7 .* because of mae nan"
     with pytest.raises(InputError, match=message):
@@ -230,13 +231,13 @@ def stopped(config, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(config, stopped):
-    """The same, told to bear more: it goes on from its last checkpoint."""
+    """The same run, continued with a higher limit."""
     return run(config, stopped[0], stop_after=3)
 
 
 def test_the_last_checkpoint_is_from_before_the_bad_steps(stopped):
-    # After step 3, a bad one, nothing was saved either: whether it is a matter of one batch alone
-    # is known after the next.
+    # Nothing was saved after step 3 either, which was skipped: only the next step shows that it was
+    # a single one.
     assert stopped[1] == [1, 2, 4, 5]
 
 
@@ -244,21 +245,21 @@ def test_skipped_steps_have_rows_with_their_samples(stopped, finished):
     workdir, _, when_stopped = stopped
     skipped = rows(workdir, "skipped")
     assert [row["step"] for row in when_stopped] == [3, 6, 7]
-    assert skipped == when_stopped  # resuming wrote those after step 5 again
+    assert skipped == when_stopped  # the resumed run wrote the rows after step 5 again
     source = PartlyBlack()
     for row in skipped:
         assert row["mae"] == "nan"
         expected = data.sample_names(source, row["step"] - 1, seed=0, batch_size=BATCH)
         assert row["samples"] == expected
         assert sum(name.startswith("black") for name in expected) == 1
-    # A row tells of its own step; none of these was bad.
+    # A row has the values of its own step, and none of these was skipped.
     trained = rows(workdir, "train")
     assert [row["step"] for row in trained] == [4, 8, 12]
     assert all(isinstance(row["total"], float) for row in trained)
     assert not {"skipped", "generator_gradient_norm"} & trained[0].keys()
 
 
-def test_the_end_is_that_of_a_run_without_these_updates(config, finished):
+def test_the_final_state_is_that_of_a_run_without_these_updates(config, finished):
     experiment = make_experiment(config)
     call, frozen = Calls(experiment.step, scan=False), replicate(experiment.frozen)
     state = replicate(experiment.state)
@@ -280,11 +281,11 @@ def test_the_end_is_that_of_a_run_without_these_updates(config, finished):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_run_of_which_every_step_is_bad(launch, tmp_path):
+def test_a_run_in_which_every_step_is_bad(launch, tmp_path):
     settings = {"objective.color.weight": 3e38, "train.guard.stop_after": 4}
-    status, stdout, stderr = end(train_in_process(launch, tmp_path, **settings))
+    status, stdout, stderr = end(train(launch, tmp_path, **settings))
     assert status == 1
     assert "steps 1 to 4" in stderr and "Traceback" not in stderr
     assert re.search(r"generator_gradient_norm \w+, color times its weight \d\.\d+e\+38", stderr)
-    assert stdout.count("update left out") == 4
+    assert stdout.count("update skipped") == 4
     assert steps_in(tmp_path) == []

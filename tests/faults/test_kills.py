@@ -1,4 +1,4 @@
-"""Runs that are repeated, killed and preempted end with the bits of an undisturbed one."""
+"""Runs that are killed or preempted and started again end with the bits of an uninterrupted one."""
 
 import json
 import signal
@@ -17,12 +17,12 @@ from tests.processes import REPOSITORY, end, last_step, rows, wait_until
 
 STEPS = 100
 EVERY = 16
-SEED = 7  # of the moments of the kills
+SEED = 7  # determines when processes are killed
 
 
 @pytest.fixture(scope="module")
 def start_student(launch, write_model, tmp_path_factory):
-    """Starts the student with a teacher and its opponent: two players, two optimizers."""
+    """Starts a student with a teacher and a discriminator: two players, two optimizers."""
     teacher = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
     changed = {
         "teacher": write_model(teacher, "teacher"),
@@ -36,22 +36,22 @@ def start_student(launch, write_model, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def unbroken(start_student, tmp_path_factory):
-    """A workdir of the student that nobody disturbed."""
-    workdir = tmp_path_factory.mktemp("unbroken")
+def uninterrupted(start_student, tmp_path_factory):
+    """The workdir of an uninterrupted student's run."""
+    workdir = tmp_path_factory.mktemp("uninterrupted")
     assert end(start_student(workdir))[::2] == (0, "")
     return workdir
 
 
 def assert_same_run(workdir, expected):
-    """Both players, both optimizers and all metrics, to the bit."""
+    """All players, optimizers and metrics are bit-equal."""
     assert rows(workdir) == rows(expected)
     (step,) = {run[-1] for run in map(steps_in, (workdir, expected))}
     assert_same_state(read_state(workdir, step), read_state(expected, step))
 
 
 @pytest.mark.long
-def test_same_seed_and_configuration_give_the_same_bits(start_student, unbroken, tmp_path):
+def test_same_seed_and_configuration_give_the_same_bits(start_student, uninterrupted, tmp_path):
     assert end(start_student(tmp_path))[::2] == (0, "")
     assert [row["step"] for row in rows(tmp_path) if row["split"] == "train"] == [
         *range(1, STEPS + 1)
@@ -59,11 +59,11 @@ def test_same_seed_and_configuration_give_the_same_bits(start_student, unbroken,
     players = {"discriminator", "generator"}
     optimizers = {f"{player}_optimizer" for player in players}
     assert read_state(tmp_path, STEPS).keys() == players | optimizers
-    assert_same_run(tmp_path, unbroken)
+    assert_same_run(tmp_path, uninterrupted)
 
 
 def kill(process, workdir, at):
-    """Kill a run once it has written the row of a step."""
+    """Kill a run after it has written the row of step `at`."""
     wait_until(lambda: last_step(workdir) >= at, process)
     process.kill()
     assert process.wait() == -signal.SIGKILL
@@ -71,16 +71,16 @@ def kill(process, workdir, at):
 
 @pytest.mark.long
 def test_a_student_that_is_killed_and_then_preempted_loses_nothing(
-    start_student, unbroken, tmp_path
+    start_student, uninterrupted, tmp_path
 ):
     at = int(np.random.default_rng(SEED).integers(EVERY, STEPS - 2 * EVERY))
     kill(start_student(tmp_path), tmp_path, at)
 
     process = start_student(tmp_path)
-    wait_until(lambda: "compiled in" in process.told()[0], process)
+    wait_until(lambda: "compiled in" in process.output()[0], process)
     before = set(steps_in(tmp_path))
     process.send_signal(signal.SIGTERM)
-    # Again and again, by both signals, until the checkpoint that the first asked for is there.
+    # Send both signals repeatedly until the checkpoint that the first one requested is complete.
     while not {step for step in steps_in(tmp_path) if step not in before and step % EVERY}:
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)
@@ -95,7 +95,7 @@ def test_a_student_that_is_killed_and_then_preempted_loses_nothing(
     status, stdout, stderr = end(start_student(tmp_path))
     assert (status, stderr) == (0, "")
     assert f"from step {stopped} to {STEPS}" in stdout
-    assert_same_run(tmp_path, unbroken)
+    assert_same_run(tmp_path, uninterrupted)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def start_super_resolver(launch, tmp_path_factory):
 
 @pytest.mark.long
 def test_a_super_resolver_that_is_killed_loses_nothing(start_super_resolver, tmp_path):
-    expected, workdir = tmp_path / "unbroken", tmp_path / "killed"
+    expected, workdir = tmp_path / "uninterrupted", tmp_path / "killed"
     assert end(start_super_resolver(expected))[::2] == (0, "")
     at = int(np.random.default_rng(SEED + 1).integers(2, SETTINGS["train.steps"] - 6))
     kill(start_super_resolver(workdir), workdir, at)
@@ -125,7 +125,7 @@ def test_a_super_resolver_that_is_killed_loses_nothing(start_super_resolver, tmp
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(40, marks=pytest.mark.long)])
-def test_whatever_a_kill_during_a_save_leaves_the_newest_checkpoint_loads(kills, tmp_path):
+def test_the_newest_checkpoint_loads_after_a_kill_during_a_save(kills, tmp_path):
     command = [sys.executable, "-m", "tests.faults.saving", tmp_path, str(kills), str(SEED)]
     result = subprocess.run(
         command, cwd=REPOSITORY, check=True, capture_output=True, text=True, timeout=20 * kills

@@ -1,4 +1,4 @@
-"""Rows for programs, event files for TensorBoard, lines for people."""
+"""Rows in metrics.jsonl, TensorBoard event files, and the console."""
 
 import io
 import json
@@ -20,13 +20,13 @@ def rows(workdir):
 
 
 def events(workdir):
-    """Events of all files, oldest first, read from TFRecords by hand: no TensorFlow needed."""
+    """Events of all files, oldest first, read from TFRecords without TensorFlow."""
     found = []
     for path in (workdir / "tensorboard").glob("events.out.tfevents.*"):
         content = path.read_bytes()
         while content:
             (length,) = struct.unpack_from("<Q", content)
-            # A length and its checksum before the event, the event's checksum after it.
+            # The length and its checksum come before the event, the event's checksum after it.
             found.append(event_pb2.Event.FromString(content[12 : 12 + length]))
             content = content[12 + length + 4 :]
     return sorted(found, key=lambda event: event.wall_time)
@@ -43,7 +43,7 @@ def scalars(workdir):
 
 @pytest.fixture
 def recorder(tmp_path):
-    """Makes recorders in tmp_path and closes them."""
+    """Creates recorders in tmp_path and closes them."""
     opened = []
 
     def make(start_step=0):
@@ -55,7 +55,7 @@ def recorder(tmp_path):
         each.close()
 
 
-def test_a_row_is_on_disk_at_once(tmp_path, recorder):
+def test_a_row_is_written_at_once(tmp_path, recorder):
     record = recorder()
     record.scalars(50, "train", {"total": 1.5, "ssim": 0.25})
     record.scalars(100, "test", {"psnr": 22.0})
@@ -85,11 +85,11 @@ def test_tensorboard_shows_the_pictures(tmp_path, recorder):
     record.close()
     (event,) = [event for event in events(tmp_path) if event.summary.value]
     assert (event.step, event.summary.value[0].tag) == (7, "test")
-    shown = Image.open(io.BytesIO(event.summary.value[0].image.encoded_image_string))
-    np.testing.assert_array_equal(np.asarray(shown), image)
+    logged = Image.open(io.BytesIO(event.summary.value[0].image.encoded_image_string))
+    np.testing.assert_array_equal(np.asarray(logged), image)
 
 
-def test_numbers_that_json_lacks_become_text(tmp_path, recorder):
+def test_numbers_that_json_lacks_are_written_as_text(tmp_path, recorder):
     record = recorder()
     record.scalars(1, "train", {"a": math.inf, "b": -math.inf, "c": math.nan, "d": 0.5})
     record.scalars(2, "train", {"a": 1.0})
@@ -100,11 +100,15 @@ def test_numbers_that_json_lacks_become_text(tmp_path, recorder):
     assert math.isnan(float(row["c"]))
 
 
-LATER = ['{"step": 40, "split": "train", "total": 9.0}\n', '{"step": 50, "sp']
+ROWS_AFTER_CHECKPOINT = ['{"step": 40, "split": "train", "total": 9.0}\n', '{"step": 50, "sp']
 
 
-@pytest.mark.parametrize("left_behind", [[], LATER[:1], LATER[1:], LATER], ids=str)
-def test_resuming_drops_what_came_after_the_checkpoint(tmp_path, recorder, left_behind):
+@pytest.mark.parametrize(
+    "left_behind",
+    [[], ROWS_AFTER_CHECKPOINT[:1], ROWS_AFTER_CHECKPOINT[1:], ROWS_AFTER_CHECKPOINT],
+    ids=str,
+)
+def test_resuming_removes_rows_after_the_checkpoint(tmp_path, recorder, left_behind):
     record = recorder()
     for step in (10, 20, 30):
         record.scalars(step, "train", {"total": float(step)})
@@ -124,12 +128,12 @@ def test_resuming_hides_later_events(tmp_path, recorder):
     record = recorder()
     record.scalars(20, "train", {"total": 1.0})
     record.close()
-    # An event file is named after the second in which it was opened.
+    # An event file is named after the second in which it was created.
     for path in (tmp_path / "tensorboard").iterdir():
         path.rename(path.with_name("events.out.tfevents.1700000000.host"))
     recorder(start_step=20).close()
     starts = [e.step for e in events(tmp_path) if e.HasField("session_log")]
-    assert starts == [21]  # TensorBoard forgets everything from this step on
+    assert starts == [21]  # TensorBoard hides events from this step on
     assert scalars(tmp_path) == {("train/total", 20): 1.0}
 
 
@@ -141,12 +145,12 @@ def test_a_fresh_run_hides_nothing(tmp_path, recorder):
 
 def progress(total, start):
     file = io.StringIO()
-    # Narrow: no line may be broken by the width of a console that is not there.
+    # Lines must not be wrapped at the width of a console that does not exist.
     console = rich.console.Console(file=file, force_terminal=False, width=40)
     return Progress(total, start, console), file
 
 
-def test_a_line_names_the_step_the_losses_and_the_remaining_time():
+def test_a_line_has_step_losses_and_remaining_time():
     bar, file = progress(total=1000, start=0)
     with bar:
         bar.advance(1)
@@ -160,7 +164,7 @@ def test_a_line_names_the_step_the_losses_and_the_remaining_time():
 
 
 @pytest.mark.parametrize("start", [0, 500])
-def test_the_first_step_compiles_and_gives_no_estimate(start):
+def test_the_first_step_gives_no_time_estimate(start):
     bar, file = progress(total=1000, start=start)
     with bar:
         bar.advance(start + 1)
@@ -168,7 +172,7 @@ def test_the_first_step_compiles_and_gives_no_estimate(start):
         assert file.getvalue() == f"step {start + 1}/1000  total 1\n"
 
 
-def test_the_bar_ends_with_count_and_loss():
+def test_the_bar_ends_with_the_step_count():
     bar, file = progress(total=4, start=2)
     with bar:
         bar.advance(3)
@@ -178,15 +182,15 @@ def test_the_bar_ends_with_count_and_loss():
     assert last.startswith("training") and "4/4" in last
 
 
-def test_a_long_text_stays_on_its_line():
+def test_a_long_text_is_not_wrapped():
     bar, file = progress(total=1, start=0)
-    text = "training the teacher (paper preset) from the start to 20000 on 1 cpu device(s)"
+    text = "training the teacher (released preset) from the start to 20000 on 1 cpu device(s)"
     with bar:
         bar.say(text)
     assert text in file.getvalue().splitlines()
 
 
-def test_a_quiet_console_says_nothing():
+def test_a_quiet_console_prints_nothing():
     console = rich.console.Console(file=(file := io.StringIO()), quiet=True)
     with Progress(10, 0, console) as bar:
         bar.advance(1)

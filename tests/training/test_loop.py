@@ -1,4 +1,4 @@
-"""The loop on a tiny run: files it leaves, resuming to the same bits, stopping on a signal."""
+"""The training loop on a tiny run: its files, resuming to the same bits, stopping on a signal."""
 
 import json
 import os
@@ -14,15 +14,15 @@ from ppcn_jax.evaluation import evaluate
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.parallel import to_host
 from ppcn_jax.steps.state import TrainState
-from ppcn_jax.training import loop as train
-from ppcn_jax.weights import load as model_files
+from ppcn_jax.training import loop
 from ppcn_jax.weights.checkpoints import steps_in
+from ppcn_jax.weights.load import load_model
 
 CROP = 24
 
 
 def small(config):
-    """Make a run of seconds of a configuration: no VGG, synthetic pictures."""
+    """Change a configuration to a run of a few seconds: no VGG, synthetic pictures."""
     config.data.source = "synthetic"
     config.data.crop = CROP
     if "vgg" in config:
@@ -52,18 +52,18 @@ def run(config, workdir, interrupt_at=None):
                 os.kill(os.getpid(), signal.SIGINT)
             yield batch
 
-    return train.run(config, workdir, batches, data.make_source(**config.data, split="test"))
+    return loop.run(config, workdir, batches, data.make_source(**config.data, split="test"))
 
 
 def rows(workdir, *splits):
-    """Of some splits; without any, all but those of times, which no seed fixes."""
+    """Rows of some splits; by default those that are equal in every run with the same seed."""
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     return [row for row in map(json.loads, lines) if row["split"] in (splits or ("train", "test"))]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A teacher trained for six steps without a break, both players."""
+    """A teacher trained for six steps without interruption, with a discriminator."""
     workdir = tmp_path_factory.mktemp("finished")
     config = small(teacher.get_config())
     config.objective.texture.weight = 1.0
@@ -73,7 +73,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def super_resolved(tmp_path_factory):
-    """A super-resolver trained for five steps, three to a call, and both rows and test scores."""
+    """A super-resolver trained for five steps, three per call, with a row and test scores."""
     workdir = tmp_path_factory.mktemp("super_resolved")
     config = small(super_resolution.get_config())
     config.train.steps = 5
@@ -82,7 +82,7 @@ def super_resolved(tmp_path_factory):
     return config, workdir, run(config, workdir)
 
 
-def test_a_run_leaves_its_files(finished):
+def test_a_run_writes_its_files(finished):
     _, workdir, _ = finished
     assert json.loads((workdir / "config.json").read_text())["train"]["steps"] == 6
     assert "jax" in json.loads((workdir / "versions.json").read_text())
@@ -95,20 +95,20 @@ def test_a_run_leaves_its_files(finished):
     assert splits == [(2, "train"), (3, "test"), (4, "train"), (6, "train"), (6, "test")]
 
 
-def test_the_last_checkpoints_and_the_best_are_kept(finished):
+def test_the_latest_checkpoints_and_the_best_are_kept(finished):
     _, workdir, _ = finished
     scores = {row["step"]: row["psnr"] for row in rows(workdir) if row["split"] == "test"}
     best = max(scores, key=scores.__getitem__)
     assert steps_in(workdir) == sorted({4, 6, best})
 
 
-def test_stopping_and_resuming_gives_the_bits_of_an_unbroken_run(finished, tmp_path):
-    config, workdir, unbroken = finished
+def test_stopping_and_resuming_gives_the_bits_of_an_uninterrupted_run(finished, tmp_path):
+    config, workdir, uninterrupted = finished
     stopped = run(config, tmp_path, interrupt_at=2)
     assert stopped.step == 3
     resumed = run(config, tmp_path)
     assert resumed.step == 6
-    for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(unbroken), strict=True):
+    for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(uninterrupted), strict=True):
         np.testing.assert_array_equal(a, b)
     after = [row for row in rows(tmp_path) if row["step"] > 3]
     assert after == [row for row in rows(workdir) if row["step"] > 3]
@@ -116,14 +116,14 @@ def test_stopping_and_resuming_gives_the_bits_of_an_unbroken_run(finished, tmp_p
 
 @pytest.mark.parametrize(("first", "second"), [(2, 1), (1, 2)])
 def test_steps_per_call_change_no_bits(finished, tmp_path, first, second):
-    # Intervals of 2 and 3 leave calls of every length, and step 3 is no multiple of any.
-    config, workdir, unbroken = finished
+    # With intervals of 2 and 3 there are calls of both lengths, and the run stops between them.
+    config, workdir, uninterrupted = finished
     config = config.copy_and_resolve_references()
     config.train.steps_per_call = first
     assert run(config, tmp_path, interrupt_at=2).step == 3
     config.train.steps_per_call = second
     resumed = run(config, tmp_path)
-    for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(unbroken), strict=True):
+    for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(uninterrupted), strict=True):
         np.testing.assert_array_equal(a, b)
     after = [row for row in rows(tmp_path) if row["step"] > 3]
     assert after == [row for row in rows(workdir) if row["step"] > 3]
@@ -142,20 +142,11 @@ def test_a_super_resolver_has_the_same_bits_with_every_number_of_steps_per_call(
     assert rows(tmp_path) == rows(workdir)
 
 
-def test_a_call_never_goes_beyond_what_is_due(finished):
-    config = finished[0].copy_and_resolve_references()
-    config.update_from_flattened_dict(
-        {
-            "train.steps": 23,
-            "train.steps_per_call": 4,
-            "log.every": 10,
-            "evaluate.every": 20,
-            "checkpoint.every": 5,
-        }
-    )
+def test_a_call_ends_at_the_next_row_evaluation_or_checkpoint():
+    plan = loop.Plan(23, 4, log_every=10, evaluate_every=20, checkpoint_every=5)
     step, lengths = 0, []
     while step < 23:
-        lengths.append(train.steps_of_call(config, step))
+        lengths.append(plan.steps_of_call(step))
         step += lengths[-1]
     assert lengths == [4, 1] * 4 + [1, 1, 1]
 
@@ -168,39 +159,38 @@ def test_each_row_and_each_checkpoint_fetches_once(finished, tmp_path, monkeypat
         fetched.append("checkpoint" if isinstance(tree, TrainState) else "row")
         return to_host(tree)
 
-    monkeypatch.setattr(train, "to_host", counted)
+    monkeypatch.setattr(loop, "to_host", counted)
     monkeypatch.setattr(jax, "block_until_ready", lambda tree: fetched.append("wait"))
     run(config, tmp_path)
-    # Rows at steps 2, 4 and 6, checkpoints at 2, 3, 4 and 6; each step is waited for once, before
-    # the first of them that needs it.
+    # Rows at steps 2, 4 and 6, checkpoints at 2, 3, 4 and 6. The loop waits once for each step,
+    # before the first row or checkpoint that needs it.
     expected = ["wait", "wait", "row", "checkpoint", "wait", "checkpoint"]
     expected += ["wait", "row", "checkpoint", "wait", "wait", "row", "checkpoint"]
     assert fetched == expected
 
 
-def test_rows_of_times_tell_what_the_time_was_spent_on(finished):
-    *since_last, whole = rows(finished[1], "time")
+def test_rows_of_times_add_up_to_all_time(finished):
+    *since_last, total = rows(finished[1], "time")
     assert [row.pop("step") for row in since_last] == [2, 4, 6]
-    assert (whole.pop("step"), whole.pop("split")) == (6, "time")
+    assert (total.pop("step"), total.pop("split")) == (6, "time")
     for row in since_last:
         assert row.pop("split") == "time"
         assert sum(row.values()) == pytest.approx(1)
         assert all(0 <= share <= 1 for share in row.values())
-    # Compiled once, in the first row's time, before which the run started; step 3 is evaluated.
+    # The program is compiled once, before the first row, and step 3 is evaluated.
     assert [row["compile"] > 0 for row in since_last] == [True, False, False]
     assert [row["start"] > 0 for row in since_last] == [True, False, False]
     assert [row["evaluate"] > 0 for row in since_last] == [False, True, False]
     assert all(row["data_wait"] > 0 and row["steps"] > 0 for row in since_last)
-    assert whole.pop("run_seconds") > 0
-    assert sum(whole.values()) == pytest.approx(1)
-    assert all(whole.values())  # steps, compile, data_wait, evaluate, checkpoint, start
+    assert total.pop("run_seconds") > 0
+    assert sum(total.values()) == pytest.approx(1)
+    assert all(total.values())  # steps, compile, data_wait, evaluate, checkpoint, start
 
 
 def test_a_finished_run_is_not_trained_further(finished, tmp_path):
     config, workdir, _ = finished
     before = (workdir / "metrics.jsonl").read_bytes()
-    again = run(config, workdir)
-    assert again.step == 6
+    assert run(config, workdir).step == 6
     assert (workdir / "metrics.jsonl").read_bytes() == before
 
 
@@ -209,11 +199,11 @@ def test_another_experiment_may_not_use_the_workdir(finished):
     other = config.copy_and_resolve_references()
     other.train.learning_rate = 1e-3
     other.train.steps = 100  # may change
-    with pytest.raises(InputError, match=r"train\.learning_rate: 0.0005 there, 0.001 now"):
+    with pytest.raises(InputError, match=r"train\.learning_rate was 0.0005, is now 0.001"):
         run(other, workdir)
 
 
-def test_metrics_after_the_last_checkpoint_are_written_again_not_twice(finished, tmp_path):
+def test_metrics_after_the_last_checkpoint_are_replaced(finished, tmp_path):
     config, _, _ = finished
     run(config, tmp_path, interrupt_at=2)
     with (tmp_path / "metrics.jsonl").open("a") as file:
@@ -230,7 +220,7 @@ def test_a_student_learns_from_the_teacher_and_does_not_save_it(finished, tmp_pa
     state = run(config, tmp_path)
     assert "attention" in rows(tmp_path)[0]
     assert state.players.keys() == {"generator"}
-    model = model_files.load_model(tmp_path)
+    model = load_model(tmp_path)
     assert (model.name, model.parameters) == ("student", 2715)
     assert not list((tmp_path / "checkpoints").glob("*/teacher*"))
 
@@ -258,7 +248,7 @@ def test_a_student_refuses_a_student_as_teacher(finished, tmp_path):
         run(config, tmp_path / "second")
 
 
-def test_commas_alone_name_no_teacher(tmp_path):
+def test_a_list_of_teachers_without_names_is_refused(tmp_path):
     config = small(student.get_config())
     config.teacher = " , "
     with pytest.raises(InputError, match="names no teacher"):
@@ -289,19 +279,19 @@ def test_evaluation_of_a_workdir(finished, tmp_path):
 
 def test_evaluation_of_one_checkpoint(finished, tmp_path):
     _, workdir, _ = finished
-    model = model_files.load_model(workdir / "checkpoints" / "4")
+    model = load_model(workdir / "checkpoints" / "4")
     assert "step 4" in model.source
 
 
 @pytest.mark.parametrize("step", ["5", "latest"])
-def test_a_checkpoint_that_is_not_there(finished, step):
+def test_a_missing_checkpoint_is_reported(finished, step):
     with pytest.raises(InputError, match="no complete checkpoint"):
-        model_files.load_model(finished[1] / "checkpoints" / step)
+        load_model(finished[1] / "checkpoints" / step)
 
 
-def test_a_folder_that_is_no_workdir(tmp_path):
+def test_a_folder_that_is_no_workdir_is_refused(tmp_path):
     with pytest.raises(InputError, match="not a training workdir"):
-        model_files.load_model(tmp_path)
+        load_model(tmp_path)
 
 
 def evaluate_config(path):
@@ -312,17 +302,17 @@ def evaluate_config(path):
     return config
 
 
-def test_a_field_that_this_version_has_removed_is_ignored_in_a_resumed_workdir(
+def test_a_resumed_workdir_may_have_a_field_that_this_version_has_removed(
     finished, tmp_path, capsys
 ):
-    config, _, unbroken = finished
+    config, _, uninterrupted = finished
     assert run(config, tmp_path, interrupt_at=2).step == 3
     written = json.loads((tmp_path / "config.json").read_text())
     written["train"]["onednn"] = True
     (tmp_path / "config.json").write_text(json.dumps(written))
     resumed = run(config, tmp_path)
-    assert "ignored, as this version no longer has them: train.onednn" in " ".join(
+    assert "ignored, because this version no longer has them: train.onednn" in " ".join(
         capsys.readouterr().out.split()
     )
-    for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(unbroken), strict=True):
+    for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(uninterrupted), strict=True):
         np.testing.assert_array_equal(a, b)

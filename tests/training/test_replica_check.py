@@ -1,4 +1,4 @@
-"""Replicas of the devices of one process; several processes are in tests/faults/test_processes.py."""
+"""Replicas on the devices of one process; for several see tests/faults/test_processes.py."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ def replicas():
     return replicate({"kernel": np.linspace(0, 1, 12, dtype=np.float32), "step": np.int32(3)})
 
 
-def on_one_device(replicas, device, change):
+def change_on(replicas, device, change):
     def apply(tree):
         here = jax.lax.axis_index(AXIS) == device
         return tree | {"kernel": jnp.where(here, change(tree["kernel"]), tree["kernel"])}
@@ -27,13 +27,13 @@ def test_equal_replicas_agree(replicas):
 
 
 @pytest.mark.parametrize("device", [1, 3])
-def test_the_device_whose_last_bit_differs_is_named(replicas, device):
-    changed = on_one_device(replicas, device, lambda x: jnp.nextafter(x, jnp.float32(2)))
-    with pytest.raises(Disagreement, match=rf"at step 3 the train states of \S+{device} differ"):
+def test_a_device_is_named_if_one_bit_differs(replicas, device):
+    changed = change_on(replicas, device, lambda x: jnp.nextafter(x, jnp.float32(2)))
+    with pytest.raises(Disagreement, match=rf"at step 3 the train states on \S+{device} differ"):
         check_agreement(changed, 3)
 
 
 def test_equal_nans_agree(replicas):
-    # Bits are compared, not numbers.
+    # The comparison is of bits, not of numbers.
     nans = jax.pmap(lambda tree: tree | {"kernel": jnp.full(12, jnp.nan)}, AXIS)(replicas)
     check_agreement(nans, 3)

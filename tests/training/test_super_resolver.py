@@ -1,4 +1,4 @@
-"""A super-resolver's run in the shared loop: its files, its scores, and resuming to the same bits."""
+"""A super-resolver's training run: its files, its scores, and resuming to the same bits."""
 
 import json
 import os
@@ -14,17 +14,17 @@ from configs import super_resolution as configs
 from ppcn_jax.evaluation.super_resolution import score_luma
 from ppcn_jax.models import SuperResolver
 from ppcn_jax.photos.strips import GAP, LABEL_HEIGHT
-from ppcn_jax.training import loop as train
+from ppcn_jax.training import loop
 from ppcn_jax.training.super_resolver import CLOSEUP, comparison, make_experiment
 from ppcn_jax.weights.checkpoints import steps_in
 from tests.data.sample_pictures import draw
 
-SIZE = (40, 52)  # of the photos
+SIZE = (40, 52)  # height and width of the photos
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """A folder of five photos for training and two for testing."""
+    """A folder with five photos for training and two for testing."""
     folder = tmp_path_factory.mktemp("photos")
     for i in range(7):
         Image.fromarray(draw(i, *SIZE)).save(folder / f"{i}.png")
@@ -63,23 +63,23 @@ def run(config, workdir, interrupt_at=None):
                 os.kill(os.getpid(), signal.SIGINT)
             yield batch
 
-    return train.run(config, workdir, batches, data.make_source(**config.data, split="test"))
+    return loop.run(config, workdir, batches, data.make_source(**config.data, split="test"))
 
 
 def rows(workdir):
-    """All but those of times, which no seed fixes."""
+    """Rows that are equal in every run with the same seed, i.e. without those of times."""
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     return [row for row in map(json.loads, lines) if row["split"] != "time"]
 
 
 @pytest.fixture(scope="module")
 def finished(config, tmp_path_factory):
-    """Workdir and final state of an unbroken run."""
+    """Workdir and final state of an uninterrupted run."""
     workdir = tmp_path_factory.mktemp("finished")
     return workdir, run(config, workdir)
 
 
-def test_a_run_leaves_the_files_of_an_enhancers(finished):
+def test_a_run_writes_the_same_files_as_an_enhancers(finished):
     workdir, state = finished
     assert state.step == 6 and state.players.keys() == {"generator"}
     splits = [(row["step"], row["split"]) for row in rows(workdir)]
@@ -92,7 +92,7 @@ def test_a_run_leaves_the_files_of_an_enhancers(finished):
     ]
 
 
-def test_rows_tell_the_terms_and_the_scores_on_luma(finished):
+def test_rows_have_the_terms_and_the_scores_on_luma(finished):
     train_row, test_row = rows(finished[0])[0], rows(finished[0])[-1]
     assert train_row.keys() == {
         "step",
@@ -106,7 +106,7 @@ def test_rows_tell_the_terms_and_the_scores_on_luma(finished):
     assert test_row.keys() == {"step", "split", "psnr_y", "ssim_y"}
 
 
-def test_the_scores_are_of_luma_without_a_border_of_the_scale(finished, config):
+def test_scores_are_of_luma_with_a_border_of_the_scale_cropped(finished, config):
     workdir, state = finished
     pairs = data.make_source(**config.data, split="test")
     params = {"params": state.players["generator"].params}
@@ -126,12 +126,12 @@ def test_the_best_checkpoint_is_kept(finished):
     assert steps_in(finished[0]) == sorted({4, 6, best})
 
 
-def test_stopping_and_resuming_gives_the_bits_of_an_unbroken_run(finished, config, tmp_path):
-    workdir, unbroken = finished
+def test_stopping_and_resuming_gives_the_bits_of_an_uninterrupted_run(finished, config, tmp_path):
+    workdir, uninterrupted = finished
     assert run(config, tmp_path, interrupt_at=2).step == 3
     resumed = run(config, tmp_path)
     assert resumed.step == 6
-    for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(unbroken), strict=True):
+    for a, b in zip(jax.tree.leaves(resumed), jax.tree.leaves(uninterrupted), strict=True):
         np.testing.assert_array_equal(a, b)
     after = [row for row in rows(tmp_path) if row["step"] > 3]
     assert after == [row for row in rows(workdir) if row["step"] > 3]
@@ -139,19 +139,19 @@ def test_stopping_and_resuming_gives_the_bits_of_an_unbroken_run(finished, confi
 
 def test_the_picture_shows_bicubic_ours_target_and_their_closeups(config):
     pairs = data.make_source(**config.data, split="test")
-    shown = comparison(lambda image: np.zeros(image.shape, np.float32), pairs)
+    picture = comparison(lambda image: np.zeros(image.shape, np.float32), pairs)
     side = SIZE[0] // CLOSEUP
     height = 2 * LABEL_HEIGHT + SIZE[0] + GAP + side * CLOSEUP + GAP
-    assert shown.shape == (2 * height - LABEL_HEIGHT, 3 * (SIZE[1] + GAP) + GAP, 3)
+    assert picture.shape == (2 * height - LABEL_HEIGHT, 3 * (SIZE[1] + GAP) + GAP, 3)
     top = 2 * LABEL_HEIGHT
     bicubic, target = pairs[0]
     for column, image in enumerate((bicubic, np.zeros_like(target), target)):
         left = GAP + column * (SIZE[1] + GAP)
-        there = shown[top : top + SIZE[0], left : left + SIZE[1]]
-        np.testing.assert_array_equal(there, image)
+        shown = picture[top : top + SIZE[0], left : left + SIZE[1]]
+        np.testing.assert_array_equal(shown, image)
 
 
-def test_one_number_sets_the_scale():
+def test_data_scale_sets_every_scale():
     config = configs.get_config()
     config.data.crop = 16
     config.data.scale = 2
