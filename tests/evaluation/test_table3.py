@@ -97,7 +97,10 @@ def test_rows_and_files(models, quick, tmp_path, capsys):
     assert "Mean PSNR excludes images with infinite PSNR" in markdown
     assert "1 of input" in markdown
     assert device_name() in markdown
-    assert str(tmp_path / "out" / "table3.json") in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert all(f" {row['psnr']:.3f} " in printed for row in rows)
+    assert all(f" {row['ms_ssim']:.4f} " in printed for row in rows)
+    assert str(tmp_path / "out" / "table3.json") in printed and "…" not in printed
 
 
 def test_the_speed_up_of_srcnn_is_1(models, quick, tmp_path):
