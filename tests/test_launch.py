@@ -1,4 +1,4 @@
-"""The command line as people use it: real processes, their exit status and what they print."""
+"""launch.py as users run it: real processes, their exit status and what they print."""
 
 import re
 import signal
@@ -19,8 +19,8 @@ from tests.processes import REPOSITORY, end, last_step, rows, wait_until
 from tests.states import restore
 
 STEPS = 40
-# Seconds of work after start-up: no VGG, no opponent, small pictures. Many checkpoints, so that
-# wherever a run is killed there is one before and work that is lost after it.
+# A few seconds of work: no VGG, no discriminator, small images. Many checkpoints, so that a run that
+# is killed has a checkpoint and loses some steps.
 SETTINGS = {
     "data.source": "synthetic",
     "data.crop": 24,
@@ -42,7 +42,7 @@ def train(launch, workdir, *arguments, xla_flags="", **changed):
 
 
 def configuration():
-    """The settings, as this process would train them."""
+    """Return the same configuration for this process."""
     config = student.get_config("no_distillation")
     config.update_from_flattened_dict(SETTINGS)
     return config
@@ -54,14 +54,14 @@ def final_state(workdir):
 
 
 @pytest.fixture(scope="module")
-def unbroken(launch, tmp_path_factory):
-    """A workdir of one process that nobody disturbed, and how it ended."""
-    workdir = tmp_path_factory.mktemp("unbroken")
+def undisturbed(launch, tmp_path_factory):
+    """The workdir of an undisturbed run in one process, and how it ended."""
+    workdir = tmp_path_factory.mktemp("undisturbed")
     return workdir, end(train(launch, workdir))
 
 
-def test_a_run_tells_its_progress_and_nothing_else(unbroken):
-    workdir, (status, stdout, stderr) = unbroken
+def test_a_run_prints_its_progress_and_nothing_else(undisturbed):
+    workdir, (status, stdout, stderr) = undisturbed
     assert (status, stderr) == (0, "")
     lines = stdout.splitlines()
     assert lines[0] == (
@@ -70,14 +70,14 @@ def test_a_run_tells_its_progress_and_nothing_else(unbroken):
     assert sum(line.startswith("step ") for line in lines) == STEPS + 2  # two evaluations
     assert lines[1].startswith("compiled in ")
     assert re.fullmatch(r"\d+\.\d s: steps \d+\.\d%, compiling .*, starting \d+\.\d%", lines[-2])
-    assert len(lines) == 2 + STEPS + 2 + 2  # and the bar
+    assert len(lines) == 2 + STEPS + 2 + 2  # and the progress bar
     trained = [row["step"] for row in rows(workdir) if row["split"] == "train"]
     assert trained == list(range(1, STEPS + 1))
 
 
-def test_a_run_that_is_killed_and_then_interrupted_loses_nothing(launch, unbroken, tmp_path):
+def test_a_run_that_is_killed_and_then_interrupted_loses_nothing(launch, undisturbed, tmp_path):
     first = train(launch, tmp_path)
-    # Until it has made steps that no checkpoint knows of.
+    # Until it has made steps after its last checkpoint.
     wait_until(lambda: steps_in(tmp_path) and last_step(tmp_path) > steps_in(tmp_path)[-1], first)
     first.kill()
     assert end(first)[0] == -signal.SIGKILL
@@ -98,15 +98,15 @@ def test_a_run_that_is_killed_and_then_interrupted_loses_nothing(launch, unbroke
     status, stdout, stderr = end(train(launch, tmp_path))
     assert (status, stderr) == (0, "")
     assert f"from step {stopped} to {STEPS}" in stdout
-    assert rows(tmp_path) == rows(unbroken[0])
-    final, expected = final_state(tmp_path), final_state(unbroken[0])
+    assert rows(tmp_path) == rows(undisturbed[0])
+    final, expected = final_state(tmp_path), final_state(undisturbed[0])
     assert final.step == expected.step == STEPS
     for a, b in zip(jax.tree.leaves(final), jax.tree.leaves(expected), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def train_in_pair(launch, workdir, **changed):
-    """Two processes, each with two devices."""
+    """Start two processes with two devices each."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
@@ -118,32 +118,32 @@ def train_in_pair(launch, workdir, **changed):
     ]
 
 
-def test_two_processes_of_two_devices_train_as_one(launch, unbroken, tmp_path):
+def test_two_processes_of_two_devices_train_as_one(launch, undisturbed, tmp_path):
     steps = 8
     ends = [end(process) for process in train_in_pair(launch, tmp_path, **{"train.steps": steps})]
     assert [(status, stderr) for status, _, stderr in ends] == [(0, ""), (0, "")]
     assert f"to {steps} on 4 cpu device(s)" in ends[0][1]
     assert "step " not in ends[1][1]
 
-    # One process wrote, or there would be more.
+    # Only one process writes rows and events.
     trained = [row for row in rows(tmp_path) if row["split"] == "train"]
     assert [row["step"] for row in trained] == list(range(1, steps + 1))
     assert len(list((tmp_path / "tensorboard").iterdir())) == 1
-    for row, expected in zip(trained, rows(unbroken[0]), strict=False):
+    for row, expected in zip(trained, rows(undisturbed[0]), strict=False):
         assert row["ssim"] == pytest.approx(expected["ssim"], rel=1e-4)
 
     start = make_experiment(configuration()).state.players["generator"].params
     final = restore_params(tmp_path, steps, "generator", start)
-    expected = restore_params(unbroken[0], steps, "generator", start)
-    # Adam makes full steps of random sign of gradients that are zero but for rounding. Without an
-    # opponent there are none: the networks move by a hundred times of what they may differ.
+    expected = restore_params(undisturbed[0], steps, "generator", start)
+    # Adam turns gradients that are zero except for rounding into full steps of random sign. Without
+    # a discriminator there are none: the networks move a hundred times as far as they may differ.
     assert furthest(start, expected) > 1e-3
     assert furthest(final, expected) < 1e-5
 
 
 def test_a_signal_to_one_process_stops_all_at_one_step(launch, tmp_path):
-    # Schedulers signal all processes, but never between the same two steps: who leaves the loop
-    # alone leaves the others waiting for its gradients.
+    # A signal reaches the processes between different steps. A process that left the loop on its
+    # own would leave the others waiting for its gradients.
     steps = 4000
     pair = train_in_pair(launch, tmp_path, **{"train.steps": steps, "checkpoint.every": steps})
     wait_until(lambda: (tmp_path / "metrics.jsonl").exists() and rows(tmp_path), pair[0])
@@ -162,7 +162,7 @@ def furthest(params, others):
 
 @pytest.fixture(scope="module")
 def refusals(launch, tmp_path_factory):
-    """(exit status, stdout, stderr) and the workdir of commands that cannot work, by name."""
+    """Invalid commands by name: (exit status, stdout, stderr, workdir)."""
     folder = tmp_path_factory.mktemp("refusals")
     for side in ("input", "target"):
         (folder / side).mkdir()
@@ -184,7 +184,7 @@ def refusals(launch, tmp_path_factory):
             "train.batch_size": 4,
         },
     }
-    # All at once: most of their time is the start of TensorFlow and JAX.
+    # In parallel: most of their time is the start of TensorFlow and JAX.
     started = {
         name: (launch("teacher.py", folder / name, settings=settings), folder / name)
         for name, settings in commands.items()
@@ -193,7 +193,7 @@ def refusals(launch, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "texts"),
     [
         ("no weights", ["InputError", "vgg.weights is empty", "README"]),
         ("absent weights", ["absent.npz: no such file"]),
@@ -201,10 +201,10 @@ def refusals(launch, tmp_path_factory):
         ("unprepared", ["DataError", "must be prepared once", "data.dped.prepare"]),
     ],
 )
-def test_what_a_user_can_mend_is_told_without_a_stack_trace(refusals, name, told):
+def test_a_mistake_of_the_user_is_reported_without_a_stack_trace(refusals, name, texts):
     status, stdout, stderr, workdir = refusals[name]
     assert (status, stdout) == (1, "")
-    assert all(text in stderr for text in told), stderr
+    assert all(text in stderr for text in texts), stderr
     assert "Traceback" not in stderr
     assert not workdir.exists()
 

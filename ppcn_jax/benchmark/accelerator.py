@@ -51,9 +51,10 @@ def run(config, workdir: pathlib.Path) -> dict[str, Any]:
         What accelerator.json holds: machine, peaks by format, rows, and kernels by task.
 
     Raises:
-        InputError: formats or competitors that there are not, more devices than a competitor
+        InputError: no accelerator, unknown formats or competitors, more devices than a competitor
             uses, batches that the devices cannot share, or files that cannot be read.
     """
+    require_accelerator()
     formats = named(config.formats, tuple(FORMATS), "formats")
     others = named(config.competitors, tuple(COMPETITORS), "competitors")
     if not formats:
@@ -94,6 +95,15 @@ def run(config, workdir: pathlib.Path) -> dict[str, Any]:
                     _write(workdir, results, markdown(results["machine"], peaks, rows))
     say(f"wrote {workdir / 'accelerator.md'}, .json and .svg")
     return results
+
+
+def require_accelerator() -> None:
+    """Raise an InputError if JAX has no accelerator."""
+    if jax.default_backend() == "cpu":
+        raise InputError(
+            "this measures a GPU or TPU, but JAX finds only the CPU: install JAX for your device, "
+            "e.g. pip install 'jax[cuda13]'; configs/benchmark.py measures a CPU"
+        )
 
 
 def _open_contest(training, name: str, peak: float, competitors: Sequence[str]) -> Contest:

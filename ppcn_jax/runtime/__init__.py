@@ -1,4 +1,4 @@
-"""The process and the machine: errors, files on disk, other processes, the compilation cache.
+"""The process and its machine: errors, files, memory, other processes, the compilation cache.
 
 Imports nothing else of ppcn_jax.
 """

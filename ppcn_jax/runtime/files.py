@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside their name, then renamed."""
+"""Write files that are complete or absent: under a temporary name, then renamed."""
 
 import contextlib
 import json
@@ -9,31 +9,16 @@ from typing import Any
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
-    """Write a file so that a reader, or a crash, never meets half of it.
-
-    Args:
-        path: the file; its folder is made if need be.
-        content: all of it.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Write a file, and its folder if needed, so that it is never partial, even after a crash."""
     with replacing(path) as beside:
         beside.write_bytes(content)
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """A name beside a file: what is written there takes the file's place if nothing raises.
+    """Yield a temporary path beside `path`, which replaces it when the context ends without error.
 
-    Args:
-        path: the file; its folder is made if need be.
-
-    Yields:
-        The name to write to.
-
-    Raises:
-        OSError: it cannot be written.
+    The folder is created if needed.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,14 +31,5 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
-    """Write a value as indented JSON; NaN and infinities are refused.
-
-    Args:
-        path: the file.
-        value: what `json` can represent.
-
-    Raises:
-        ValueError: a number that JSON does not have.
-        OSError: it cannot be written.
-    """
+    """Write a value as indented JSON; NaN and infinities raise a ValueError."""
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())

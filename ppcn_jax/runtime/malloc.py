@@ -1,27 +1,27 @@
-"""What the C library does with large blocks of memory that are freed."""
+"""How the C library handles large blocks of memory that are freed."""
 
 import ctypes
 import sys
 
-# Of glibc's malloc.h.
+# Parameters from glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 
 
 def keep_freed_memory() -> bool:
-    """Let the process keep freed memory for its next allocation, from now on.
+    """Let the process keep freed memory for its next allocations.
 
-    XLA on CPU takes fresh buffers at every call. glibc gets large ones from the system and returns
-    them each time, and every page that is touched for the first time costs a fault: half the time
-    of a student on a photo of 1280x720. For programs that allocate the same again and again, and
-    before they have threads; the memory is the process's until it ends, so that a library should
+    XLA on CPU allocates new buffers in every call. By default, glibc maps large ones from the system
+    and unmaps them each time, and the first access to every page costs a fault: half the time of a
+    student on a photo of 1280x720. Call this before threads start, in programs that allocate the
+    same sizes repeatedly. The memory stays with the process until it ends, so a library should
     leave the choice to its caller.
 
     Returns:
-        Whether it is so; not where the C library is another than glibc.
+        False without effect if the C library is not glibc.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    # Threads with heaps of their own would get what is large from the system all the same. Up to
-    # 2 GiB stay, the most that the threshold can say.
+    # One arena, because arenas of other threads map large blocks from the system regardless. Up to
+    # 2 GiB are kept, the largest threshold.
     return bool(
         mallopt
         and mallopt(_M_MMAP_MAX, 0)

@@ -13,6 +13,7 @@ from ppcn_jax.benchmark.rows import FIELDS
 from ppcn_jax.configuration.check import check
 from ppcn_jax.runtime.errors import InputError
 
+REQUIRE_ACCELERATOR = accelerator.require_accelerator
 TASKS = {name: f"student's training step, 4 of 16x16, {name}" for name in FORMATS}
 
 
@@ -36,6 +37,14 @@ def request(**changed):
 
 def test_the_configuration_fits_together():
     check(configs.get_config(), devices=1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cpu_as_accelerator():
+    """Let the benchmark run on the CPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accelerator, "require_accelerator", lambda: None)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -199,3 +208,10 @@ def test_a_profile_of_a_processor_has_no_kernels():
         )
         == []
     )
+
+
+def test_a_cpu_is_refused_before_anything_starts(monkeypatch, tmp_path):
+    monkeypatch.setattr(accelerator, "require_accelerator", REQUIRE_ACCELERATOR)
+    with pytest.raises(InputError, match="JAX finds only the CPU: install JAX"):
+        accelerator.run(request(), tmp_path / "none")
+    assert not (tmp_path / "none").exists()

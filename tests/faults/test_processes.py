@@ -1,4 +1,4 @@
-"""Several processes: they agree, and when one is gone the others say which and end."""
+"""Several processes: they agree, and when one is gone, the others name it and end."""
 
 import re
 import signal
@@ -12,15 +12,15 @@ from tests.faults.runs import train
 from tests.processes import end, rows, wait_until
 
 TWO_DEVICES = "--xla_force_host_platform_device_count=2"
-# Without the instruction that multiplies and adds in one go, whose sums are rounded once less.
+# Without fused multiply-add, which rounds once less.
 OTHER_KIND = f"{TWO_DEVICES} --xla_cpu_max_isa=SSE4_2"
 SILENCE = 5  # seconds
-BOUND = 60  # seconds in which the others must have ended; most of it for a busy machine
+BOUND = 60  # seconds within which the others must end; most of it allows for a busy machine
 ENDLESS = {"train.steps": 100_000, "checkpoint.every": 2}
 
 
 def train_in_pair(launch, workdir, second=TWO_DEVICES, flags_of_second=(), **changed):
-    """Two processes, each with two devices."""
+    """Start two processes with two devices each."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
@@ -31,7 +31,7 @@ def train_in_pair(launch, workdir, second=TWO_DEVICES, flags_of_second=(), **cha
 
 
 def kill_after(step, pair, victim, workdir):
-    """SIGKILL one of two as soon as there is a later checkpoint; how the other ended."""
+    """Kill one of two after the next checkpoint; return how the other ended."""
     wait_until(lambda: steps_in(workdir) and steps_in(workdir)[-1] > step, pair[0])
     pair[victim].kill()
     assert end(pair[victim])[0] == -signal.SIGKILL
@@ -40,7 +40,10 @@ def kill_after(step, pair, victim, workdir):
 
 @pytest.fixture(scope="module")
 def story(launch, tmp_path_factory):
-    """A run of two processes that lost each of them once and ends as one; how, by part."""
+    """A run of two processes that loses each of them once and is finished by one process.
+
+    Returns how the processes of each part ended, the workdir, and that of an undisturbed run.
+    """
     workdir = tmp_path_factory.mktemp("pair")
     parts = {}
     pair = train_in_pair(launch, workdir, **ENDLESS)
@@ -48,15 +51,15 @@ def story(launch, tmp_path_factory):
     known = steps_in(workdir)[-1]
     pair = train_in_pair(launch, workdir, **ENDLESS)
     parts["first killed"] = kill_after(known, pair, 0, workdir)
-    parts["second start"] = (known, pair[0].told()[0])
+    parts["second start"] = (known, pair[0].output()[0])
     known = steps_in(workdir)[-1]
     total = known + 2
     alone = train(launch, workdir, **{**ENDLESS, "train.steps": total})
-    unbroken = tmp_path_factory.mktemp("unbroken")
-    single = train(launch, unbroken, **{**ENDLESS, "train.steps": total})
+    undisturbed = tmp_path_factory.mktemp("undisturbed")
+    single = train(launch, undisturbed, **{**ENDLESS, "train.steps": total})
     parts["alone"] = (known, *end(alone))
-    parts["unbroken"] = end(single)
-    return parts, workdir, unbroken
+    parts["undisturbed"] = end(single)
+    return parts, workdir, undisturbed
 
 
 def test_when_one_process_is_killed_the_other_ends_and_names_it(story):
@@ -68,24 +71,24 @@ def test_when_one_process_is_killed_the_other_ends_and_names_it(story):
 
 
 def test_when_process_0_is_killed_the_other_ends_and_names_it(story):
-    # JAX ends the process as soon as its coordinator is gone: which of two is faster is open.
+    # JAX also aborts the process when its coordinator is gone; either may be first.
     status, _, stderr = story[0]["first killed"]
     assert status in (START_AGAIN, -signal.SIGABRT)
     assert "process 0 is gone" in stderr or "leader task was preempted/died" in stderr
 
 
-def test_a_restart_of_all_goes_on(story):
+def test_a_restart_of_all_processes_continues(story):
     known, stdout = story[0]["second start"]
     assert f"from step {known} to" in stdout
 
 
-def test_what_two_saved_one_goes_on_with_and_all_equals_one_that_was_never_disturbed(story):
-    parts, workdir, unbroken = story
+def test_one_process_continues_what_two_saved_and_all_rows_equal_an_undisturbed_run(story):
+    parts, workdir, undisturbed = story
     known, status, stdout, stderr = parts["alone"]
     assert (status, stderr) == (0, "")
     assert f"from step {known} to {known + 2} on 1 cpu device(s)" in stdout
-    assert parts["unbroken"][0] == 0
-    actual, expected = rows(workdir), rows(unbroken)
+    assert parts["undisturbed"][0] == 0
+    actual, expected = rows(workdir), rows(undisturbed)
     assert [row["step"] for row in actual] == [row["step"] for row in expected]
     for row, other in zip(actual, expected, strict=True):
         assert row.pop("split") == other["split"]
@@ -94,24 +97,24 @@ def test_what_two_saved_one_goes_on_with_and_all_equals_one_that_was_never_distu
 
 @pytest.mark.long
 def test_processes_that_compute_differently_are_stopped(launch, story):
-    # Resumed from what both read, so that they agree at first.
+    # They resume from the same checkpoint, so that they agree at first.
     _, workdir, _ = story
     known = steps_in(workdir)[-1]
     pair = train_in_pair(launch, workdir, second=OTHER_KIND, **ENDLESS)
     ends = [end(process, timeout=120) for process in pair]
-    told = re.compile(
+    message = re.compile(
         r"Disagreement: at step (\d+) the train states of the processes 1 differ from those of "
         r"the other 1 of 2"
     )
     for status, _, stderr in ends:
         assert status == 1
-        (step,) = set(told.findall(stderr))
+        (step,) = set(message.findall(stderr))
         assert int(step) > known
-    # Nothing was saved that they did not agree on.
+    # They saved only states on which they agreed.
     assert steps_in(workdir)[-1] < int(step)
 
 
-def test_what_one_process_cannot_do_ends_the_other_with_the_reason(launch, tmp_path):
+def test_an_error_in_one_process_ends_the_other_with_the_reason(launch, tmp_path):
     # A disk that is not mounted on one machine.
     absent = ["--config.data.source=pairs", f"--config.data.dir={tmp_path / 'unmounted'}"]
     pair = train_in_pair(launch, tmp_path / "run", flags_of_second=absent, **ENDLESS)

@@ -1,4 +1,4 @@
-"""Where compiled programs are kept, and that training goes on where they cannot be."""
+"""Where compiled programs are stored, and that training works where they cannot be."""
 
 import os
 
@@ -16,15 +16,15 @@ NAMES = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_sec
 
 @pytest.fixture
 def configured(monkeypatch):
-    """What would have been told to JAX; nothing is, and no variable is set."""
+    """The settings that JAX would have got; none is applied, and no variable is set."""
     for variable in (FOLDER_VARIABLE, SECONDS_VARIABLE, "XDG_CACHE_HOME"):
         monkeypatch.delenv(variable, raising=False)
-    told = {}
-    monkeypatch.setattr(jax.config, "update", told.__setitem__)
-    return told
+    settings = {}
+    monkeypatch.setattr(jax.config, "update", settings.__setitem__)
+    return settings
 
 
-def test_the_settings_are_jaxs():
+def test_jax_has_the_settings():
     assert all(hasattr(jax.config, name) for name in NAMES)
 
 
@@ -58,9 +58,9 @@ def test_a_duration_that_the_user_chose_is_kept(configured, monkeypatch, tmp_pat
     assert configured.keys() == {"jax_compilation_cache_dir"}
 
 
-def test_a_folder_that_cannot_be_made_is_told_in_one_line(configured, monkeypatch, tmp_path):
+def test_a_folder_that_cannot_be_created_is_reported_in_one_line(configured, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", os.fspath(tmp_path / "file"))
     problem = keep_compiled_programs()
-    assert "not kept" in problem and FOLDER_VARIABLE in problem and "\n" not in problem
+    assert "cannot be stored" in problem and FOLDER_VARIABLE in problem and "\n" not in problem
     assert not configured

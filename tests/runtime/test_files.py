@@ -1,4 +1,4 @@
-"""A file is whole or absent, whatever happens while it is written."""
+"""A file is complete or absent, whatever happens while it is written."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from ppcn_jax.runtime.files import write_bytes, write_json
 
 @contextlib.contextmanager
 def files_of_at_most(size):
-    """No file may grow beyond `size` bytes: a full disk, as the writing process meets it."""
+    """Let no file grow beyond `size` bytes, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -70,7 +70,7 @@ def test_json_is_read_back_and_ends_its_line(tmp_path):
         (object(), TypeError),
     ],
 )
-def test_what_json_does_not_have_leaves_the_old_file(tmp_path, value, error):
+def test_a_value_that_json_lacks_leaves_the_old_file(tmp_path, value, error):
     write_json(tmp_path / "results.json", {"psnr": 1.0})
     before = contents(tmp_path)
     with pytest.raises(error):

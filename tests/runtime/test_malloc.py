@@ -1,4 +1,4 @@
-"""Freed memory that is kept is not faulted in again."""
+"""Freed memory that the process keeps causes no new page faults."""
 
 import subprocess
 import sys
