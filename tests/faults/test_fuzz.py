@@ -81,8 +81,8 @@ def saved(form, **options):
 
 def wide(form):
     def write(path):
-        levels = np.random.default_rng(0).integers(0, 65536, (24, 40, 3), np.uint16)
-        path.write_bytes(encode_photo(Photo(levels, None, False, form), form))
+        pixels = np.random.default_rng(0).integers(0, 65536, (24, 40, 3), np.uint16)
+        path.write_bytes(encode_photo(Photo(pixels, None, False, form), form))
 
     return write
 

@@ -1,4 +1,4 @@
-"""The networks that come with the package: what they say of themselves, and whether it is true."""
+"""The networks that come with the package: their metadata, their scores, and the wheel."""
 
 import json
 import os
@@ -23,22 +23,22 @@ from ppcn_jax.weights.load import SHIPPED, load_model
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CARDS = REPOSITORY / "docs" / "models.md"
-TOLD = {"commit", "data", "license", "recipe", "scores", "seed", "steps"}
+METADATA = {"commit", "data", "license", "recipe", "scores", "seed", "steps"}
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_what_a_file_says(name):
+def test_metadata(name):
     model = load_model(name)
     assert (model.name, model.preset) == (name, "paper")
     assert model.source == f"{name} (shipped)"
-    assert model.about.keys() == TOLD
+    assert model.about.keys() == METADATA
     assert model.about["recipe"] in CARDS.read_text()
     for scores in json.loads(model.about["scores"]).values():
         assert {"psnr"} < scores.keys()
 
 
-def scores_told(name, test_set):
-    """Of the file; the card has the same digits."""
+def documented_scores(name, test_set):
+    """PSNR and similarity in the file's metadata; the model card must have the same digits."""
     scores = json.loads(load_model(name).about["scores"])[test_set]
     similarity = scores.get("ms_ssim", scores.get("ssim"))
     assert f"{scores['psnr']:.2f} dB / {similarity:.4f}" in CARDS.read_text()
@@ -51,13 +51,13 @@ def test_scores_of_the_enhancers(name, shared):
     pairs = data.make_source(**fields, split="test")
     model = load_model(name)
     found = evaluate(make_enhance(model.module, model.params), pairs)
-    psnr, ms_ssim = scores_told(name, "DPED")
+    psnr, ms_ssim = documented_scores(name, "DPED")
     assert (found["psnr"], found["ms_ssim"]) == pytest.approx((psnr, ms_ssim), abs=1e-4)
 
 
 def test_the_teacher_is_better_than_the_student():
     for better, worse in zip(
-        scores_told("teacher", "DPED"), scores_told("student", "DPED"), strict=True
+        documented_scores("teacher", "DPED"), documented_scores("student", "DPED"), strict=True
     ):
         assert better > worse
 
@@ -68,22 +68,27 @@ def test_scores_of_the_super_resolver(folder, shared):
     (photos,) = data.open_test_sets(str(shared / "data" / folder)).values()
     enlarge = accept_gray(make_enhance(model.module, model.params))
     found = evaluate(enlarge, Degraded(photos, scale=4, kernel="pillow"), score=scorer(4, "pillow"))
-    psnr, ssim = scores_told("super_resolver", folder.capitalize())
+    psnr, ssim = documented_scores("super_resolver", folder.capitalize())
     assert (found["psnr_y"], found["ssim_y"]) == pytest.approx((psnr, ssim), abs=1e-4)
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The package as it is installed elsewhere: the unpacked wheel."""
+    """The unpacked wheel, as it is installed elsewhere."""
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, source)
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(REPOSITORY / "ppcn_jax", source / "ppcn_jax", ignore=ignored)
-    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
-    subprocess.run(
-        [*build, "--wheel-dir", built, source], check=True, capture_output=True, timeout=300
+    build = [sys.executable, "-m", "pip", "wheel", "--verbose", "--no-deps"]
+    done = subprocess.run(
+        [*build, "--no-build-isolation", "--wheel-dir", built, source],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
+    assert "would be ignored" not in done.stdout + done.stderr
     (file,) = built.glob("*.whl")
     with zipfile.ZipFile(file) as archive:
         archive.extractall(built / "installed")
@@ -97,11 +102,17 @@ command.main([*sys.argv[1:], "photo.png", "--output", sys.argv[1]])
 """
 
 
+def test_the_wheel_has_every_module(wheel):
+    def modules(folder):
+        return {path.relative_to(folder) for path in (folder / "ppcn_jax").rglob("*.py")}
+
+    assert modules(wheel) == modules(REPOSITORY)
+
+
 def test_an_installed_wheel_needs_nothing_else(wheel, tmp_path):
-    here = REPOSITORY / "ppcn_jax" / "weights"
-    packed = {
-        path.name: path.read_bytes() for path in (wheel / "ppcn_jax/weights/shipped").iterdir()
-    }
+    here = REPOSITORY / "ppcn_jax" / "weights" / "shipped"
+    shipped = wheel / "ppcn_jax" / "weights" / "shipped"
+    packed = {path.name: path.read_bytes() for path in shipped.iterdir()}
     assert packed == {f"{n}.safetensors": (here / f"{n}.safetensors").read_bytes() for n in SHIPPED}
     photo = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     Image.fromarray(photo).save(tmp_path / "photo.png")
@@ -109,8 +120,8 @@ def test_an_installed_wheel_needs_nothing_else(wheel, tmp_path):
     for use, side in (("enhance", 1), ("upscale", 4)):
         command = [sys.executable, "-c", PROGRAM, use]
         subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=300)
-        made = np.asarray(Image.open(tmp_path / use / "photo.png"))
-        assert made.shape == (20 * side, 30 * side, 3)
+        result = np.asarray(Image.open(tmp_path / use / "photo.png"))
+        assert result.shape == (20 * side, 30 * side, 3)
     enhanced = ppcn_jax.enhance(photo / np.float32(255))
     np.testing.assert_array_equal(
         np.asarray(Image.open(tmp_path / "enhance" / "photo.png")), to_uint8(enhanced)
