@@ -1,7 +1,8 @@
-"""How fast everything is on this machine, beside other libraries and beside what it could be.
+"""How fast everything runs on this machine, compared with other libraries and with its limits.
 
-One command, `launch.py --config=configs/benchmark.py`, measures all of it. What is compared takes
-turns (A B C A B C ...), is checked to compute the same thing before it is timed, and is related to
-a floor: the work that must be done and the bytes that must move, over the speeds at which this
-machine was seen to multiply a large matrix and to copy a large array in the same run.
+`launch.py --config=configs/benchmark.py` measures a processor, `configs/accelerator.py` a GPU or
+TPU. Competitors are timed in turn (A B C A B C ...) after a check that they compute the same
+result. Each time is compared with a floor: the operations and bytes that a task needs at least,
+over the speeds at which this machine multiplied a large matrix and copied a large array in the
+same run. May import every other wing.
 """

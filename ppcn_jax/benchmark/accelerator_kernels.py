@@ -1,4 +1,4 @@
-"""Which kernels of an accelerator a program spends its time in."""
+"""The kernels of an accelerator that a program spends its time in."""
 
 import collections
 import gzip
@@ -14,14 +14,9 @@ Kernel = dict[str, Any]
 
 
 def profile_kernels(run: Callable[[], object], *, most: int) -> list[Kernel]:
-    """Profile a program and add up the time of its kernels.
+    """Profile a program and return `longest_kernels`; empty on processors, which have none.
 
-    Args:
-        run: the program; returns when its work is done.
-        most: how many kernels.
-
-    Returns:
-        As of `longest_kernels`; empty on processors, whose profiles have no kernels.
+    `run` must wait until its work is done.
     """
     with tempfile.TemporaryDirectory(prefix="ppcn-jax-profile-") as folder:
         with jax.profiler.trace(folder):
@@ -32,27 +27,25 @@ def profile_kernels(run: Callable[[], object], *, most: int) -> list[Kernel]:
 
 
 def longest_kernels(events: Iterable[Mapping[str, Any]], *, most: int) -> list[Kernel]:
-    """The kernels that take longest, in a profile in Chrome's trace format.
+    """The kernels with the longest total time in a profile in Chrome's trace format.
 
-    Args:
-        events: of the profile. Kernels are on the streams of processes "/device:...", or on their
-            lines "XLA Ops" where there are no streams (TPUs).
-        most: how many kernels.
+    Kernels are the events on streams of processes named "/device:...", or on their lines
+    "XLA Ops" where there are no streams (TPUs).
 
     Returns:
-        `{"kernel", "calls", "milliseconds", "share"}` of each, the longest first; the share is of
-        the time of all kernels.
+        `{"kernel", "calls", "milliseconds", "share"}` of the `most` longest, in order; the share
+        is of the time of all kernels.
     """
     events = list(events)
-    named = [event for event in events if event.get("ph") == "M" and "name" in event["args"]]
+    names = [event for event in events if event.get("ph") == "M" and "name" in event["args"]]
     devices = {
         event["pid"]
-        for event in named
+        for event in names
         if event["name"] == "process_name" and event["args"]["name"].startswith("/device:")
     }
     lines = {
         (event["pid"], event["tid"]): event["args"]["name"]
-        for event in named
+        for event in names
         if event["name"] == "thread_name" and event["pid"] in devices
     }
     streams = {line for line, name in lines.items() if name.startswith("Stream")}

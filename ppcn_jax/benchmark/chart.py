@@ -1,28 +1,21 @@
-"""A plot of a benchmark: bars of time relative to the first of each task, as SVG."""
+"""A chart of a benchmark as SVG: bars of time relative to the first row of each task."""
 
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
 from ppcn_jax.benchmark.rows import Row
 
-WIDTH, LEFT, RIGHT = 760, 190, 60  # px: of the picture, of its labels, for numbers after bars
-LINE, BAR, GAP = 20, 14, 14  # px: of a row, of its bar, between tasks
-COLORS = ("#2b6cb0", "#a0aec0")  # of the first of each task, of the others
+WIDTH, LEFT, RIGHT = 760, 190, 60  # px: the picture, its labels, the numbers after bars
+LINE, BAR, GAP = 20, 14, 14  # px: height of a row and of its bar, space between tasks
+COLORS = ("#2b6cb0", "#a0aec0")  # the first row of each task, the others
 
 
 def draw_chart(rows: Sequence[Row]) -> str:
-    """Draw the rows that have a ratio; a line across each bar is the floor.
-
-    Args:
-        rows: of all parts.
-
-    Returns:
-        An SVG document.
-    """
-    shown = [row for row in rows if row["ratio"] is not None]
-    scale = (WIDTH - LEFT - RIGHT) / max([1.0, *(row["ratio"] for row in shown)])
+    """Draw the rows that have a ratio as an SVG document; a line across a bar is its floor."""
+    bars = [row for row in rows if row["ratio"] is not None]
+    scale = (WIDTH - LEFT - RIGHT) / max([1.0, *(row["ratio"] for row in bars)])
     parts, y, task = [], 0, None
-    for row in shown:
+    for row in bars:
         if row["task"] != task:
             task, y, color = row["task"], y + GAP + LINE, COLORS[0]
             parts.append(_text(8, y - 5, task, weight="bold"))
@@ -39,7 +32,7 @@ def draw_chart(rows: Sequence[Row]) -> str:
                 'stroke-width="2"/>'
             )
         y, color = y + LINE, COLORS[1]
-    legend = "time relative to the first of each task; red: the floor"
+    legend = "time relative to the first row of each task; red: the floor"
     parts.append(_text(LEFT, y + GAP + 10, legend, color="#555"))
     height = y + GAP + LINE
     return (

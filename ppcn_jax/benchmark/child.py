@@ -1,9 +1,9 @@
-"""What has to be measured in a process of its own: it starts with nothing compiled or allocated.
+"""Measurements that need a process of their own, in which nothing is compiled or allocated yet.
 
     python -m ppcn_jax.benchmark.child photo MODEL HEIGHT WIDTH    # peak memory, bytes
     python -m ppcn_jax.benchmark.child first_step CONFIG.json      # seconds
 
-prints one number.
+Each prints one number.
 """
 
 import json
@@ -15,8 +15,8 @@ import sys
 import time
 from collections.abc import Mapping
 
-import ml_collections
 import numpy as np
+from ml_collections import ConfigDict
 
 from ppcn_jax.benchmark.training_steps import make_jax_step, synthetic_batch
 from ppcn_jax.export.images import synthetic_photo
@@ -28,17 +28,12 @@ TILE = 512
 
 
 def run_child(*arguments: str, environment: Mapping[str, str] | None = None) -> float:
-    """Start a process and wait for its number.
+    """Run this module with some arguments, and return the number that it prints.
 
-    Args:
-        arguments: what to measure, see above.
-        environment: variables that differ from this process's.
-
-    Returns:
-        What it printed.
+    `environment` has variables to change or add.
 
     Raises:
-        RuntimeError: it failed; with the last line that it wrote.
+        RuntimeError: the process failed; with the last line of its errors.
     """
     child = subprocess.run(
         [sys.executable, "-m", __name__, *arguments],
@@ -54,30 +49,13 @@ def run_child(*arguments: str, environment: Mapping[str, str] | None = None) -> 
 
 
 def memory_of_photo(model: str, height: int, width: int) -> int:
-    """Enhance a photo.
-
-    Args:
-        model: what `load_model` reads.
-        height: of the photo.
-        width: of the photo.
-
-    Returns:
-        Peak memory of this process so far, bytes.
-    """
+    """Enhance a photo with a model in a file; returns this process's peak memory in bytes."""
     enhance_levels([tiled_photo(height, width)], load_model(model))
     return peak_memory()
 
 
 def tiled_photo(height: int, width: int) -> np.ndarray:
-    """A large photo that takes little memory to make: a synthetic one, repeated.
-
-    Args:
-        height: of the photo.
-        width: of the photo.
-
-    Returns:
-        uint8 `[height, width, 3]`.
-    """
+    """A photo, uint8 `[height, width, 3]`, that takes little memory to create: repeated tiles."""
     tile = synthetic_photo(TILE, TILE)
     repeats = (-(-height // TILE), -(-width // TILE), 1)
     return np.ascontiguousarray(np.tile(tile, repeats)[:height, :width])
@@ -86,11 +64,10 @@ def tiled_photo(height: int, width: int) -> np.ndarray:
 def peak_memory() -> int:
     """Peak resident memory of this process, bytes."""
     status = pathlib.Path("/proc/self/status")
-    if status.is_file():
-        # Not ru_maxrss: on Linux a new process starts with that of the one that started it.
-        found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
-        if found:
-            return 1024 * int(found[1])
+    # Not ru_maxrss where it can be avoided: on Linux a new process inherits that of its parent.
+    text = status.read_text() if status.is_file() else ""
+    if found := re.search(r"VmHWM:\s*(\d+) kB", text):
+        return 1024 * int(found[1])
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -98,15 +75,11 @@ def peak_memory() -> int:
 
 
 def seconds_to_first_step(config_file: str) -> float:
-    """Compile and make the first step of a training.
+    """Seconds from the call of the first training step, which compiles it, to its losses.
 
-    Args:
-        config_file: JSON of a configuration of configs/student.py.
-
-    Returns:
-        Seconds from the call of the step to its losses.
+    The file is a configuration of the student as JSON.
     """
-    config = ml_collections.ConfigDict(json.loads(pathlib.Path(config_file).read_text()))
+    config = ConfigDict(json.loads(pathlib.Path(config_file).read_text()))
     batch = synthetic_batch(config.train.batch_size, config.data.crop)
     step = make_jax_step(make_experiment(config), batch)
     start = time.perf_counter()

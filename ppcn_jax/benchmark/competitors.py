@@ -1,20 +1,21 @@
-"""One network in one library after another, each fed as it likes best.
+"""One network in several libraries, each given its image in the memory layout it prefers.
 
-A competitor's image is in memory, in its own layout, before time is taken, and its result stays in
-that layout: the arrays `[H, W, 3]` that they return are views.
+Timing starts when a competitor's image is in memory in that layout. Results stay in the library's
+layout: the returned arrays `[H, W, 3]` are views.
 """
 
 import importlib.util
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 
-from ppcn_jax.benchmark.pytorch.networks import to_torch
+from ppcn_jax.benchmark.pytorch.inference import open_torch
+from ppcn_jax.benchmark.rows import Row, make_row
 from ppcn_jax.export.contract import INPUT, OUTPUT
 from ppcn_jax.export.onnx import to_onnx
 from ppcn_jax.inference.enhance import apply_network
+from ppcn_jax.runtime.errors import install_hint
 from ppcn_jax.runtime.machine import core_count
 from ppcn_jax.weights.model import Model
 
@@ -24,13 +25,13 @@ JAX = "JAX"
 
 
 def open_jax(model: Model, image: np.ndarray) -> Run:
-    """`apply_network`, as commands and programs run it."""
+    """`apply_network`, as the commands run it."""
     params, on_device = jax.device_put((model.params, image))
     return lambda: np.asarray(apply_network(model.module, params, on_device))
 
 
 def open_onnx(model: Model, image: np.ndarray) -> Run:
-    """The file of `ppcn-jax export` in ONNX Runtime, all cores, its other settings its own."""
+    """The file of `ppcn-jax export` in ONNX Runtime on all cores, other settings at defaults."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -42,46 +43,7 @@ def open_onnx(model: Model, image: np.ndarray) -> Run:
     return lambda: session.run([OUTPUT], feed)[0][0]
 
 
-def open_torch(
-    model: Model, image: np.ndarray, *, channels_last: bool = False, compiled: bool = False
-) -> Run:
-    """The network of `torch_networks`, eager or by torch.compile, all cores."""
-    import torch
-
-    torch.set_num_threads(core_count())
-    module: Any = to_torch(model).eval()
-    images = torch.from_numpy(image.transpose(2, 0, 1)[None].copy())
-    if channels_last:
-        module = module.to(memory_format=torch.channels_last)
-        images = images.to(memory_format=torch.channels_last)
-    if compiled:
-        module = torch.compile(module)
-
-    def run() -> np.ndarray:
-        with torch.inference_mode():
-            return module(images)[0].numpy().transpose(1, 2, 0)
-
-    return run
-
-
-def in_float64(model: Model, image: np.ndarray) -> np.ndarray:
-    """The network's output, computed by PyTorch in float64 from the same image and parameters.
-
-    Args:
-        model: the network.
-        image: float32 `[H, W, 3]`.
-
-    Returns:
-        float64 `[H, W, 3]`.
-    """
-    import torch
-
-    images = torch.from_numpy(image.transpose(2, 0, 1)[None].astype(np.float64))
-    with torch.inference_mode():
-        return to_torch(model).double()(images)[0].numpy().transpose(1, 2, 0)
-
-
-# By the names that configurations and tables use.
+# By the names in configurations and tables.
 COMPETITORS: dict[str, Callable[[Model, np.ndarray], Run]] = {
     "ONNX Runtime": open_onnx,
     "PyTorch": open_torch,
@@ -91,13 +53,19 @@ COMPETITORS: dict[str, Callable[[Model, np.ndarray], Run]] = {
 
 
 def missing_packages(competitor: str) -> list[str]:
-    """Which packages of a competitor are not installed.
-
-    Args:
-        competitor: a key of `COMPETITORS`.
-
-    Returns:
-        Their names.
-    """
+    """Packages of a competitor that are not installed."""
     needed = ("onnx", "onnxruntime") if competitor == "ONNX Runtime" else ("torch",)
     return [name for name in needed if not importlib.util.find_spec(name)]
+
+
+def split_installed(names: Sequence[str]) -> tuple[list[str], list[Row]]:
+    """Installed competitors, and a row for each other one that says what to install."""
+    missing = {name: ", ".join(missing_packages(name)) for name in names}
+    rows = [
+        make_row(
+            "competitors", name, problem=f"{packages} is not installed: {install_hint('bench')}"
+        )
+        for name, packages in missing.items()
+        if packages
+    ]
+    return [name for name in names if not missing[name]], rows

@@ -1,9 +1,9 @@
-"""Every format of every network named: size, difference from JAX and time, as a Markdown table.
+"""Export networks in every format, and print size, difference from JAX and time as Markdown.
 
     python -m ppcn_jax.benchmark.exports WEIGHTS... --photos PATH...
 
-The files stay in `--output`. Each file and JAX, as `ppcn-jax enhance` runs it, take turns on the
-same photo at 1280x720, on all cores of the processor; times are medians, and ratios to JAX's.
+The files stay in `--output`. They are timed in turn with JAX, as `ppcn-jax enhance` runs it, on
+the same photo at 1280x720 and all cores of the processor. Times are medians.
 """
 
 import argparse
@@ -31,16 +31,14 @@ _HEADER = """\
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write, check and time the files; print the table.
-
-    Args:
-        arguments: of the command line.
-    """
+    """Write, check and time the files, and print the table. Arguments are sys.argv's by default."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("weights", nargs="+", metavar="WEIGHTS")
     parser.add_argument("--photos", nargs="+", required=True, metavar="PATH")
-    parser.add_argument("--output", default="exports", metavar="DIR", help="default: exports")
-    parser.add_argument("--runs", type=int, default=10, help="timed, of each; default 10")
+    parser.add_argument(
+        "--output", default="exports", metavar="DIR", help="folder; default: exports"
+    )
+    parser.add_argument("--runs", type=int, default=10, help="timed runs of each; default: 10")
     options = parser.parse_args(arguments)
     keep_freed_memory()
     try:
@@ -61,14 +59,12 @@ def _rows(model: Model, photos: Sequence[np.ndarray], folder: pathlib.Path, runs
             checks = write_export(model, path, format, precision, DEFAULT_SIZE, photos)
             files[f"{format}, {precision}"] = path, checks[0].difference
     network = model.module, jax.device_put(model.params)
-    runners: dict[str, Callable] = {
-        "JAX": lambda images: np.clip(apply_network(*network, images[0]), 0, 1)
-    }
-    runners |= {
-        name: open_export(name.partition(",")[0], path) for name, (path, _) in files.items()
-    }
     images = as_input(model, photos[0])
-    turns = {name: functools.partial(run, images) for name, run in runners.items()}
+    turns: dict[str, Callable[[], object]] = {
+        "JAX": lambda: np.clip(apply_network(*network, images[0]), 0, 1)
+    }
+    for name, (path, _) in files.items():
+        turns[name] = functools.partial(open_export(name.partition(",")[0], path), images)
     times = take_turns(turns, rounds=runs)
     rows = [f"| {model.name} | JAX | | | | {_ms(times['JAX'])} | 1 |"]
     for name, (path, difference) in files.items():

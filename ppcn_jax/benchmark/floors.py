@@ -1,122 +1,47 @@
-"""The least time something can take on this machine: its work over the machine's peaks."""
+"""The least time that a task can take on this machine: its work over the machine's peaks."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
+from ppcn_jax.benchmark.peaks import Peaks
+from ppcn_jax.models import Discriminator, Vgg
 from ppcn_jax.models.layers import Params
-
-# Sides of the matrices that are multiplied, and bytes of the array that is copied.
-MATRIX_SIDE = 3072
-COPY_BYTES = 2**29
-RUNS = 7
-
-
-class Peaks(NamedTuple):
-    """What the machine was seen to reach.
-
-    Attributes:
-        flops: floating-point operations per second, of a product of large float32 matrices.
-        bandwidth: bytes read and written per second, of a copy of a large array.
-    """
-
-    flops: float
-    bandwidth: float
+from ppcn_jax.training.experiment import Experiment
+from ppcn_jax.weights.model import make_network
 
 
 class Work(NamedTuple):
-    """What a task cannot avoid.
+    """What a task needs at least."""
 
-    Attributes:
-        operations: floating-point operations, two for each product that is added.
-        bytes: read and written at least: inputs, results and parameters, each once.
-    """
-
-    operations: int
-    bytes: int
+    operations: int  # floating-point; a multiplication with its addition counts as two
+    bytes: int  # read and written: inputs, results and parameters, once each
 
 
 def least_seconds(work: Work, peaks: Peaks) -> float:
-    """The least time for some work: the longer of its two parts, which can overlap.
-
-    Args:
-        work: what must be done.
-        peaks: of the machine.
-
-    Returns:
-        Seconds.
-    """
+    """The longer of computing and moving data, which can overlap."""
     return max(work.operations / peaks.flops, work.bytes / peaks.bandwidth)
 
 
-def measure_peaks(*, side: int = MATRIX_SIDE, size: int = COPY_BYTES) -> Peaks:
-    """Multiply and copy, by NumPy and by JAX; the fastest run of either counts.
-
-    Args:
-        side: of the square matrices.
-        size: of the array that is copied, bytes.
-
-    Returns:
-        The peaks.
-    """
-    rng = np.random.default_rng(0)
-    a, b = rng.random((2, side, side), np.float32)
-    c = np.empty_like(a)
-    on_device = jax.device_put((a, b))
-    product = jax.jit(lambda a, b: jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST))
-    multiply = _fastest(
-        lambda: np.matmul(a, b, out=c), lambda: product(*on_device).block_until_ready()
-    )
-    source = np.ones(size // 4, np.float32)
-    destination = np.ones_like(source)  # written once, so that its pages are there
-    array = jax.device_put(source)
-    copied = jax.jit(jnp.copy)
-    copy = _fastest(
-        lambda: np.copyto(destination, source), lambda: copied(array).block_until_ready()
-    )
-    return Peaks(2 * side**3 / multiply, 2 * source.nbytes / copy)
-
-
-def highest(*peaks: Peaks) -> Peaks:
-    """The best of several measurements of one machine."""
-    return Peaks(*map(max, zip(*peaks, strict=True)))
-
-
-def _fastest(*runs: Callable[[], object]) -> float:
-    times = []
-    for _ in range(RUNS):
-        for run in runs:
-            start = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - start)
-    return min(times)
-
-
 def layer_results(module: nn.Module, params: Params, images: Any) -> dict[str, Any]:
-    """Shapes of what a network's convolutions and dense layers compute.
+    """Shapes of the results of a network's convolutions and dense layers, by name.
 
-    Args:
-        module: the network.
-        params: its parameters, arrays or shapes.
-        images: what it is called with, an array or a shape.
-
-    Returns:
-        By the names of the layers.
+    Parameters and images are arrays or shapes.
     """
 
-    def results(params, images):
+    def results(params: Params, images: jax.Array) -> Params:
         _, state = module.apply(
             {"params": params}, images, capture_intermediates=True, mutable=["intermediates"]
         )
         return state["intermediates"]
 
     shapes = jax.eval_shape(results, params, images)
-    # Before a norm, the result comes with its moments.
+    # A convolution before a norm returns its moments too.
     return {
         name: jax.tree.leaves(shapes[name]["__call__"])[0]
         for name, layer in params.items()
@@ -125,18 +50,10 @@ def layer_results(module: nn.Module, params: Params, images: Any) -> dict[str, A
 
 
 def layer_operations(module: nn.Module, params: Params, images: Any) -> dict[str, int]:
-    """Floating-point operations of a network's convolutions and dense layers, forward.
+    """Floating-point operations of a network's convolutions and dense layers, forward, by name.
 
-    Counted from the sizes of kernels and results, so that it is the same however a layer is
-    computed. What is between the layers (norms, activations) is not counted.
-
-    Args:
-        module: the network.
-        params: its parameters, arrays or shapes.
-        images: what it is called with, an array or a shape.
-
-    Returns:
-        By the names of the layers.
+    They follow from the sizes of kernels and results, so they do not depend on how a layer is
+    computed. Norms and activations are not counted.
     """
     operations = {}
     for name, result in layer_results(module, params, images).items():
@@ -146,21 +63,53 @@ def layer_operations(module: nn.Module, params: Params, images: Any) -> dict[str
 
 
 def network_work(module: nn.Module, params: Params, image: Any) -> Work:
-    """What a network cannot avoid for one image.
-
-    Args:
-        module: the network.
-        params: its parameters.
-        image: float or of levels, `[H, W, 3]`; the result is of its type.
-
-    Returns:
-        The work.
-    """
+    """Work of a network for one image `[H, W, 3]`, whose type the result has too."""
     images = jax.ShapeDtypeStruct((1, *image.shape), jnp.float32)
     operations = sum(layer_operations(module, params, images).values())
-    return Work(operations, 2 * image.nbytes + total_bytes(params))
+    return Work(operations, 2 * image.nbytes + _total_bytes(params))
 
 
-def total_bytes(*trees: Any) -> int:
-    """Bytes of all arrays in some trees."""
+def vgg_of(experiment: Experiment, dtype: DTypeLike | None = None) -> Vgg:
+    """The VGG (16 or 19 layers) to which an experiment's frozen parameters belong."""
+    return Vgg(19 if "conv3_4" in experiment.frozen["vgg"] else 16, dtype)
+
+
+def vgg_work(experiment: Experiment, batch: Mapping[str, np.ndarray]) -> Work:
+    """Work of VGG in a training step: features of both images, and the gradient of one.
+
+    The batch is that of all devices together.
+    """
+    params = experiment.frozen["vgg"]
+    forward = sum(_batch_operations(vgg_of(experiment), params, batch).values())
+    # Two images and one gradient as float32, and the parameters.
+    return Work(3 * forward, 3 * 4 * batch["input"].size + _total_bytes(params))
+
+
+def step_work(experiment: Experiment, batch: Mapping[str, np.ndarray]) -> Work:
+    """Work of the student's training step on a batch of all devices together."""
+    players, frozen = experiment.state.players, experiment.frozen
+    params = players["discriminator"].params
+    module = Discriminator(params["logits"]["bias"].size, first_norm="norm0" in params)
+    discriminator = _batch_operations(module, params, batch, channels=1)
+    student = _batch_operations(experiment.module, players["generator"].params, batch)
+    teacher = _batch_operations(make_network("teacher"), frozen["teachers"][0], batch)
+    # The forward pass, gradients of kernels and gradients of inputs cost the same each. A trained
+    # network needs no gradient of its images, a frozen one none of its kernels.
+    operations = 3 * sum(student.values()) - student["conv0"]
+    operations += sum(teacher.values()) + vgg_work(experiment, batch).operations
+    # 2 for the student's loss, 3 for the discriminator's.
+    operations += 5 * sum(discriminator.values()) - discriminator["conv0"]
+    # Adam reads and writes each parameter and its two moments.
+    updates = 6 * _total_bytes([player.params for player in players.values()])
+    return Work(operations, updates + _total_bytes(frozen, batch))
+
+
+def _batch_operations(
+    module: nn.Module, params: Params, batch: Mapping[str, np.ndarray], channels: int = 3
+) -> dict[str, int]:
+    shape = (*batch["input"].shape[:3], channels)
+    return layer_operations(module, params, jax.ShapeDtypeStruct(shape, jnp.float32))
+
+
+def _total_bytes(*trees: Any) -> int:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(trees))

@@ -1,11 +1,14 @@
-"""A benchmark's results for people: Markdown to paste, and lines on the console."""
+"""Results of a benchmark for people: Markdown to paste, a chart, and lines on the console."""
 
-from collections.abc import Callable, Mapping, Sequence
+import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ppcn_jax.benchmark.floors import Peaks
+from ppcn_jax.benchmark.chart import draw_chart
+from ppcn_jax.benchmark.peaks import Peaks
 from ppcn_jax.benchmark.rows import Row
 from ppcn_jax.evaluation.tables import Column, markdown_table, number
+from ppcn_jax.runtime.files import write_bytes, write_json
 
 
 def _milliseconds(title: str, field: str) -> Column:
@@ -35,43 +38,43 @@ COLUMNS = (
 
 
 def markdown(machine: Mapping[str, Any], peaks: Mapping[str, Peaks], rows: Sequence[Row]) -> str:
-    """All results, with what they were measured on.
+    """Markdown: the machine (see `describe_machine`), its peaks by number format, and all rows.
 
-    Args:
-        machine: of `describe_machine`.
-        peaks: of the machine, by the format of the products.
-        rows: of all parts.
-
-    Returns:
-        Markdown: a line about the machine, a table, and what could not be measured.
+    Rows with a problem are listed after the table.
     """
     versions = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     flops = ", ".join(f"{each.flops / 1e9:,.0f} GFLOP/s ({name})" for name, each in peaks.items())
     bandwidth = max(each.bandwidth for each in peaks.values())
-    measured_on = (
+    text = (
         f"{machine['device']}, {machine['system']}, Python {machine['python']}, {versions}; "
         f"commit {machine['commit'] or 'unknown'}. Peaks in this run: "
         f"{flops}, {bandwidth / 1e9:,.1f} GB/s.\n\n"
     )
-    lines = [
-        measured_on,
-        markdown_table(COLUMNS, [row for row in rows if not row["problem"]]),
-    ]
-    problems = [_problem(row) for row in rows if row["problem"]]
-    if problems:
-        lines.append("\nNot measured:\n\n" + "".join(f"* {problem}\n" for problem in problems))
-    return "".join(lines)
+    text += markdown_table(COLUMNS, [row for row in rows if not row["problem"]])
+    problems = [f"* {_problem(row)}\n" for row in rows if row["problem"]]
+    return text + ("\nNot measured:\n\n" + "".join(problems) if problems else "")
 
 
-def console_line(row: Row) -> str:
-    """One row as a line of text."""
+def write_report(
+    workdir: pathlib.Path, name: str, results: Mapping[str, Any], text: str
+) -> list[pathlib.Path]:
+    """Write `name.json`, `name.md` and `name.svg`, and return these files."""
+    files = [workdir / f"{name}.{suffix}" for suffix in ("json", "md", "svg")]
+    write_json(files[0], results)
+    write_bytes(files[1], text.encode())
+    write_bytes(files[2], draw_chart(results["rows"]).encode())
+    return files
+
+
+def print_row(row: Row) -> None:
+    """Print one row in one line."""
     if row["problem"]:
-        return f"not measured: {_problem(row)}"
-    shown: list[tuple[str, Callable[[Row], str]]] = [
-        (column.title, column.cell) for column in COLUMNS[2:-1]
-    ]
-    values = [f"{title} {cell(row)}" for title, cell in shown if cell(row) != "–"]
-    return f"{row['task']}: {row['name']}: " + "; ".join([*values, *filter(None, [row["note"]])])
+        print(f"not measured: {_problem(row)}", flush=True)
+        return
+    cells = [(column.title, column.cell(row)) for column in COLUMNS[2:-1]]
+    values = [f"{title} {text}" for title, text in cells if text != "–"]
+    values += [row["note"]] if row["note"] else []
+    print(f"{row['task']}: {row['name']}: {'; '.join(values)}", flush=True)
 
 
 def _problem(row: Row) -> str:

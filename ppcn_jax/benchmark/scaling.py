@@ -1,8 +1,9 @@
-"""A prediction of how training scales: what the compiled step exchanges, on published networks.
+"""A prediction of how training scales, from the data that the compiled step exchanges.
 
-Measured are the collectives of the step that is compiled for virtual devices, each with the same
-share of images (weak scaling), and its floating point operations. The rest is arithmetic, made to
-err on the slow side: exchanges wait for all computing, and use one axis of a torus at a time.
+The step is compiled for virtual devices, each with the same number of images (weak scaling); its
+collectives and floating-point operations are counted. The rest is arithmetic with published speeds
+of networks, on the slow side: exchanges wait for all computation, and use one axis of a torus at a
+time.
 """
 
 import dataclasses
@@ -10,14 +11,16 @@ import math
 import pathlib
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-import rich.console
+from ml_collections import ConfigDict
 
-from ppcn_jax.benchmark.training_steps import complete, lower_step
+from ppcn_jax.benchmark.random_weights import with_random_networks
+from ppcn_jax.benchmark.training_steps import lower_step
+from ppcn_jax.evaluation.tables import Column, markdown_table, number
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_bytes, write_json
 from ppcn_jax.training.enhancer import make_experiment
@@ -25,35 +28,39 @@ from ppcn_jax.training.enhancer import make_experiment
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 CHIPS = (1, 8, 64, 256, 1024)
 
+EXCHANGE_COLUMNS = (
+    number("virtual devices", "devices", "d"),
+    Column("collectives in the compiled step", lambda row: ", ".join(row["names"])),
+    Column("bytes a device contributes", lambda row: " + ".join(map("{:,}".format, row["sizes"]))),
+)
+PREDICTION_COLUMNS = (
+    Column("machine", lambda row: row["machine"]),
+    number("chips", "chips", "d"),
+    number("step, ms", "step_ms", ".2f"),
+    number("of it exchanges, ms", "exchange_ms", ".3f"),
+    number("efficiency", "efficiency", ".1%"),
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """A kind of accelerator and its networks.
-
-    Attributes:
-        name: of the accelerator.
-        peak: operations/s of its matrix units in the format that float32 products get by default.
-        inner: bytes/s that a chip sends to others of its domain, on the way that is used.
-        domain: chips that are joined so.
-        outer: bytes/s that a chip sends beyond; nothing is sent there while one domain suffices.
-        hops: chips -> messages that follow one another in an all-reduce within a domain.
-    """
+    """A kind of accelerator and its networks."""
 
     name: str
-    peak: float
-    inner: float
-    domain: int
-    outer: float
-    hops: Callable[[int], float]
+    peak: float  # operations/s of its matrix units in the default format of float32 products
+    inner: float  # bytes/s that a chip sends within its domain, on the links used at a time
+    domain: int  # number of chips that are linked in this way
+    outer: float  # bytes/s that a chip sends to other domains; unused while one domain suffices
+    hops: Callable[[int], float]  # chips -> consecutive messages in an all-reduce in a domain
 
 
 def _torus(axes: int) -> Callable[[int], float]:
-    # A ring along each axis, there and back: 2 (side - 1) messages.
+    # A ring along each axis, in both directions: 2 (side - 1) messages.
     return lambda chips: 2 * axes * (chips ** (1 / axes) - 1)
 
 
-# Published figures; docs/pods.md has the sources. What is published for both directions of all
-# links is divided by two and by the axes of the torus.
+# Published figures; docs/pods.md has the sources. Figures for both directions of all links are
+# divided by two and by the number of axes of the torus.
 MACHINES = (
     Machine("TPU v5e", 197e12, 400e9 / 2 / 2, 256, 6.4e12 / 8 / 256, _torus(2)),
     Machine("TPU v5p", 459e12, 1200e9 / 2 / 3, 6144, 50e9 / 8, _torus(3)),
@@ -61,26 +68,21 @@ MACHINES = (
 )
 
 
-def run(config, workdir: pathlib.Path) -> dict[str, Any]:
+def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     """Count what the step exchanges and predict: scaling.json and scaling.md in `workdir`.
 
-    Args:
-        config: of configs/scaling.py.
-        workdir: where the files go.
-
-    Returns:
-        What scaling.json holds: operations, exchanges by number of devices, and predictions.
+    Returns the content of scaling.json: operations, exchanges by number of devices, predictions.
 
     Raises:
-        InputError: fewer devices than the configuration asks for, or files that cannot be read.
+        InputError: fewer devices than the configuration names, or files that cannot be read.
     """
     if jax.device_count() < max(config.devices):
         raise InputError(
-            f"config.devices names {max(config.devices)}, there are {jax.device_count()}: set "
+            f"config.devices names {max(config.devices)}, but JAX has {jax.device_count()}: set "
             f"XLA_FLAGS=--xla_force_host_platform_device_count={max(config.devices)}"
         )
     with tempfile.TemporaryDirectory(prefix="ppcn-jax-scaling-") as folder:
-        training = complete(config.training, pathlib.Path(folder))
+        training = with_random_networks(config.training, pathlib.Path(folder))
         experiment = make_experiment(training)
     count, side = training.train.batch_size, training.data.crop
     batch = {name: np.zeros((count, side, side, 3), np.uint8) for name in ("input", "target")}
@@ -89,6 +91,7 @@ def run(config, workdir: pathlib.Path) -> dict[str, Any]:
         lowered = lower_step(experiment, batch, devices)
         exchanges[devices] = exchanged(lowered.compile().as_text())
     operations = lowered.cost_analysis()["flops"]  # of one device
+    sizes = [size for _, size in exchanges[max(config.devices)]]
     results = {
         "images": count,
         "side": side,
@@ -96,24 +99,17 @@ def run(config, workdir: pathlib.Path) -> dict[str, Any]:
         "exchanges": exchanges,
         "latency": config.latency,
         "utilization": config.utilization,
-        "predictions": list(_predictions(config, operations, exchanges[max(config.devices)])),
+        "predictions": list(_predictions(operations, sizes, config.utilization, config.latency)),
     }
     write_json(workdir / "scaling.json", results)
     text = markdown(results)
     write_bytes(workdir / "scaling.md", text.encode())
-    rich.console.Console().print(text, soft_wrap=True, markup=False, highlight=False)
+    print(text)
     return results
 
 
 def exchanged(program: str) -> list[tuple[str, int]]:
-    """The collectives of a compiled program.
-
-    Args:
-        program: its text.
-
-    Returns:
-        Of each, its name and the bytes that a device contributes.
-    """
+    """Collectives in the text of a compiled program: name, and bytes that a device contributes."""
     names = "|".join(COLLECTIVES)
     found = re.findall(rf"(?m)^.* = (.*?) ({names})(?:-start)?\(", program)
     return [
@@ -130,15 +126,8 @@ def _bytes(array: str) -> int:
 def all_reduce_seconds(machine: Machine, chips: int, size: int, latency: float) -> float:
     """Predicted time of one all-reduce.
 
-    Args:
-        machine: the accelerators.
-        chips: how many take part.
-        size: bytes that each contributes.
-        latency: of a message, seconds.
-
-    Returns:
-        Seconds: a ring within each domain, in which each chip sums up its part, and trees between
-        the domains for each part.
+    Within each domain a ring, in which each chip sums up its part; between the domains a tree for
+    each part. `size` is the bytes that each chip contributes, `latency` the seconds per message.
     """
     near = min(chips, machine.domain)
     far = math.ceil(chips / machine.domain)
@@ -147,53 +136,34 @@ def all_reduce_seconds(machine: Machine, chips: int, size: int, latency: float) 
     return seconds + 2 * part * (far - 1) / far / machine.outer + 2 * latency * math.log2(far)
 
 
-def _predictions(config, operations: float, exchanges) -> Iterator[dict[str, Any]]:
+def _predictions(
+    operations: float, sizes: Sequence[int], utilization: float, latency: float
+) -> Iterator[dict[str, Any]]:
+    """Predicted times of a step with all-reduces of `sizes` bytes, by machine and chips."""
     for machine in MACHINES:
-        alone = operations / (config.utilization * machine.peak)
+        computing = operations / (utilization * machine.peak)
         for chips in CHIPS:
-            waiting = sum(
-                all_reduce_seconds(machine, chips, size, config.latency) for _, size in exchanges
-            )
+            waiting = sum(all_reduce_seconds(machine, chips, size, latency) for size in sizes)
             yield {
                 "machine": machine.name,
                 "chips": chips,
-                "step_ms": 1000 * (alone + waiting),
+                "step_ms": 1000 * (computing + waiting),
                 "exchange_ms": 1000 * waiting,
-                "efficiency": alone / (alone + waiting),
+                "efficiency": computing / (computing + waiting),
             }
 
 
 def markdown(results: Mapping[str, Any]) -> str:
-    """Both tables, for people.
-
-    Args:
-        results: of `run`.
-
-    Returns:
-        Markdown.
-    """
-    size = f"{results['images']} images of {results['side']} px a device"
-    assumed = f"{results['utilization']:.0%} of the peak and {1e6 * results['latency']:g} µs"
-    lines = [
-        f"{size}: {results['operations'] / 1e12:.2f} TFLOP a step",
-        "",
-        "| virtual devices | collectives in the compiled step | bytes a device contributes |",
-        "|---|---|---|",
+    """Both tables as Markdown, for the results of `run`."""
+    exchanges = [
+        {"devices": devices, "names": [name for name, _ in found], "sizes": [n for _, n in found]}
+        for devices, found in results["exchanges"].items()
     ]
-    for devices, found in results["exchanges"].items():
-        sizes = " + ".join(f"{size:,}" for _, size in found)
-        names = ", ".join(f"{name}" for name, _ in found)
-        lines.append(f"| {devices} | {names} | {sizes} |")
-    lines += [
-        "",
-        f"Predicted, at {assumed} a message:",
-        "",
-        "| machine | chips | step, ms | of it exchanges, ms | efficiency |",
-        "|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {row['machine']} | {row['chips']} | {row['step_ms']:.2f} | {row['exchange_ms']:.3f} | "
-        f"{row['efficiency']:.1%} |"
-        for row in results["predictions"]
-    ]
-    return "\n".join(lines) + "\n"
+    return (
+        f"{results['images']} images of {results['side']} px a device: "
+        f"{results['operations'] / 1e12:.2f} TFLOP a step\n\n"
+        f"{markdown_table(EXCHANGE_COLUMNS, exchanges)}\n"
+        f"Predicted, at {results['utilization']:.0%} of the peak and "
+        f"{1e6 * results['latency']:g} µs a message:\n\n"
+        f"{markdown_table(PREDICTION_COLUMNS, results['predictions'])}"
+    )

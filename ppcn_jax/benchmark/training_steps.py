@@ -1,119 +1,80 @@
-"""The student's training step, ready to run: JAX's, PyTorch's, and VGG's part alone."""
+"""The student's training step: JAX's, PyTorch's, and VGG's part of it, timed in turn."""
 
 import functools
-import pathlib
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
+from ml_collections import ConfigDict
 
-from ppcn_jax.benchmark.product_formats import FLOAT32, HALF
-from ppcn_jax.benchmark.pytorch.training import (
-    allow_tensorfloat32,
-    make_torch_step,
-    repeat_torch_step,
-    with_peak_memory,
-)
-from ppcn_jax.benchmark.random_weights import random_model, write_random_vgg
-from ppcn_jax.benchmark.training_work import Batch, vgg_of
+from ppcn_jax.benchmark.competitors import JAX
+from ppcn_jax.benchmark.floors import step_work, vgg_of, vgg_work
+from ppcn_jax.benchmark.peaks import FLOAT32, HALF
+from ppcn_jax.benchmark.pytorch.training import open_torch_step, run_with_peak_memory
+from ppcn_jax.benchmark.rows import Rows, make_row, record_problem, timed_rows
+from ppcn_jax.evaluation.timing import take_turns
 from ppcn_jax.export.images import synthetic_photo
+from ppcn_jax.models.layers import Params
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.objective import LOSSES
-from ppcn_jax.steps.parallel import parallelize, replicate, to_host
+from ppcn_jax.steps.parallel import Batch, parallelize, replicate, to_devices, to_host
+from ppcn_jax.training.enhancer import make_experiment
 from ppcn_jax.training.experiment import Experiment
-from ppcn_jax.weights.load import load_model
-from ppcn_jax.weights.safetensors_file import write_native
-from ppcn_jax.weights.vgg import load_vgg
 
-# By whether the step is compiled.
+# Name -> use torch.compile.
 COMPETITORS = {"PyTorch": False, "PyTorch compiled": True}
-# Largest difference of a loss from JAX's, relative to it: of products in float32, and rounded ones.
+VGG = f"{JAX}, VGG alone"
+# Largest relative difference of a loss from JAX's, with exact and with rounded products.
 MOST, MOST_ROUNDED = 1e-4, 0.05
 
-Step = Callable[[], dict[str, float]]
-# Makes so many steps, one after another, and returns the losses of the last when it is done.
-Repeat = Callable[[int], dict[str, float]]
+# `run(steps=1)` makes that many steps and, when the last is done, returns its losses.
+Repeat = Callable[..., dict[str, float]]
 
 
-def complete(config, folder: pathlib.Path):
-    """A training configuration that has all it needs, by random networks where it names none.
+class Setup(NamedTuple):
+    """A training step in one number format, and what it is compared with."""
 
-    Args:
-        config: of configs/student.py; `vgg.weights` and `teacher` may be empty.
-        folder: where random networks are written.
+    config: ConfigDict  # of the student
+    experiment: Experiment  # made from `config`
+    format: str  # of products, a key of `peaks.FORMATS`
+    competitors: Sequence[str]  # keys of `COMPETITORS`
 
-    Returns:
-        A copy that names files.
 
-    Raises:
-        InputError: a file that is named and cannot be read.
-    """
+def make_setup(config: ConfigDict, format: str, competitors: Sequence[str] = ()) -> Setup:
+    """Build the experiment; if `format` is bfloat16, VGG and discriminator compute in it."""
     config = config.copy_and_resolve_references()
-    if config.vgg.weights:
-        load_vgg(config.vgg.weights)
-    else:
-        config.vgg.weights = str(folder / "vgg.npz")
-        write_random_vgg(folder / "vgg.npz")
-    if config.teacher:
-        load_model(config.teacher)
-    else:
-        config.teacher = str(folder / "teacher.safetensors")
-        write_native(config.teacher, random_model("teacher"))
-    return config
+    if format == HALF:
+        config.precision.vgg = config.precision.discriminator = HALF
+    return Setup(config, make_experiment(config), format, competitors)
 
 
 def synthetic_batch(count: int, side: int) -> Batch:
-    """Patches of a synthetic photo, and as targets the same with more light.
+    """Patches of a synthetic photo, with brighter ones as targets.
 
-    Args:
-        count: of patches.
-        side: of each, px.
-
-    Returns:
-        `{"input", "target"}`, uint8 `[count, side, side, 3]`.
+    Returns `{"input", "target"}`, uint8 `[count, side, side, 3]`.
     """
     photo = synthetic_photo(side, side * count)
     patches = np.stack(np.split(photo, count, axis=1))
     return {"input": patches, "target": np.rint(255 * (patches / 255) ** 0.8).astype(np.uint8)}
 
 
-def make_jax_step(experiment: Experiment, batch: Batch) -> Step:
-    """The step as `train` runs it, always on one batch.
+def make_jax_step(
+    experiment: Experiment, batch: Batch, program: Callable[..., Any] | None = None
+) -> Repeat:
+    """The step as training runs it, repeated on one batch of all local devices.
 
-    Args:
-        experiment: its first state is where the step starts.
-        batch: on the host.
-
-    Returns:
-        `step() -> losses`.
+    The batch is copied to the devices once. Without `program`, a compiled step, the first call
+    compiles it.
     """
-    program = parallelize(experiment.step)
-    return functools.partial(repeat_jax_step(program, experiment, by_device(batch)), 1)
-
-
-def by_device(batch: Batch) -> Batch:
-    """A batch `[N, ...]` as `[devices, N / devices, ...]`, of the local devices."""
+    program = program or parallelize(experiment.step)
     devices = jax.local_device_count()
-    return {name: x.reshape(devices, -1, *x.shape[1:]) for name, x in batch.items()}
-
-
-def repeat_jax_step(program: Callable, experiment: Experiment, images: Mapping[str, Any]) -> Repeat:
-    """A step, again and again on one batch.
-
-    Args:
-        program: the step, of `parallelize` or compiled.
-        experiment: its first state is where the step starts.
-        images: of `by_device`, on the host or on the devices.
-
-    Returns:
-        What repeats it.
-    """
+    images = to_devices({k: x.reshape(devices, -1, *x.shape[1:]) for k, x in batch.items()})
     replicas, frozen = replicate(experiment.state), replicate(experiment.frozen)
 
-    def run(steps: int) -> dict[str, float]:
+    def run(steps: int = 1) -> dict[str, float]:
         nonlocal replicas
         for _ in range(steps):
             replicas, metrics = program(replicas, images, frozen)
@@ -122,16 +83,10 @@ def repeat_jax_step(program: Callable, experiment: Experiment, images: Mapping[s
     return run
 
 
-def lower_step(experiment: Experiment, batch: Batch, devices: int) -> Any:
-    """The step for so many devices, lowered but not compiled; nothing is computed.
+def lower_step(experiment: Experiment, batch: Mapping[str, np.ndarray], devices: int) -> Any:
+    """Trace and lower the step for `devices` devices without compiling it or computing anything.
 
-    Args:
-        experiment: whose step it is.
-        batch: of the shapes and types of one device's.
-        devices: how many.
-
-    Returns:
-        As of `jax.pmap(...).lower`.
+    `batch` is that of one device; only its shapes and types are used.
     """
 
     def on_devices(tree: Any) -> Any:
@@ -141,77 +96,85 @@ def lower_step(experiment: Experiment, batch: Batch, devices: int) -> Any:
     return step.lower(*map(on_devices, (experiment.state, batch, experiment.frozen)))
 
 
-def open_torch_step(
-    config,
-    experiment: Experiment,
+def one_device(batch: Batch) -> Batch:
+    """The part of a batch of all devices that the first one gets."""
+    return {name: images[: len(images) // jax.device_count()] for name, images in batch.items()}
+
+
+def compare_steps(
+    task: str,
+    setup: Setup,
     batch: Batch,
-    losses: dict[str, float],
-    name: str,
+    ours: Mapping[str, Repeat],
     *,
-    device: str = "cpu",
-    format: str = FLOAT32,
-) -> tuple[Repeat, float, float | None]:
-    """A competitor that computes JAX's losses.
+    rounds: int,
+    steps: int = 1,
+) -> Rows:
+    """Time steps of JAX and PyTorch on a batch of all devices, and VGG's part of JAX's step.
 
-    Args:
-        config: of configs/student.py.
-        experiment: made from it; the step starts with its parameters.
-        batch: on the host.
-        losses: of JAX's first step.
-        name: a key of `COMPETITORS`.
-        device: as PyTorch names it.
-        format: of products, a key of `FORMATS`.
+    In `ours`, "JAX" is the reference. A measurement takes `steps` steps, dispatched without
+    waiting for each other. `difference` is the largest of the first step's losses, relative to
+    JAX's; a competitor for which it is too large is not timed, and its row says why.
 
-    Returns:
-        What repeats the step; the largest difference of the first one's losses, relative to JAX's;
-        and on a GPU the most memory that PyTorch held, megabytes.
-
-    Raises:
-        InputError: it computes other losses.
+    Yields:
+        Rows of JAX, the competitors, JAX's other steps, VGG, and competitors with a problem.
     """
-    allow_tensorfloat32(format != FLOAT32)
-    step = make_torch_step(
-        config, experiment, compiled=COMPETITORS[name], device=device, half=format == HALF
+    config, experiment, format, competitors = setup
+    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
+    most = MOST if format == FLOAT32 else MOST_ROUNDED
+    losses = {name: run() for name, run in ours.items()}
+    differences = {name: _difference(found, losses[JAX]) for name, found in losses.items()}
+    runs, megabytes, problems = {JAX: ours[JAX]}, dict[str, float | None](), dict[str, str]()
+    for name in competitors:
+        with record_problem(problems, name):
+            compiled = COMPETITORS[name]
+            run = open_torch_step(
+                config, experiment, batch, compiled=compiled, device=device, format=format
+            )
+            found, megabytes[name] = run_with_peak_memory(run, device)
+            differences[name] = _difference(found, losses[JAX])
+            if not differences[name] <= most:
+                raise InputError(f"its losses differ from JAX's by {differences[name]:.1e}")
+            runs[name] = run
+    runs |= ours
+    vgg = _vgg_alone(experiment, one_device(batch), jnp.bfloat16 if format == HALF else None)
+    turns: dict[str, Callable[[], object]]
+    turns = {name: functools.partial(run, steps) for name, run in runs.items()}
+    turns[VGG] = lambda: [vgg() for _ in range(steps)]
+    times = take_turns(turns, rounds=rounds)
+    seconds = {name: value / steps for name, value in times.items()}
+    vgg_seconds = seconds.pop(VGG)
+    columns: dict[str, Mapping[str, Any]]
+    columns = {"difference": differences, "megabytes": megabytes}
+    yield from timed_rows(task, seconds, step_work(experiment, batch), columns)
+    yield make_row(
+        task,
+        VGG,
+        milliseconds=1000 * vgg_seconds,
+        ratio=vgg_seconds / seconds[JAX],
+        **vgg_work(experiment, batch)._asdict(),
     )
-    run = repeat_torch_step(step, batch, config.train.seed, device)
-    found, megabytes = with_peak_memory(run, device)
-    difference = largest_difference(found, losses)
-    if not difference <= (MOST if format == FLOAT32 else MOST_ROUNDED):
-        raise InputError(f"computes other losses: by {difference:.1e} of JAX's")
-    return run, difference, megabytes
+    for name, problem in problems.items():
+        yield make_row(task, name, problem=problem)
 
 
-def largest_difference(losses: dict[str, float], expected: dict[str, float]) -> float:
-    """The largest difference of two steps' losses.
-
-    Args:
-        losses: of one.
-        expected: of the other.
-
-    Returns:
-        Relative to `expected`; of the losses that both have, the total and the discriminator's.
-    """
+def _difference(losses: Mapping[str, float], expected: Mapping[str, float]) -> float:
+    """Largest relative difference of two steps' losses, of those that both have."""
     names = {*LOSSES, "total", "discriminator_loss"} & losses.keys()
     return max(abs(losses[name] / expected[name] - 1) for name in names)
 
 
-def vgg_alone(
-    experiment: Experiment, batch: Batch, *, dtype: DTypeLike | None = None
+def _vgg_alone(
+    experiment: Experiment, batch: Batch, dtype: DTypeLike | None
 ) -> Callable[[], object]:
-    """VGG's part of a step, on one device: features of both images, and the gradient of one.
+    """VGG's part of a step on one device: features of both images, and the gradient of one.
 
-    Args:
-        experiment: whose VGG it is.
-        batch: on the host.
-        dtype: of VGG's convolutions.
-
-    Returns:
-        What computes it, and returns when that is done.
+    The returned function waits for the result.
     """
     vgg = vgg_of(experiment, dtype)
 
     @jax.jit
-    def run(params, images, targets):
+    def run(params: Params, images: jax.Array, targets: jax.Array) -> object:
         features, pull_back = jax.vjp(functools.partial(vgg.apply, {"params": params}), images)
         return features, pull_back(vgg.apply({"params": params}, targets))
 

@@ -1,4 +1,4 @@
-"""The benchmark of accelerators: what it writes and refuses, and profiles. No times."""
+"""The accelerator benchmark: its files, the errors it reports, and profiles. No times."""
 
 import json
 import xml.etree.ElementTree
@@ -7,9 +7,10 @@ import jax
 import pytest
 
 from configs import accelerator as configs
-from ppcn_jax.benchmark import accelerator, accelerator_kernels, accelerator_steps
-from ppcn_jax.benchmark.product_formats import FORMATS
+from ppcn_jax.benchmark import accelerator, accelerator_kernels
+from ppcn_jax.benchmark.peaks import FORMATS
 from ppcn_jax.benchmark.rows import FIELDS
+from ppcn_jax.benchmark.training_steps import VGG
 from ppcn_jax.configuration.check import check
 from ppcn_jax.runtime.errors import InputError
 
@@ -18,7 +19,7 @@ TASKS = {name: f"student's training step, 4 of 16x16, {name}" for name in FORMAT
 
 
 def request(**changed):
-    """Everything as small as it can be."""
+    """A configuration in which everything is as small as possible."""
     config = configs.get_config()
     small = {
         "formats": "bfloat16",
@@ -35,7 +36,7 @@ def request(**changed):
     return config
 
 
-def test_the_configuration_fits_together():
+def test_the_configuration_is_valid():
     check(configs.get_config(), devices=1)
 
 
@@ -49,7 +50,7 @@ def cpu_as_accelerator():
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """What one run returns, and its folder."""
+    """The results of one run on virtual processor devices, and its folder."""
     workdir = tmp_path_factory.mktemp("accelerator")
     return accelerator.run(request(), workdir), workdir
 
@@ -58,7 +59,7 @@ def test_rows(results):
     rows = results[0]["rows"]
     assert [(row["task"], row["name"]) for row in rows] == [
         (TASKS["bfloat16"], "JAX"),
-        (TASKS["bfloat16"], accelerator_steps.VGG),
+        (TASKS["bfloat16"], VGG),
     ]
     for row in rows:
         assert tuple(row) == FIELDS and row["problem"] is None
@@ -79,35 +80,35 @@ def test_files(results):
     assert "GFLOP/s (bfloat16)" in text
     assert "Kernels" not in text and "Not measured" not in text
     picture = xml.etree.ElementTree.parse(workdir / "accelerator.svg").getroot()
-    bars = picture.findall("{http://www.w3.org/2000/svg}rect")[1:]  # without the background
+    bars = picture.findall("{http://www.w3.org/2000/svg}rect")[1:]  # the first is the background
     assert len(bars) == sum(row["ratio"] is not None for row in found["rows"]) == 2
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"formats": "float16"}, r"config.formats has \['float16'\]; there are float32, "),
-        ({"formats": ""}, "config.formats is empty; there are float32, "),
-        ({"competitors": "ONNX Runtime"}, "config.competitors has .*; there are PyTorch, "),
+        ({"formats": "float16"}, "config.formats names 'float16'; known names are float32, "),
+        ({"formats": ""}, "config.formats is empty; known formats are float32, "),
+        ({"competitors": "ONNX Runtime"}, "config.competitors names .*; known names are PyTorch, "),
         ({"competitors": "PyTorch"}, "competitors use one device, JAX would use 4"),
         ({"batch_sizes": (4, 6)}, "train.batch_size is 6"),
         ({"training.vgg.weights": "absent.npz"}, "absent.npz: no such file"),
     ],
     ids=str,
 )
-def test_mistakes_are_told_before_any_work(changed, message, tmp_path):
+def test_mistakes_are_reported_before_any_work(changed, message, tmp_path):
     with pytest.raises(InputError, match=message):
         accelerator.run(request(**changed), tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
-def test_several_processes_are_refused(tmp_path, monkeypatch):
+def test_several_processes_are_rejected(tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    with pytest.raises(InputError, match="one process, and there are 2"):
+    with pytest.raises(InputError, match="in one process, not in 2"):
         accelerator.run(request(), tmp_path)
 
 
-def test_a_task_that_fails_does_not_end_the_others(tmp_path, monkeypatch):
+def test_other_tasks_run_after_a_failure(tmp_path, monkeypatch):
     def fails(*arguments, **keywords):
         raise RuntimeError("RESOURCE_EXHAUSTED: out of memory\nwhile allocating")
         yield
@@ -126,10 +127,10 @@ def test_a_task_that_fails_does_not_end_the_others(tmp_path, monkeypatch):
 def test_each_format_has_its_own_precision_and_peak(tmp_path, monkeypatch):
     seen = []
 
-    def measured(task, contest, *arguments, **settings):
-        convolutions = {contest.config.precision[part] for part in ("vgg", "discriminator")}
+    def measured(task, setup, *arguments, peak, **settings):
+        convolutions = {setup.config.precision[part] for part in ("vgg", "discriminator")}
         precision = jax.config.jax_default_matmul_precision
-        seen.append((task, precision, convolutions, contest.peak))
+        seen.append((task, precision, convolutions, peak))
         yield from ()
 
     monkeypatch.setattr(accelerator, "measure_steps", measured)
@@ -144,8 +145,8 @@ def test_each_format_has_its_own_precision_and_peak(tmp_path, monkeypatch):
     assert min(peaks.values()) > 0
 
 
-def test_kernels_are_in_the_file_for_people(tmp_path, monkeypatch):
-    def measured(task, contest, count, found, **settings):
+def test_kernels_are_listed_in_the_markdown_file(tmp_path, monkeypatch):
+    def measured(task, setup, count, found, **settings):
         found[task] = [{"kernel": "gemm|1", "calls": 2, "milliseconds": 3.5, "share": 0.25}]
         yield from ()
 
@@ -157,7 +158,7 @@ def test_kernels_are_in_the_file_for_people(tmp_path, monkeypatch):
     assert "| `gemm\\|1` | 2 | 3.500 | 25.0% |" in text
 
 
-def named(kind, pid, name, tid=0):
+def metadata(kind, pid, name, tid=0):
     return {"ph": "M", "name": kind, "pid": pid, "tid": tid, "args": {"name": name}}
 
 
@@ -166,22 +167,22 @@ def ran(pid, tid, name, microseconds):
 
 
 PROCESSES = [
-    named("process_name", 1, "/device:GPU:0"),
-    named("process_name", 2, "/host:CPU"),
+    metadata("process_name", 1, "/device:GPU:0"),
+    metadata("process_name", 2, "/host:CPU"),
     {"ph": "M", "name": "process_sort_index", "pid": 1, "args": {"sort_index": 1}},
-    named("thread_name", 2, "Stream of thoughts", 7),
+    metadata("thread_name", 2, "Stream of the host", 7),
     ran(2, 7, "host", 9000),
-    named("thread_name", 1, "XLA Ops", 3),
+    metadata("thread_name", 1, "XLA Ops", 3),
     ran(1, 3, "fusion.1", 1000),
     ran(1, 3, "fusion.2", 3000),
 ]
 
 
-def test_kernels_are_those_of_streams_by_their_whole_time():
+def test_kernels_on_streams_are_ordered_by_total_time():
     events = [
         *PROCESSES,
-        named("thread_name", 1, "Stream #13(Compute)", 1),
-        named("thread_name", 1, "Stream #20(MemcpyD2H)", 2),
+        metadata("thread_name", 1, "Stream #13(Compute)", 1),
+        metadata("thread_name", 1, "Stream #20(MemcpyD2H)", 2),
         ran(1, 1, "gemm", 2000),
         ran(1, 1, "norm", 3000),
         ran(1, 1, "gemm", 4000),
@@ -193,7 +194,7 @@ def test_kernels_are_those_of_streams_by_their_whole_time():
     ]
 
 
-def test_where_there_are_no_streams_operations_count():
+def test_without_streams_the_operations_are_listed():
     found = accelerator_kernels.longest_kernels(PROCESSES, most=5)
     assert [(row["kernel"], row["share"]) for row in found] == [
         ("fusion.2", 0.75),
@@ -202,15 +203,13 @@ def test_where_there_are_no_streams_operations_count():
 
 
 def test_a_profile_of_a_processor_has_no_kernels():
-    assert (
-        accelerator_kernels.profile_kernels(
-            lambda: jax.block_until_ready(jax.numpy.ones(3)), most=3
-        )
-        == []
-    )
+    def run():
+        jax.block_until_ready(jax.numpy.ones(3))
+
+    assert accelerator_kernels.profile_kernels(run, most=3) == []
 
 
-def test_a_cpu_is_refused_before_anything_starts(monkeypatch, tmp_path):
+def test_a_cpu_is_rejected_before_anything_starts(monkeypatch, tmp_path):
     monkeypatch.setattr(accelerator, "require_accelerator", REQUIRE_ACCELERATOR)
     with pytest.raises(InputError, match="JAX finds only the CPU: install JAX"):
         accelerator.run(request(), tmp_path / "none")

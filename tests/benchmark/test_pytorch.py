@@ -1,4 +1,4 @@
-"""What the benchmark compares with in PyTorch computes what JAX does."""
+"""The networks and the training step in PyTorch compute the same as those in JAX."""
 
 import jax
 import jax.numpy as jnp
@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 
 from configs import student
-from ppcn_jax.benchmark import training_steps
-from ppcn_jax.benchmark.accelerator_steps import VGG, Contest, measure_steps
-from ppcn_jax.benchmark.competitors import in_float64, open_torch
+from ppcn_jax.benchmark.accelerator import measure_steps
 from ppcn_jax.benchmark.pytorch import networks as torch_networks
+from ppcn_jax.benchmark.pytorch import training as torch_training
+from ppcn_jax.benchmark.pytorch.inference import in_float64, open_torch
 from ppcn_jax.benchmark.pytorch.training import (
     allow_tensorfloat32,
     draws_of_step,
     make_torch_step,
 )
-from ppcn_jax.benchmark.random_weights import random_model
-from ppcn_jax.benchmark.training_steps import complete, make_jax_step, synthetic_batch
+from ppcn_jax.benchmark.random_weights import random_model, with_random_networks
+from ppcn_jax.benchmark.training_steps import VGG, make_jax_step, make_setup, synthetic_batch
 from ppcn_jax.models import Discriminator, Vgg
 from ppcn_jax.steps.state import without_guard
 from ppcn_jax.training.enhancer import make_experiment
 from ppcn_jax.weights.model import Model, make_network
 
-torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'ppcn-jax[bench]'")
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install '.[bench]'")
 
 
 def photos(height, width, channels=3):
@@ -50,12 +50,12 @@ def test_super_resolver(scale, size, random_params):
 def test_enhancers(name, random_params):
     module, images = make_network(name), photos(29, 40)
     params = random_params(module, images)
-    expected, taps = module.apply({"params": params}, images, taps=True)
+    expected, expected_maps = module.apply({"params": params}, images, taps=True)
     model = Model(name, "paper", module, params, "random")
-    found, found_taps = in_torch(torch_networks.to_torch(model), images, taps=True)
+    found, maps = in_torch(torch_networks.to_torch(model), images, taps=True)
     np.testing.assert_allclose(found.permute(0, 2, 3, 1), expected, atol=1e-5)
-    for tap, expected_tap in zip(found_taps, taps, strict=True):
-        np.testing.assert_allclose(tap[..., None], expected_tap, atol=1e-5)
+    for attention, expected_attention in zip(maps, expected_maps, strict=True):
+        np.testing.assert_allclose(attention[..., None], expected_attention, atol=1e-5)
 
 
 @pytest.mark.parametrize("depth", [16, 19])
@@ -75,19 +75,20 @@ def test_discriminator(outputs, first_norm, crop, random_params):
     module, images = Discriminator(outputs, first_norm), photos(crop, crop, 1)
     params = random_params(module, images)
     expected = jax.jit(module.apply)({"params": params}, images)
-    opponent = torch_networks.make_discriminator(crop, outputs, first_norm)
-    found = in_torch(torch_networks.load_params(opponent, params), images)
+    discriminator = torch_networks.make_discriminator(crop, outputs, first_norm)
+    found = in_torch(torch_networks.load_params(discriminator, params), images)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_training_step(tmp_path):
     config = student.get_config()
     config.train.batch_size, config.data.crop = 4, 24
-    config = complete(config, tmp_path)
+    config = with_random_networks(config, tmp_path)
     experiment, batch = make_experiment(config), synthetic_batch(4, 24)
     in_jax = make_jax_step(experiment, batch)
     in_torch = make_torch_step(config, experiment)
-    # Adam makes full steps of random sign where a gradient is rounding noise, which shows later.
+    # Where a gradient is only rounding noise, Adam makes full steps of random sign, so the
+    # second step differs more.
     for index, tolerance in enumerate((1e-4, 1e-3)):
         expected = without_guard(in_jax())
         found = in_torch(batch, draws_of_step(config.train.seed, index, 4))
@@ -96,18 +97,12 @@ def test_training_step(tmp_path):
             np.testing.assert_allclose(value, expected[name], rtol=tolerance, err_msg=name)
 
 
-def contest_of(folder, name):
+def measured(folder, name):
     config = student.get_config()
     config.train.batch_size, config.data.crop = 4, 24
-    if name == "bfloat16":
-        config.precision.vgg = config.precision.discriminator = name
-    config = complete(config, folder)
-    return Contest(config, make_experiment(config), name, 1e9, ["PyTorch"])
-
-
-def measured(contest):
+    setup = make_setup(with_random_networks(config, folder), name, ["PyTorch"])
     kernels = {}
-    found = measure_steps("step", contest, 4, kernels, rounds=1, steps=2)
+    found = measure_steps("step", setup, 4, kernels, peak=1e9, rounds=1, steps=2)
     rows = {row["name"]: row for row in found}
     assert list(rows) == ["JAX", "PyTorch", VGG] or rows["PyTorch"]["problem"]
     assert kernels == {"step": []}
@@ -118,22 +113,22 @@ def measured(contest):
     ("name", "least", "most"), [("float32", 0, 1e-4), ("bfloat16", 1e-5, 0.05)]
 )
 def test_steps_on_an_accelerator_compute_the_same(name, least, most, tmp_path):
-    row = measured(contest_of(tmp_path, name))
+    row = measured(tmp_path, name)
     assert row["problem"] is None and least <= row["difference"] <= most
-    assert row["megabytes"] is None  # PyTorch counts them on GPUs alone
+    assert row["megabytes"] is None  # PyTorch reports them on GPUs only
 
 
-def test_a_step_that_computes_other_losses_is_not_timed(tmp_path, monkeypatch):
+def test_a_step_with_other_losses_is_not_timed(tmp_path, monkeypatch):
     def other(config, *arguments, **settings):
         config.objective.contextual.weight = 20.0
         return make_torch_step(config, *arguments, **settings)
 
-    monkeypatch.setattr(training_steps, "make_torch_step", other)
-    row = measured(contest_of(tmp_path, "float32"))
-    assert "computes other losses" in row["problem"] and row["milliseconds"] is None
+    monkeypatch.setattr(torch_training, "make_torch_step", other)
+    row = measured(tmp_path, "float32")
+    assert "losses differ from JAX's" in row["problem"] and row["milliseconds"] is None
 
 
-def test_rounding_of_products_is_set_for_both_kinds():
+def test_tensorfloat32_is_set_for_matrices_and_convolutions():
     backends = torch.backends.cuda.matmul, torch.backends.cudnn.conv
     for allowed, expected in ((True, "tf32"), (False, "ieee")):
         allow_tensorfloat32(allowed)

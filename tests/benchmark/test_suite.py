@@ -1,4 +1,4 @@
-"""The benchmark: what it compares, what it writes, what it does when something fails. No times."""
+"""The processor benchmark: rows, files and failures. No times."""
 
 import itertools
 import json
@@ -12,18 +12,11 @@ import pytest
 
 from configs import benchmark as configs
 from ppcn_jax.benchmark import child, competitors, suite
-from ppcn_jax.benchmark.floors import (
-    Peaks,
-    Work,
-    highest,
-    layer_operations,
-    least_seconds,
-    measure_peaks,
-)
+from ppcn_jax.benchmark.floors import Work, layer_operations, least_seconds
 from ppcn_jax.benchmark.parts import compilation, contextual, inference
-from ppcn_jax.benchmark.random_weights import random_model
+from ppcn_jax.benchmark.peaks import Peaks, highest, measure_peaks
+from ppcn_jax.benchmark.random_weights import random_model, with_random_networks
 from ppcn_jax.benchmark.rows import FIELDS
-from ppcn_jax.benchmark.training_steps import complete
 from ppcn_jax.evaluation.timing import take_turns
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_json
@@ -33,7 +26,7 @@ SIZE = (32, 48)
 
 
 def request(**changed):
-    """Everything as small as it can be."""
+    """A configuration in which everything is as small as possible."""
     config = configs.get_config()
     small = {
         "competitors": "ONNX Runtime",
@@ -60,10 +53,10 @@ def batches():
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """What one run returns, and its folder."""
+    """The results of one run, and its folder."""
     pytest.importorskip("onnxruntime")
     workdir = tmp_path_factory.mktemp("benchmark")
-    # Compilation is in a test of its own: it starts everything anew.
+    # Compilation starts new processes and has a test of its own.
     parts = "inference,large_photos,training,loading,contextual"
     return suite.run(request(parts=parts), workdir, {"pairs": batches}), workdir
 
@@ -72,13 +65,11 @@ def test_rows(results):
     rows = results[0]["rows"]
     named = [(row["task"], row["name"]) for row in rows]
     networks = ("student", "teacher", "super-resolver")
-    ours = ("JAX",)
-    steps = [*ours, *(f"{name}, bfloat16" for name in ours)]
-    parts = [f"{name}, VGG alone" for name in ours]
+    steps = ("JAX", "JAX, bfloat16", "JAX, VGG alone")
     assert named == [
         *((f"{network}, 48x32", name) for network in networks for name in ("JAX", "ONNX Runtime")),
         ("student, large photos; ratio: for a pixel", "48x32"),
-        *(("student's training step, 4 of 16x16", name) for name in (*steps, *parts)),
+        *(("student's training step, 4 of 16x16", name) for name in steps),
         ("input: batches of 3 pairs of 20x20", "pairs"),
         ("contextual loss and gradient, 5x5x8", contextual.WHOLE),
         ("contextual loss and gradient, 5x5x8", contextual.BLOCKS),
@@ -92,8 +83,8 @@ def test_rows(results):
     assert all(row["ratio"] in (1, None) for row in firsts)
     photo = next(row for row in rows if "large photos" in row["task"])
     assert photo["megabytes"] > 50  # Python and JAX alone
-    outside = [row["note"] for row in rows if row["name"] in parts]
-    assert all(note.endswith("% of that step is outside of VGG") for note in outside)
+    (vgg,) = (row for row in rows if row["name"] == "JAX, VGG alone")
+    assert vgg["note"].endswith("% of that step is outside of VGG")
 
 
 def test_files(results):
@@ -111,22 +102,22 @@ def test_files(results):
     assert len(lines) == 2 + len(found["rows"])
     assert "Not measured" not in text
     picture = xml.etree.ElementTree.parse(workdir / "benchmark.svg").getroot()
-    bars = picture.findall("{http://www.w3.org/2000/svg}rect")[1:]  # without the background
+    bars = picture.findall("{http://www.w3.org/2000/svg}rect")[1:]  # the first is the background
     assert len(bars) == sum(row["ratio"] is not None for row in found["rows"])
 
 
-def test_absent_packages_are_left_out_and_told(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(suite, "missing_packages", lambda name: ["torch"])
+def test_competitors_that_are_not_installed_are_reported(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(competitors, "missing_packages", lambda name: ["torch"])
     config = request(parts="contextual", competitors="PyTorch,PyTorch compiled")
     rows = suite.run(config, tmp_path, {})["rows"]
-    left_out = [row for row in rows if row["problem"]]
-    assert [row["name"] for row in left_out] == ["PyTorch", "PyTorch compiled"]
+    skipped = [row for row in rows if row["problem"]]
+    assert [row["name"] for row in skipped] == ["PyTorch", "PyTorch compiled"]
     assert len(rows) == 4
     for text in (capsys.readouterr().out, (tmp_path / "benchmark.md").read_text()):
-        assert "PyTorch: no torch: pip install 'ppcn-jax[bench]'" in text
+        assert "PyTorch: torch is not installed: run pip install '.[bench]' in a clone" in text
 
 
-def test_a_competitor_that_fails_or_computes_something_else_is_reported(monkeypatch):
+def test_a_competitor_that_fails_or_differs_is_reported(monkeypatch):
     def fails(model, image):
         raise OSError("no such\nlibrary")
 
@@ -141,11 +132,11 @@ def test_a_competitor_that_fails_or_computes_something_else_is_reported(monkeypa
     assert [row["name"] for row in rows] == ["JAX", "honest", "failing", "different"]
     assert [row["difference"] for row in rows] == [0, 0, None, None]
     assert rows[2]["problem"] == "OSError: no such"
-    assert "differs from JAX by 1.0e-02" in rows[3]["problem"]
+    assert "its output differs from JAX's by 1.0e-02" in rows[3]["problem"]
     assert rows[3]["milliseconds"] is None
 
 
-def test_a_part_that_fails_does_not_end_the_others(tmp_path, monkeypatch):
+def test_other_parts_run_after_a_failure(tmp_path, monkeypatch):
     def fails(*arguments, **keywords):
         raise RuntimeError("broken")
         yield
@@ -160,34 +151,38 @@ def test_a_part_that_fails_does_not_end_the_others(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("parts", "inference,speed", r"config.parts has \['speed'\]; there are inference, "),
-        ("competitors", "Torch", r"config.competitors has \['Torch'\]; there are ONNX Runtime, "),
-        ("rounds", 0, "config.rounds be positive"),
-        ("parts", "", "config.parts must name one"),
+        ("parts", "inference,speed", "config.parts names 'speed'; known names are inference, "),
+        (
+            "competitors",
+            "Torch",
+            "config.competitors names 'Torch'; known names are ONNX Runtime, ",
+        ),
+        ("rounds", 0, "config.rounds is 0; it must be positive"),
+        ("parts", "", "config.parts is empty; known parts are inference, "),
         ("models", "absent.safetensors", "absent.safetensors"),
         ("training.vgg.weights", "absent.npz", "absent.npz: no such file"),
     ],
 )
-def test_mistakes_are_told_before_any_work(field, value, message, tmp_path):
+def test_mistakes_are_reported_before_any_work(field, value, message, tmp_path):
     with pytest.raises(InputError, match=message):
         suite.run(request(**{field: value}), tmp_path / "none", {})
     assert not (tmp_path / "none").exists()
 
 
-def test_accelerators_are_refused(tmp_path, monkeypatch):
+def test_accelerators_are_rejected(tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     with pytest.raises(InputError, match="JAX_PLATFORMS=cpu"):
         suite.run(request(), tmp_path, {})
 
 
-def test_competitors_take_turns():
+def test_competitors_are_timed_in_turn():
     called = []
     turns = {name: lambda name=name: called.append(name) for name in "abc"}
     assert take_turns(turns, rounds=2).keys() == turns.keys()
     assert called == list("aabbcc") * 2
 
 
-def test_operations_are_two_for_each_product():
+def test_a_multiplication_and_addition_are_two_operations():
     images = jax.ShapeDtypeStruct((2, *SIZE, 3), jnp.float32)
     student = random_model("student")
     pixels = 2 * SIZE[0] * SIZE[1]
@@ -200,11 +195,11 @@ def test_operations_are_two_for_each_product():
     }
     resolver = random_model("super_resolver")
     operations = layer_operations(resolver.module, resolver.params, images)
-    assert operations["down0"] == 2 * (pixels // 4) * 9 * 3 * 32  # of half the sides
+    assert operations["down0"] == 2 * (pixels // 4) * 9 * 3 * 32  # at half the height and width
     assert operations["pixels"] == 2 * (pixels // 16) * 9 * 32 * 48
 
 
-def test_a_floor_is_the_longer_of_work_and_traffic():
+def test_a_floor_is_the_longer_of_computing_and_moving_data():
     peaks = Peaks(flops=5, bandwidth=10)
     assert least_seconds(Work(operations=10, bytes=30), peaks) == 3
     assert least_seconds(Work(operations=20, bytes=30), peaks) == 4
@@ -213,7 +208,7 @@ def test_a_floor_is_the_longer_of_work_and_traffic():
     assert peaks.flops > 0 and peaks.bandwidth > 0
 
 
-def test_cold_and_cached_starts_share_a_cache_that_no_other_pair_has(tmp_path, monkeypatch):
+def test_a_cold_start_and_the_cached_one_after_it_share_a_new_cache(tmp_path, monkeypatch):
     caches, answers = [], iter([8, 2, 10, 4])
 
     def run_child(task, file, *, environment):
@@ -230,19 +225,19 @@ def test_cold_and_cached_starts_share_a_cache_that_no_other_pair_has(tmp_path, m
     assert caches[0] == caches[1] != caches[2] == caches[3]
 
 
-def test_the_first_step_of_a_written_configuration(tmp_path):
-    config = complete(request().training, tmp_path)
+def test_first_step_of_a_configuration_in_a_file(tmp_path):
+    config = with_random_networks(request().training, tmp_path)
     write_json(tmp_path / "config.json", json.loads(config.to_json()))
     assert child.seconds_to_first_step(str(tmp_path / "config.json")) > 0
 
 
-def test_a_child_that_fails_says_why(tmp_path):
+def test_the_error_of_a_child_process_is_reported(tmp_path):
     write_native(tmp_path / "resolver.safetensors", random_model("super_resolver"))
     with pytest.raises(RuntimeError, match="photo ended with 1: .*InputError.*to enhance, name"):
         child.run_child("photo", str(tmp_path / "resolver.safetensors"), "32", "32")
 
 
-def test_blocks_need_less_memory_and_the_constant_stays():
+def test_blocks_need_less_memory_and_the_constant_is_restored():
     before = contextual._MODULE.BLOCK_ENTRIES
     whole, blocks = contextual.measure_contextual(40, 4, rounds=1)
     assert contextual._MODULE.BLOCK_ENTRIES == before

@@ -1,4 +1,4 @@
-"""What the student's compiled training step consists of, on four devices."""
+"""Which operations the student's compiled training step has on four devices."""
 
 import math
 import re
@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from configs import student
-from ppcn_jax.benchmark.training_steps import complete, synthetic_batch
+from ppcn_jax.benchmark.random_weights import with_random_networks
+from ppcn_jax.benchmark.training_steps import synthetic_batch
 from ppcn_jax.models import Vgg
 from ppcn_jax.models.vgg import kernel_shapes
 from ppcn_jax.steps.parallel import parallelize, replicate
@@ -24,12 +25,12 @@ COMPILED = "/jax/core/compile/backend_compile_duration"
 def experiment(tmp_path_factory):
     config = student.get_config()
     config.train.batch_size, config.data.crop = BATCH, SIDE
-    return make_experiment(complete(config, tmp_path_factory.mktemp("networks")))
+    return make_experiment(with_random_networks(config, tmp_path_factory.mktemp("networks")))
 
 
 @pytest.fixture(scope="module")
 def light():
-    """Both players without VGG, and so without the contextual loss and its center."""
+    """Both players without VGG, and therefore without the contextual loss and its center."""
     config = student.get_config("no_distillation")
     for name in ("contextual", "ssim", "color"):
         config.objective[name].weight = 0.0
@@ -55,12 +56,12 @@ def compiled(lowered):
 
 
 def instructions(text, name):
-    """Lines of a compiled program that define the result of an operation."""
+    """Lines of a compiled program that call an operation."""
     return re.findall(rf"(?m)^.* {name}\(.*$", text)
 
 
 def dimensions(text):
-    """Sizes of the arrays named in a piece of a program, such as f32[2,32,32,3]."""
+    """Shapes of the arrays in a piece of a program, such as f32[2,32,32,3]."""
     return [
         list(map(int, found.split(","))) for found in re.findall(r"\b[a-z]+\d+\[([\d,]+)\]", text)
     ]
@@ -71,67 +72,68 @@ def convolutions(params):
 
 
 def needed_convolutions(experiment):
-    """How many the losses need."""
+    """The number of convolutions that the losses need."""
     players, frozen = experiment.state.players, experiment.frozen
     generator = convolutions(players["generator"].params)
-    opponent = convolutions(players["discriminator"].params)
+    discriminator = convolutions(players["discriminator"].params)
     vgg, teacher = convolutions(frozen["vgg"]), convolutions(frozen["teachers"])
     expected = {
-        # Result, kernel's and input's gradient; nobody asks for the gradient of the photo.
+        # Output and gradients of kernel and input; the gradient of the photo is not needed.
         "student": 3 * generator - 1,
-        # Its attention; the last convolution, which only makes its image, is left out, and the 1x1
-        # convolution of two stages becomes two matrix products.
+        # Its attention maps, which do not need the last convolution; the 1x1 convolution of two
+        # stages becomes two matrix products.
         "teacher": teacher - 1 - 1,
-        # The target's features, the result's, and the gradient of the result.
+        # Features of the target and of the result, and the gradient with respect to the result.
         "vgg": 3 * vgg,
-        # Judging: result and input's gradient. Learning: all three, but that of the photo.
-        "discriminator": 2 * opponent + 3 * opponent - 1,
+        # For the generator: output and gradient of the input. For itself: all three, without the
+        # gradient of the photo.
+        "discriminator": 2 * discriminator + 3 * discriminator - 1,
     }
     return sum(expected.values())
 
 
-def test_the_convolutions_are_those_that_the_losses_need(experiment, compiled):
+def test_there_are_only_the_convolutions_that_the_losses_need(experiment, compiled):
     assert len(instructions(compiled, "convolution")) == needed_convolutions(experiment)
 
 
-def test_devices_meet_once_for_the_center_and_once_for_the_rest(experiment, compiled):
-    # Features are centered before their gradient is known, so that one meeting is not enough for
-    # both. What is ready by then, the discriminator's gradients, goes along with the center.
-    meetings = instructions(compiled, "all-reduce")
-    assert len(meetings) == 2
-    exchanged = sum(math.prod(d) for line in meetings for d in dimensions(line.partition("=")[2]))
+def test_there_is_one_all_reduce_for_the_center_and_one_for_the_rest(experiment, compiled):
+    # Features are centered before their gradient is known, so one all-reduce is not enough. The
+    # discriminator's gradients are ready early and are reduced together with the center.
+    reductions = instructions(compiled, "all-reduce")
+    assert len(reductions) == 2
+    exchanged = sum(math.prod(d) for line in reductions for d in dimensions(line.partition("=")[2]))
     trained = sum(
         leaf.size
         for player in experiment.state.players.values()
         for leaf in jax.tree.leaves(player.params)
     )
     center = 512
-    biases_before_norms = 16 + 8  # whose gradient is known to be 0
-    assert exchanged == trained - biases_before_norms + center  # metrics are scalars, not counted
+    biases_before_norms = 16 + 8  # their gradients are constant zeros
+    assert exchanged == trained - biases_before_norms + center  # scalar metrics are not counted
 
 
-def test_without_the_center_devices_meet_once(light, images):
+def test_without_the_center_there_is_one_all_reduce(light, images):
     state, frozen = replicate(light.state), replicate(light.frozen)
     text = parallelize(light.step).lower(state, images, frozen).compile().as_text()
     assert len(instructions(text, "all-reduce")) == 1
 
 
 def test_the_program_transposes_images_and_kernels_and_no_features(experiment, lowered):
-    # As written, before XLA: flips and turns, the planes that SSIM and color filter, and the
+    # Before XLA's passes: the augmentation, the planes filtered by SSIM and color loss, and the
     # student's kernels in the gradients of its convolutions.
     params = experiment.state.players["generator"].params
     kernels = [sorted(leaf.shape) for leaf in jax.tree.leaves(params) if leaf.ndim == 4]
     program = lowered.as_text()
-    turned = re.findall(r"stablehlo\.transpose .*-> tensor<((?:\d+x)+)", program)
-    sizes = [list(map(int, size.rstrip("x").split("x"))) for size in turned]
+    found = re.findall(r"stablehlo\.transpose .*-> tensor<((?:\d+x)+)", program)
+    sizes = [list(map(int, size.rstrip("x").split("x"))) for size in found]
     maps = [size for size in sizes if len(size) == 4]
     assert maps
     assert all(3 in size or sorted(size) in kernels for size in maps), maps
 
 
 def test_the_compiled_program_transposes_no_features_of_vgg(experiment, compiled):
-    # XLA transposes what the gradients of trained kernels are summed over. VGG, most of the
-    # step's work, has none.
+    # XLA transposes operands of the gradients of trained kernels. VGG, most of the step's work, has
+    # no trained kernels.
     local = jax.ShapeDtypeStruct((BATCH // DEVICES, SIDE, SIDE, 3), jnp.float32)
 
     def features(images):

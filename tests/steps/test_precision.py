@@ -1,4 +1,4 @@
-"""bfloat16 is for convolutions: all else stays float32, and the losses stay what they are."""
+"""bfloat16 is used in convolutions only, and the losses stay close to those of float32."""
 
 import re
 
@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from configs import student
-from ppcn_jax.benchmark.training_steps import complete, synthetic_batch
+from ppcn_jax.benchmark.random_weights import with_random_networks
+from ppcn_jax.benchmark.training_steps import synthetic_batch
 from ppcn_jax.training.enhancer import make_experiment
 
 BATCH, SIDE = 2, 32
@@ -16,7 +17,7 @@ BATCH, SIDE = 2, 32
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """An experiment with given precisions, the program of its step, and the step itself."""
+    """Builds an experiment with given precisions, the program of its step, and the step."""
     folder = tmp_path_factory.mktemp("networks")
     images = synthetic_batch(BATCH, SIDE)
 
@@ -24,7 +25,7 @@ def run(tmp_path_factory):
         config = student.get_config()
         config.train.batch_size, config.data.crop = BATCH, SIDE
         config.precision.update(precision)
-        experiment = make_experiment(complete(config, folder))
+        experiment = make_experiment(with_random_networks(config, folder))
         lowered = jax.jit(experiment.step).lower(experiment.state, images, experiment.frozen)
 
         def step():
@@ -39,15 +40,15 @@ def convolutions(text, kind):
     return len(re.findall(rf"stablehlo\.convolution.*-> tensor<[\dx]*{kind}>", text))
 
 
-def test_only_convolutions_are_halved(run):
+def test_only_convolutions_use_bfloat16(run):
     _, text, step = run()
     _, expected = step()
     assert convolutions(text, "f32") == 81 and "bf16" not in text
     experiment, text, step = run(vgg="bfloat16", discriminator="bfloat16", generator="bfloat16")
     state, metrics = step()
-    teacher = 8  # which is not trained
+    teacher = 8  # not trained, always float32
     assert (convolutions(text, "bf16"), convolutions(text, "f32")) == (81 - teacher, teacher)
-    # No sum over an image or a batch is in half precision, gradients of biases neither.
+    # Sums over an image or a batch, also in gradients of biases, are not in bfloat16.
     assert not re.search(r"stablehlo\.reduce\(.*stablehlo\.add.*bf16", text)
     leaves = [*jax.tree.leaves(state), *jax.tree.leaves(metrics)]
     floats = {x.dtype for x in leaves if jnp.issubdtype(x.dtype, jnp.floating)}
@@ -59,7 +60,7 @@ def test_only_convolutions_are_halved(run):
         )
 
 
-def test_each_player_has_a_precision_of_its_own(run):
+def test_each_network_has_its_own_precision(run):
     counts = {}
     for name in ("vgg", "discriminator", "generator"):
         counts[name] = convolutions(run(**{name: "bfloat16"})[1], "bf16")

@@ -1,4 +1,1 @@
-"""The parts of the benchmark, one per file.
-
-Imports what `benchmark` may import.
-"""
+"""The parts of the processor's benchmark, one per file. May import what `benchmark` may."""

@@ -1,24 +1,20 @@
-"""How long a training waits for its first step, with and without JAX's compilation cache."""
+"""The time until the first training step is done, with and without JAX's compilation cache."""
 
 import json
 import pathlib
 import statistics
+
+from ml_collections import ConfigDict
 
 from ppcn_jax.benchmark.child import run_child
 from ppcn_jax.benchmark.rows import Rows, timed_rows
 from ppcn_jax.runtime.files import write_json
 
 
-def measure_compilation(config, folder: pathlib.Path, *, rounds: int) -> Rows:
-    """Time the first step of the student in processes of their own.
+def measure_compilation(config: ConfigDict, folder: pathlib.Path, *, rounds: int) -> Rows:
+    """Time the first step in new processes, alternately with an empty cache and a filled one.
 
-    Args:
-        config: of configs/student.py, with names of files.
-        folder: for files on the way.
-        rounds: how many times each is measured, cold and cached in turns.
-
-    Yields:
-        A row for the cold start, and one for the start with all programs in the cache.
+    `config` is a configuration of the student that names all files.
     """
     file = folder / "first_step.json"
     write_json(file, json.loads(config.to_json()))

@@ -1,9 +1,6 @@
-"""The contextual loss of large maps: held whole, and in blocks of rows."""
+"""The contextual loss of large maps, with its matrix complete in memory and in blocks of rows."""
 
-import contextlib
-import functools
 import importlib
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -21,16 +18,10 @@ _MODULE: Any = importlib.import_module("ppcn_jax.losses.contextual")
 
 
 def measure_contextual(side: int, channels: int, *, rounds: int) -> Rows:
-    """Time the loss and its gradient for one pair of maps.
+    """Time the loss and its gradient for one pair of maps `[side, side, channels]`.
 
-    Args:
-        side: of the maps.
-        channels: of their features.
-        rounds: measured of each.
-
-    Yields:
-        Two rows; `difference` is the largest of the gradient, relative to its largest value.
-        Memory is what the compiled program needs besides its arguments and results.
+    `difference` is the largest of the gradient, relative to its largest value. Memory is what the
+    compiled program needs besides arguments and results.
     """
     positions = side * side
     rng = np.random.default_rng(0)
@@ -38,11 +29,15 @@ def measure_contextual(side: int, channels: int, *, rounds: int) -> Rows:
     prediction, target = jax.device_put(tuple(maps))
     programs: dict[str, Any] = {}
     limits = {WHOLE: positions**2, BLOCKS: min(_MODULE.BLOCK_ENTRIES, positions**2 - 1)}
-    for name, entries in limits.items():
-        with _largest_held(entries):
-            # A function of its own: what was traced for the other would be taken from a cache.
+    block_entries = _MODULE.BLOCK_ENTRIES
+    try:
+        for name, entries in limits.items():
+            _MODULE.BLOCK_ENTRIES = entries
+            # A new function each time: JAX would reuse the other's trace from its cache.
             gradient = jax.value_and_grad(lambda y, t: jnp.sum(losses.contextual(y, t)))
             programs[name] = jax.jit(gradient).lower(prediction, target).compile()
+    finally:
+        _MODULE.BLOCK_ENTRIES = block_entries
     gradients = {name: np.asarray(run(prediction, target)[1]) for name, run in programs.items()}
     scale = np.abs(gradients[WHOLE]).max()
     columns = {
@@ -55,25 +50,11 @@ def measure_contextual(side: int, channels: int, *, rounds: int) -> Rows:
         },
     }
     turns = {
-        name: functools.partial(_run, program, prediction, target)
-        for name, program in programs.items()
+        name: lambda run=run: jax.block_until_ready(run(prediction, target))
+        for name, run in programs.items()
     }
     seconds = take_turns(turns, rounds=rounds)
-    # The products of all positions, and their gradient for the prediction.
+    # The products of all pairs of positions, and their gradient with respect to the prediction.
     work = Work(2 * 2 * positions**2 * channels, 3 * prediction.nbytes)
     task = f"contextual loss and gradient, {side}x{side}x{channels}"
     yield from timed_rows(task, seconds, work, columns)
-
-
-def _run(program: Any, *arguments: jax.Array) -> None:
-    jax.block_until_ready(program(*arguments))
-
-
-@contextlib.contextmanager
-def _largest_held(entries: int) -> Iterator[None]:
-    before = _MODULE.BLOCK_ENTRIES
-    _MODULE.BLOCK_ENTRIES = entries
-    try:
-        yield
-    finally:
-        _MODULE.BLOCK_ENTRIES = before

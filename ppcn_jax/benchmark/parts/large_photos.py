@@ -1,4 +1,4 @@
-"""Large photos through one network: time for their pixels, and memory."""
+"""Large photos through one network: time per pixel, and memory."""
 
 import functools
 import pathlib
@@ -22,17 +22,9 @@ def measure_large_photos(
 ) -> Rows:
     """Time uint8 photos of several sizes through `enhance_levels`, from array to array.
 
-    Args:
-        model: an enhancer.
-        sizes: (height, width), the smallest first: the others' times for a pixel are compared
-            with its own.
-        folder: for files on the way.
-        rounds: measured of each.
-
-    Yields:
-        A row for each size: its ratio is that of the time for a pixel, which is 1 where time grows
-        as pixels do. Memory is the peak of a process that does nothing else, with all that it
-        has imported.
+    The ratio compares the time per pixel with that of the first size; it is 1 where time is
+    proportional to the number of pixels. Memory is the peak of a process that enhances this photo
+    only, imports included. `sizes` are (height, width), the smallest first.
     """
     file = folder / "photos.safetensors"
     write_native(file, model)

@@ -1,4 +1,4 @@
-"""Batches from disk: how fast they come, beside the training step that waits for them."""
+"""The speed of reading batches from disk."""
 
 import statistics
 import time
@@ -13,50 +13,47 @@ from ppcn_jax.steps.augment import image_keys, prepare
 
 Batches = Iterator[dict[str, np.ndarray]]
 
-# Batches that are taken before time is, and that are timed at once: pipelines keep a few ready.
-AHEAD, STRETCH = 8, 8
+# Batches before timing starts, and timed together: pipelines read a few in advance.
+WARM_UP, STRETCH = 8, 8
 
 
 def measure_loading(loaders: Mapping[str, Callable[[], Batches]], *, rounds: int) -> Rows:
-    """Time batches as training gets them, one right after the other: decoded, turned, in float.
+    """Time batches as training gets them: decoded, flipped and rotated, as floats.
+
+    Loaders are timed separately, not in turn, because each reads in advance.
 
     Args:
-        loaders: by name, each opens an endless iterator over `{"input", "target"}`, uint8
+        loaders: by name, functions that open an endless iterator over `{"input", "target"}`, uint8
             `[devices, N, S, S, 3]`.
-        rounds: stretches of `STRETCH` batches measured of each.
-
-    Yields:
-        A row for each; alone, because a pipeline works ahead while others have their turn.
+        rounds: measurements of `STRETCH` batches for each.
     """
-    for name, open_loader in loaders.items():
-        yield from _measure(name, open_loader(), rounds)
 
-
-def _measure(name: str, batches: Batches, rounds: int) -> Rows:
     @jax.jit
-    def augment(step, batch):
+    def augment(step: jax.Array, batch: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
         return prepare(image_keys(0, step, batch["input"].shape[0]), batch)
 
-    def take() -> jax.Array:
+    def take(batches: Batches) -> jax.Array:
         batch = next(batches)
         images = {k: batch[k].reshape(-1, *batch[k].shape[2:]) for k in ("input", "target")}
         return jax.block_until_ready(augment(jnp.int32(0), images))[0]
 
-    for _ in range(AHEAD):
-        images = take()
-    stretches = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        for _ in range(STRETCH):
-            take()
-        stretches.append((time.perf_counter() - start) / STRETCH)
-    seconds = statistics.median(stretches)
-    count, side = images.shape[:2]
-    yield make_row(
-        f"input: batches of {count} pairs of {side}x{side}",
-        name,
-        milliseconds=1000 * seconds,
-        operations=0,
-        bytes=2 * (1 + 4) * images.size,  # input and target, read as bytes and written as floats
-        note=f"{1 / seconds:.1f} batches, {count / seconds:.0f} pairs a second",
-    )
+    for name, open_loader in loaders.items():
+        batches = open_loader()
+        for _ in range(WARM_UP):
+            images = take(batches)
+        times = []
+        for _ in range(rounds):
+            start = time.perf_counter()
+            for _ in range(STRETCH):
+                take(batches)
+            times.append((time.perf_counter() - start) / STRETCH)
+        seconds = statistics.median(times)
+        count, side = images.shape[:2]
+        yield make_row(
+            f"input: batches of {count} pairs of {side}x{side}",
+            name,
+            milliseconds=1000 * seconds,
+            operations=0,
+            bytes=2 * (1 + 4) * images.size,  # input and target, read as uint8, written as float32
+            note=f"{1 / seconds:.1f} batches, {count / seconds:.0f} pairs a second",
+        )

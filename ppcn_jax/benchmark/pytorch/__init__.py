@@ -1,4 +1,4 @@
-"""The networks, losses and training step in PyTorch, to compare speeds with.
+"""The networks, losses and training step in PyTorch, for comparisons of speed.
 
-The only package that uses PyTorch.
+The only package that imports PyTorch, inside functions; the rest as `benchmark`.
 """

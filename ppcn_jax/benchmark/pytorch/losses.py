@@ -1,7 +1,7 @@
-"""The paper's losses in PyTorch, as one writes them there: batch means, images `[N, C, H, W]`.
+"""The paper's losses in PyTorch, written as is usual there: batch means, images `[N, C, H, W]`.
 
-What they mean, and where they deviate from the paper, is said in `losses/`; here stand the forms of
-configs/student.py. PyTorch is imported inside functions.
+`losses/` explains them and their deviations from the paper. These are the forms that
+configs/student.py uses. PyTorch is imported inside functions.
 """
 
 import functools
@@ -47,9 +47,9 @@ def ssim(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def color(prediction: Tensor, target: Tensor) -> Tensor:
-    """Eqs. 9 and 10: squared distance of blurred images, a sum for each image."""
-    taps = paper_blur()
-    blurred = _blur(prediction - target, taps, padding=len(taps) // 2)
+    """Eqs. 9 and 10: squared distance of blurred images, summed over each image."""
+    window = paper_blur()
+    blurred = _blur(prediction - target, window, padding=len(window) // 2)
     return blurred.square().sum((1, 2, 3)).mean()
 
 
@@ -66,7 +66,7 @@ def texture(logits: Tensor) -> Tensor:
 
 
 def discrimination(logits: Tensor, is_real: Tensor) -> Tensor:
-    """Section 3.2: cross-entropy against which image was shown."""
+    """Section 3.2: cross-entropy of telling targets from enhanced images."""
     from torch.nn import functional as F
 
     return F.binary_cross_entropy_with_logits(logits[:, 0], is_real.to(logits.dtype))
@@ -84,19 +84,18 @@ def attention(prediction: tuple[Tensor, ...], target: tuple[Tensor, ...]) -> Ten
 
 
 def grayscale(images: Tensor) -> Tensor:
-    """The discriminator's input."""
-    red, green, blue = images.split(1, 1)
-    r, g, b = TENSORFLOW_WEIGHTS
-    return r * red + g * green + b * blue
+    """The luma that the discriminator gets, `[N, 1, H, W]`."""
+    red, green, blue = TENSORFLOW_WEIGHTS
+    return red * images[:, :1] + green * images[:, 1:2] + blue * images[:, 2:]
 
 
-def _blur(images: Tensor, taps: np.ndarray, *, padding: int) -> Tensor:
-    """Every channel correlated with taps along both axes."""
+def _blur(images: Tensor, window: np.ndarray, *, padding: int) -> Tensor:
+    """Correlate every channel with a 1-D kernel along both axes."""
     import torch
     from torch.nn import functional as F
 
-    channels, count = images.shape[1], len(taps)
-    kernel = torch.from_numpy(taps).to(images)
+    channels, count = images.shape[1], len(window)
+    kernel = torch.from_numpy(window).to(images)
     filter_each = functools.partial(F.conv2d, groups=channels)
     rows = kernel.view(1, 1, count, 1).expand(channels, 1, count, 1)
     columns = kernel.view(1, 1, 1, count).expand(channels, 1, 1, count)

@@ -1,8 +1,7 @@
-"""The networks in PyTorch, as one writes them there: to compare speeds with.
+"""The networks in PyTorch, written as is usual there, for comparisons of speed.
 
-Modules and their layers have the names they have in `models/`, so that parameters go from one to
-the other by name. Images are `[N, C, H, W]`. PyTorch is imported inside functions, which is why the
-classes are made by functions.
+Modules and layers have the names that they have in `models/`, so parameters are copied by name.
+Images are `[N, C, H, W]`. Functions make the classes, because PyTorch is imported inside functions.
 """
 
 from collections.abc import Callable
@@ -17,30 +16,21 @@ from ppcn_jax.models.vgg import kernel_shapes
 from ppcn_jax.weights.model import Model
 
 Module = Any  # torch.nn.Module
+Tensor = Any  # torch.Tensor
 
 
 def to_torch(model: Model) -> Module:
-    """A student, teacher or super-resolver as a PyTorch module.
-
-    Args:
-        model: the network.
-
-    Returns:
-        The module with the same parameters, for images `[N, 3, H, W]`; unclipped.
-    """
-    return load_params(_NETWORKS[model.name](model), model.params)
+    """A student, teacher or super-resolver as a PyTorch module; its output is not clipped."""
+    makers: dict[str, Callable[[], Module]] = {
+        "student": make_student,
+        "teacher": make_teacher,
+        "super_resolver": lambda: make_super_resolver(model.module.scale),
+    }
+    return load_params(makers[model.name](), model.params)
 
 
 def load_params(module: Module, params: Params) -> Module:
-    """Give a module the parameters of the Flax module with the same names.
-
-    Args:
-        module: of this file.
-        params: float32.
-
-    Returns:
-        The module.
-    """
+    """Copy the parameters of the Flax module with the same names into a module, and return it."""
     import torch
 
     for name, layer in params.items():
@@ -67,14 +57,14 @@ def _rows_by_channel(kernel: np.ndarray, map_shape: tuple[int, int] | None) -> n
     return rows.transpose(2, 0, 1, 3).reshape(kernel.shape)
 
 
-def make_student(model: Model | None = None) -> Module:
-    """The student; called with `taps=True` it also returns its two attention maps."""
+def make_student() -> Module:
+    """The student. With `taps=True` it also returns its two attention maps."""
     import torch
     from torch import nn
     from torch.nn import functional as F
 
     class Student(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.conv0 = nn.Conv2d(3, 8, (1, 7), padding="same")
             self.conv1 = nn.Conv2d(8, 8, (7, 1), padding="same")
@@ -84,7 +74,7 @@ def make_student(model: Model | None = None) -> Module:
             self.norm3 = nn.InstanceNorm2d(8, eps=1e-3, affine=True)
             self.conv4 = nn.Conv2d(8, 3, 3, padding=1)
 
-        def forward(self, images, taps=False):
+        def forward(self, images: Tensor, taps: bool = False) -> Any:
             mean = images.mean((2, 3), keepdim=True)
             x = CONTRAST * (images - mean) + mean
             x = F.leaky_relu(self.conv0(x), SLOPE)
@@ -97,14 +87,14 @@ def make_student(model: Model | None = None) -> Module:
     return _without_bias_gradients(Student(), "conv2", "conv3")
 
 
-def make_teacher(model: Model | None = None) -> Module:
-    """The teacher; called with `taps=True` it also returns its two attention maps."""
+def make_teacher() -> Module:
+    """The teacher. With `taps=True` it also returns its two attention maps."""
     import torch
     from torch import nn
     from torch.nn import functional as F
 
     class Teacher(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.conv0 = nn.Conv2d(3, 16, (1, 7), padding="same")
             self.conv1 = nn.Conv2d(16, 16, (7, 1), padding="same")
@@ -119,7 +109,7 @@ def make_teacher(model: Model | None = None) -> Module:
             self.conv6 = nn.Conv2d(32, 16, 1)
             self.conv7 = nn.Conv2d(16, 3, 3, padding=1)
 
-        def forward(self, images, taps=False):
+        def forward(self, images: Tensor, taps: bool = False) -> Any:
             mean = images.mean((2, 3), keepdim=True)
             x = CONTRAST * (images - mean) + mean
             x = F.leaky_relu(self.conv0(x), SLOPE)
@@ -135,20 +125,20 @@ def make_teacher(model: Model | None = None) -> Module:
     return _without_bias_gradients(Teacher(), "conv2", "conv3", "conv4", "conv5")
 
 
-def make_super_resolver(model: Model) -> Module:
-    """The super-resolver of a model's scale."""
+def make_super_resolver(scale: int) -> Module:
+    """The super-resolver."""
     from torch import nn
     from torch.nn import functional as F
 
-    scale, slope = model.module.scale, super_resolver.SLOPE
+    slope = super_resolver.SLOPE
     first, second = super_resolver.STRIDES[scale]
 
-    def pad(x, stride):
-        height, width = (_border(side, 3, stride) for side in x.shape[2:])
+    def pad(x: Tensor, stride: int) -> Tensor:
+        height, width = (_padding(side, 3, stride) for side in x.shape[2:])
         return F.pad(x, (*width, *height))
 
     class SuperResolver(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.down0 = nn.Conv2d(3, 32, 3, stride=first)
             self.down1 = nn.Conv2d(32, 64, 3, stride=second)
@@ -163,10 +153,10 @@ def make_super_resolver(model: Model) -> Module:
             self.refine = nn.Conv2d(32, 32, 3, padding=1)
             self.pixels = nn.Conv2d(32, 3 * scale**2, 3, padding=1)
 
-        def forward(self, images):
-            levels = 255 * images
-            mean = levels.mean((2, 3), keepdim=True)
-            x = F.leaky_relu(self.down0(pad(levels - mean, first)), slope)
+        def forward(self, images: Tensor) -> Tensor:
+            images = 255 * images
+            mean = images.mean((2, 3), keepdim=True)
+            x = F.leaky_relu(self.down0(pad(images - mean, first)), slope)
             x = F.leaky_relu(self.down1(pad(x, second)), slope)
             entry = x = self.entry(x)
             for block in range(super_resolver.BLOCKS):
@@ -183,15 +173,8 @@ def make_super_resolver(model: Model) -> Module:
     return SuperResolver()
 
 
-_NETWORKS: dict[str, Callable[[Model], Module]] = {
-    "student": make_student,
-    "teacher": make_teacher,
-    "super_resolver": make_super_resolver,
-}
-
-
 def make_vgg(depth: int) -> Module:
-    """VGG up to conv4_2, before its ReLU; images in [0, 1]. Frozen."""
+    """Frozen VGG up to conv4_2, before its ReLU, for images in [0, 1]."""
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -199,14 +182,14 @@ def make_vgg(depth: int) -> Module:
     shapes = kernel_shapes(depth)
 
     class Vgg(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.register_buffer("mean", torch.zeros(3, 1, 1))
             self.register_buffer("std", torch.ones(3, 1, 1))
             for name, (*_, inputs, outputs) in shapes.items():
                 setattr(self, name, nn.Conv2d(inputs, outputs, 3, padding=1))
 
-        def forward(self, images):
+        def forward(self, images: Tensor) -> Tensor:
             x = (255 * images - self.mean) / self.std
             for name in shapes:
                 if name != "conv1_1":
@@ -220,17 +203,17 @@ def make_vgg(depth: int) -> Module:
 
 
 def make_discriminator(crop: int, outputs: int, first_norm: bool) -> Module:
-    """The discriminator for grey images of `crop` px a side."""
+    """The discriminator for gray images of `crop` x `crop` px."""
     from torch import nn
     from torch.nn import functional as F
 
     class Discriminator(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             inputs, side = 1, crop
-            self.uneven = set()  # convolutions with one row and column more at the end
+            self.uneven = set()  # convolutions with one more row and column of padding at the end
             for index, (features, kernel, stride) in enumerate(discriminator.STAGES):
-                before, after = _border(side, kernel, stride)
+                before, after = _padding(side, kernel, stride)
                 if after > before:
                     self.uneven.add(index)
                 conv = nn.Conv2d(inputs, features, kernel, stride, padding=before)
@@ -243,7 +226,7 @@ def make_discriminator(crop: int, outputs: int, first_norm: bool) -> Module:
             self.dense.map_shape = side, side
             self.logits = nn.Linear(1024, outputs)
 
-        def forward(self, images):
+        def forward(self, images: Tensor) -> Tensor:
             x = images
             for index in range(len(discriminator.STAGES)):
                 if index in self.uneven:
@@ -257,14 +240,14 @@ def make_discriminator(crop: int, outputs: int, first_norm: bool) -> Module:
     return Discriminator()
 
 
-def _border(side: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after, so that a strided side becomes side / stride, rounded up."""
+def _padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Zeros before and after a side, for an output of side / stride, rounded up."""
     total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
     return total // 2, total - total // 2
 
 
 def _without_bias_gradients(module: Module, *names: str) -> Module:
-    """Biases in front of an instance norm change nothing and are not trained."""
+    """Freeze biases before an instance norm, which cancels them."""
     for name in names:
         getattr(module, name).bias.requires_grad_(False)
     return module

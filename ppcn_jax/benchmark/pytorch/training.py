@@ -1,60 +1,84 @@
-"""The student's training step in PyTorch, as one writes it there."""
+"""The student's training step in PyTorch, written as is usual there."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
+from ppcn_jax.benchmark.peaks import FLOAT32, HALF
 from ppcn_jax.benchmark.pytorch import losses as torch_losses
 from ppcn_jax.benchmark.pytorch import networks as torch_networks
+from ppcn_jax.models.layers import Params
 from ppcn_jax.runtime.machine import core_count
 from ppcn_jax.steps.augment import image_keys
 from ppcn_jax.steps.optimizers import EPSILON, MEAN_DECAY, SQUARE_DECAY
 from ppcn_jax.training.experiment import Experiment
 
-Draws = tuple[Any, Any]
+Tensor = Any  # torch.Tensor
+Losses = dict[str, Tensor]
+Draws = Sequence[Any]  # flips of each image, and which ones the discriminator gets as targets
+DRAWN_STEPS = 8  # random draws are made for this many steps in advance, and then repeat
 
-# The losses as configs/student.py has them, the only ones that are written in PyTorch here.
-FORMS = {
-    "contextual": {"distance": "cosine"},
-    "texture": {"form": "non_saturating"},
-    "color": {"kernel": "paper"},
-    "attention": {"form": "norm"},
-}
+
+def open_torch_step(
+    config: ConfigDict,
+    experiment: Experiment,
+    batch: Mapping[str, np.ndarray],
+    *,
+    compiled: bool,
+    device: str,
+    format: str,
+) -> Callable[..., dict[str, float]]:
+    """A function `run(steps=1)` that repeats the step on one batch and returns the last losses.
+
+    It returns when the device is done. `config` is a configuration of the student with the losses
+    of configs/student.py, and `experiment` is made from it; both networks start with its
+    parameters. `batch`, uint8 `[N, S, S, 3]`, is copied to the device once. `format` is a key of
+    `peaks.FORMATS`.
+    """
+    import torch
+
+    allow_tensorfloat32(format != FLOAT32)
+    step = make_torch_step(
+        config, experiment, compiled=compiled, device=device, half=format == HALF
+    )
+    images = {name: torch.as_tensor(x, device=device) for name, x in batch.items()}
+    count, seed = len(batch["input"]), config.train.seed
+    drawn = [draws_of_step(seed, index, count) for index in range(DRAWN_STEPS)]
+    draws = itertools.cycle([[torch.as_tensor(x, device=device) for x in each] for each in drawn])
+
+    def run(steps: int = 1) -> dict[str, float]:
+        for _ in range(steps):
+            losses = step(images, next(draws))
+        return {name: float(value) for name, value in losses.items()}
+
+    return run
 
 
 def make_torch_step(
-    config,
+    config: ConfigDict,
     experiment: Experiment,
     *,
     compiled: bool = False,
     device: str = "cpu",
     half: bool = False,
-) -> Callable[[Mapping[str, Any], Draws], dict[str, Any]]:
-    """Build the step.
+) -> Callable[[Mapping[str, Any], Draws], Losses]:
+    """Build `step(batch, draws) -> losses`, which updates both networks as steps/enhancer.py does.
 
-    Both players are updated from the state before it, as in `steps`.
-
-    Args:
-        config: of configs/student.py, with `FORMS`.
-        experiment: made from it; the step starts with its parameters.
-        compiled: by torch.compile, all that is differentiated; otherwise eager.
-        device: as PyTorch names it.
-        half: VGG and discriminator compute in bfloat16, by autocast.
-
-    Returns:
-        `step(batch, draws) -> losses`: trains on a batch `{"input", "target"}`, uint8
-        `[N, S, S, 3]`, with what `draws_of_step` returns, arrays or tensors. Losses are tensors,
-        which the device may still be computing.
+    `draws` are those of `draws_of_step`; batch and draws are arrays or tensors. The losses are
+    tensors that the device may still be computing. With `compiled`, the differentiated functions
+    go through torch.compile; with `half`, VGG and the discriminator compute in bfloat16 by
+    autocast.
     """
     import torch
 
     torch.set_num_threads(core_count())
 
-    def load(module, params):
+    def load(module: Any, params: Params) -> Any:
         return torch_networks.load_params(module, params).to(device)
 
     players, frozen = experiment.state.players, experiment.frozen
@@ -73,96 +97,68 @@ def make_torch_step(
     }
     trained = [p for p in generator.parameters() if p.requires_grad]
     generator_adam = torch.optim.Adam(trained, lr=config.train.learning_rate, **adam)
-    opponent_adam = torch.optim.Adam(
+    discriminator_adam = torch.optim.Adam(
         discriminator.parameters(), lr=config.discriminator.learning_rate, **adam
     )
     weights = {name: term.weight for name, term in config.objective.items() if term.weight}
 
-    def in_half(module, images):
+    def in_half(module: Any, images: Tensor) -> Tensor:
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):
             return module(images).float()
 
-    def judged(images):
+    def logits(images: Tensor) -> Tensor:
         return in_half(discriminator, torch_losses.grayscale(images))
 
-    def generator_loss(inputs, targets):
+    def generator_loss(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Losses, Tensor]:
         with torch.no_grad():
             features = in_half(vgg, targets)
-            _, teacher_taps = teacher(inputs, taps=True)
-        enhanced, taps = generator(inputs, taps=True)
+            _, teacher_maps = teacher(inputs, taps=True)
+        enhanced, maps = generator(inputs, taps=True)
         bandwidth = config.objective.contextual.bandwidth
         terms = {
             "contextual": torch_losses.contextual(
                 in_half(vgg, enhanced), features, bandwidth=bandwidth
             ),
             "ssim": torch_losses.ssim(enhanced, targets),
-            "texture": torch_losses.texture(judged(enhanced)),
+            "texture": torch_losses.texture(logits(enhanced)),
             "color": torch_losses.color(enhanced, targets),
             "total_variation": torch_losses.total_variation(enhanced),
-            "attention": torch_losses.attention(taps, teacher_taps),
+            "attention": torch_losses.attention(maps, teacher_maps),
         }
         return sum(weights[name] * value for name, value in terms.items()), terms, enhanced
 
-    def discriminator_loss(enhanced, targets, is_real):
-        shown = torch.where(is_real.view(-1, 1, 1, 1), targets, enhanced)
-        return torch_losses.discrimination(judged(shown), is_real)
+    def discriminator_loss(enhanced: Tensor, targets: Tensor, is_real: Tensor) -> Tensor:
+        images = torch.where(is_real.view(-1, 1, 1, 1), targets, enhanced)
+        return torch_losses.discrimination(logits(images), is_real)
 
     if compiled:
         generator_loss = torch.compile(generator_loss)
         discriminator_loss = torch.compile(discriminator_loss)
 
-    def step(batch: Mapping[str, Any], draws: Draws) -> dict[str, Any]:
+    def step(batch: Mapping[str, Any], draws: Draws) -> Losses:
         turns, is_real, images, references = (
             torch.as_tensor(x, device=device) for x in (*draws, batch["input"], batch["target"])
         )
         inputs, targets = _turned(images, turns), _turned(references, turns)
         generator_adam.zero_grad()
-        opponent_adam.zero_grad()
-        discriminator.requires_grad_(False)  # the enhancer's loss is not the opponent's
+        discriminator_adam.zero_grad()
+        discriminator.requires_grad_(False)  # the generator's loss does not train it
         total, terms, enhanced = generator_loss(inputs, targets)
         total.backward()
         discriminator.requires_grad_(True)
-        opponent_loss = discriminator_loss(enhanced.detach(), targets, is_real)
-        opponent_loss.backward()
+        # Both networks are updated from the state before the step.
+        discrimination = discriminator_loss(enhanced.detach(), targets, is_real)
+        discrimination.backward()
         generator_adam.step()
-        opponent_adam.step()
-        found = {**terms, "total": total, "discriminator_loss": opponent_loss}
-        return {name: value.detach() for name, value in found.items()}
+        discriminator_adam.step()
+        losses = {**terms, "total": total, "discriminator_loss": discrimination}
+        return {name: value.detach() for name, value in losses.items()}
 
     return step
 
 
-def repeat_torch_step(
-    step: Callable, batch: Mapping[str, np.ndarray], seed: int, device: str
-) -> Callable[[int], dict[str, float]]:
-    """A step, again and again on one batch that is on the device.
-
-    Args:
-        step: of `make_torch_step`.
-        batch: on the host.
-        seed: of the run.
-        device: the step's.
-
-    Returns:
-        `run(steps) -> losses` of the last; the device is done then. Draws are those of the first
-        eight steps, over and over.
-    """
-    import torch
-
-    images = {name: torch.as_tensor(x, device=device) for name, x in batch.items()}
-    draws = [draws_of_step(seed, index, len(batch["input"])) for index in range(8)]
-    order = itertools.cycle([[torch.as_tensor(x, device=device) for x in each] for each in draws])
-
-    def run(steps: int) -> dict[str, float]:
-        for _ in range(steps):
-            losses = step(images, next(order))
-        return {name: float(value) for name, value in losses.items()}
-
-    return run
-
-
 def allow_tensorfloat32(allowed: bool) -> None:
-    """Whether PyTorch may round the factors of float32 products on a GPU."""
+    """Let PyTorch round the factors of float32 products on a GPU, or forbid it."""
     import torch
 
     precision = "tf32" if allowed else "ieee"
@@ -170,37 +166,23 @@ def allow_tensorfloat32(allowed: bool) -> None:
     torch.backends.cudnn.conv.fp32_precision = precision
 
 
-def with_peak_memory(
-    run: Callable[[int], dict[str, float]], device: str
+def run_with_peak_memory(
+    run: Callable[[], dict[str, float]], device: str
 ) -> tuple[dict[str, float], float | None]:
-    """The first step's losses, and the most memory that PyTorch held on a GPU meanwhile.
-
-    Args:
-        run: of `repeat_torch_step`.
-        device: the step's.
-
-    Returns:
-        Losses, and megabytes; None on other devices.
-    """
+    """Losses of one step, and on a GPU the most memory that PyTorch held during it, megabytes."""
     import torch
 
     if device != "cuda":
-        return run(1), None
+        return run(), None
     torch.cuda.reset_peak_memory_stats()
-    return run(1), torch.cuda.max_memory_allocated() / 1e6
+    return run(), torch.cuda.max_memory_allocated() / 1e6
 
 
 def draws_of_step(seed: int, index: int, count: int) -> Draws:
-    """What JAX's step draws for a batch.
+    """The random draws of JAX's step `index`, from 0, for a batch of `count` images.
 
-    Args:
-        seed: of the run.
-        index: of the step, from 0.
-        count: images in the batch.
-
-    Returns:
-        Whether each image is flipped vertically, horizontally and transposed, bool `[count, 3]`;
-        whether the discriminator is shown its target, bool `[count]`.
+    Returns, as bool: the flips of each image (vertical, horizontal, transposition) `[count, 3]`,
+    and for which images the discriminator gets the target `[count]`.
     """
     keys = image_keys(seed, jnp.int32(index), count)
     turns = jax.vmap(lambda key: jax.random.bernoulli(key, shape=(3,)))(keys)
