@@ -24,12 +24,13 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
         raise ValueError(
             f"configs/super_resolution.py has the variants paper, released and quick, not {variant!r}"
         )
+    enhancer = teacher.get_config()
     config = ml_collections.ConfigDict()
     config.task = "train"
     config.preset = "released" if variant == "released" else "paper"
     config.model = "super_resolver"
 
-    config.data = teacher.get_config().data
+    config.data = enhancer.data
     config.data.source = "high_resolution"  # or div2k, or pairs with bicubic enlargements as input
     config.data.dir = ""  # photos, also in subfolders; div2k: TFDS's data folder, "": default
     config.data.test_dir = ""  # test photos; "": the last data.holdout, or DIV2K's own
@@ -43,35 +44,14 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.objective.ssim = {"weight": 25.0}  # Eq. 6
     config.objective.l1 = {"weight": 0.0}
 
-    config.train = ml_collections.ConfigDict()
+    for name in ("train", "checkpoint", "evaluate", "log", "hang"):
+        config[name] = enhancer[name]  # explained in configs/teacher.py
     config.train.steps = 250_000  # updates; 5000 epochs of DIV2K, as in the released code
-    config.train.steps_per_call = 1  # steps in one call to the device; same results
     config.train.batch_size = 16  # crops over all devices and processes; section 4.2
-    config.train.seed = 0
     config.train.learning_rate = 5e-4  # section 4.2
     config.train.boundaries = (50_000, 100_000, 150_000, 200_000)  # steps; section 4.2
     config.train.decay = 0.2  # factor at each boundary; section 4.2
     config.train.clip = False  # clip the output to [0, 1] before the losses
-    config.train.optimizer = "adam"  # section 4.2; or "muon" for the generator
-    config.train.weight_decay = 0.0  # muon: decay of kernels, times the learning rate
-    # Adam's epsilon is added to the bias-corrected root (Kingma and Ba, Algorithm 1) or, when
-    # False, to the root before its correction, as TensorFlow 1 does.
-    config.train.epsilon_corrected = True
-    config.train.guard = ml_collections.ConfigDict()  # updates that are not finite are skipped
-    config.train.guard.total_limit = 0.0  # also skip updates with a larger total loss; 0: no limit
-    config.train.guard.stop_after = 10  # stop the run after this many skipped updates in a row
-    config.train.unreadable = 0.01  # stop if a larger share of the training records is damaged
-
-    config.checkpoint = ml_collections.ConfigDict()
-    config.checkpoint.every = 1000  # steps
-    config.checkpoint.keep = 2  # latest checkpoints to keep; the best one is kept as well
-    config.evaluate = ml_collections.ConfigDict()
-    config.evaluate.every = 1000  # steps between evaluations of the test photos
-    config.log = ml_collections.ConfigDict()
-    config.log.every = 50  # steps between rows of metrics
-    config.hang = ml_collections.ConfigDict()
-    config.hang.report_after = 900.0  # s without progress, including compilation
-    config.hang.end_after = 3600.0  # s without progress; then the process ends; 0: never
 
     if variant == "released":
         config.train.learning_rate = 2e-4

@@ -8,7 +8,7 @@ been added or removed in the meantime.
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,7 @@ class TrainingData:
         }
         self._workdir = workdir
 
-    def batches(self, start_step: int) -> Iterator[dict[str, np.ndarray]]:
+    def batches(self, start_step: int) -> Generator[dict[str, np.ndarray]]:
         """The batches of this process from a step on; see `data.batches`."""
         if self._processes["process_index"] == 0:
             _write_names(self._workdir, {"train": self._train.names, "test": self.test.names})

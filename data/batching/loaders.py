@@ -30,7 +30,7 @@ def batches(
     process_count: int = 1,
     local_devices: int = 1,
     quarantine: Quarantine | None = None,
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Endless batches from `start_step` on; see the batch contract in the docstring of `data`.
 
     Args:
@@ -44,7 +44,7 @@ def batches(
       quarantine: collects records that cannot be read; None raises their errors.
 
     Returns:
-      An iterator over dictionaries of `input`, `target` and `id`. Closing or dropping it ends its
+      A generator of dictionaries of `input`, `target` and `id`. Closing or dropping it ends its
       background work.
 
     Raises:
@@ -96,7 +96,7 @@ def sample_names(
     return [source.names[sample] for sample in order.samples(order.positions(step))]
 
 
-def _prefetch(batches: Generator[Batch], devices: int) -> Iterator[Batch]:
+def _prefetch(batches: Generator[Batch], devices: int) -> Generator[Batch]:
     """Split batches over the devices, and prepare them in a thread after the first one."""
 
     def prepare() -> Batch:

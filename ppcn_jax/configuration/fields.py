@@ -34,9 +34,6 @@ def integer(least: int = 1, most: int = _LARGEST_INTEGER) -> Rule:
     return rule
 
 
-whole = integer
-
-
 def number(*, zero: bool = False, most: float = _LARGEST_FLOAT) -> Rule:
     """A rule for numbers up to `most` that are positive, or also 0."""
 

@@ -34,7 +34,8 @@ Track = Callable[[Iterable[int]], Iterable[int]]  # wraps a loop to show its pro
 class Pairs(Protocol):
     """A test split: pairs (input, target) of uint8 images."""
 
-    names: Sequence[str]
+    @property
+    def names(self) -> Sequence[str]: ...
 
     def __len__(self) -> int: ...
 

@@ -25,7 +25,8 @@ from ppcn_jax.photos.levels import to_float, to_uint8
 class Photos(Protocol):
     """A test set of high-resolution photos, uint8 `[H, W, 1 or 3]`."""
 
-    names: Sequence[str]
+    @property
+    def names(self) -> Sequence[str]: ...
 
     def __len__(self) -> int: ...
 
