@@ -1,8 +1,8 @@
-"""The processes of one run: they join each other, and if one fails, all end and say why.
+"""The processes of one run: joining them, and ending all of them when one fails.
 
-Otherwise the rest would wait forever for the gradients of a process that is gone. They exchange
-messages through the key-value store of JAX's coordination service, which runs in process 0: each
-process updates a heartbeat there and waits for a message in a mailbox of its own.
+Otherwise the others would wait forever for the gradients of a process that is gone. Messages go
+through the key-value store of JAX's coordination service, which runs in process 0: each process
+updates a heartbeat there and waits for a message at a key of its own, its mailbox.
 """
 
 import atexit
