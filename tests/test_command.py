@@ -15,7 +15,7 @@ from PIL import Image
 
 import ppcn_jax
 from ppcn_jax import command
-from ppcn_jax.inference import batch_sharding
+from ppcn_jax.inference import devices
 from ppcn_jax.inference import jobs as photo_jobs
 from ppcn_jax.inference.enhance import enhance_levels, upscale_levels
 from ppcn_jax.photos.read import Photo, read_photo
@@ -407,10 +407,10 @@ def test_photos_of_one_size_share_the_devices(run, tmp_path, models, groups):
         write_photo(tmp_path / "in" / f"{name}.png", pixels)
     wide = photos["00"].astype(np.uint16) * 257
     (tmp_path / "in" / "wide.png").write_bytes(encode_photo(Photo(wide, None, False, "png"), "png"))
-    before = batch_sharding._apply._cache_size()
+    before = devices._apply_batch._cache_size()
     assert run("in", "--output", "out")[0] == 0
     assert sorted(groups) == [1, 1, 2, 4, 4]
-    assert batch_sharding._apply._cache_size() - before == 2
+    assert devices._apply_batch._cache_size() - before == 2
     for name, pixels in photos.items():
         expected = enhance_levels([pixels], models["student"])[0].astype(int)
         assert np.abs(pixels_of(tmp_path / "out" / f"{name}.png") - expected).max() <= 1

@@ -1,17 +1,17 @@
-"""Images through one network."""
+"""Run a network on photos: whole, shared by several devices, or in bands of rows."""
 
 import functools
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ppcn_jax.inference.batch_sharding import apply_batch
+from ppcn_jax.inference.devices import apply_batch, apply_sharded
 from ppcn_jax.inference.programs import BoundedJit
-from ppcn_jax.inference.row_sharding import apply_sharded
 from ppcn_jax.inference.streaming import can_keep, default_band, stream
 from ppcn_jax.models.layers import SMALLEST_SIDE, Params
 from ppcn_jax.photos.levels import from_float, to_float, to_uint8
@@ -24,20 +24,15 @@ WHOLE_PIXELS = 2**21
 
 
 @functools.partial(BoundedJit, static_argnums=0)
-def apply_network(module: nn.Module, params: Params, image: jax.Array) -> jax.Array:
+def apply_network(module: nn.Module, params: Params, image: jax.Array) -> Any:
     """A network's output for one image, compiled once for each network and image size.
 
-    Args:
-        module: the network.
-        params: its parameters.
-        image: uint8 `[H, W, 3]`, or float in [0, 1].
-
-    Returns:
-        float32 `[H, W, 3]`, unclipped.
+    The image is uint8 `[H, W, 3]` or float in [0, 1]; returns float32 `[H, W, 3]`, unclipped.
     """
     if image.dtype == jnp.uint8:
         image = image.astype(jnp.float32) / 255
-    return module.apply({"params": params}, image[None])[0]
+    output: Any = module.apply({"params": params}, image[None])
+    return output[0]
 
 
 def enhance(
@@ -50,9 +45,9 @@ def enhance(
 
     Args:
         image: float `[H, W, 3]`, RGB in [0, 1], H and W >= 16.
-        weights: a model of `load_model`, or whatever `load_model` reads; by default the network
-            that comes with the package.
-        clip: clip the result to [0, 1]; the networks reach from -0.08 to 1.08.
+        weights: the result of `load_model`, or anything that `load_model` reads; by default the
+            network that comes with the package.
+        clip: clip the result to [0, 1]; the networks' output lies in [-0.08, 1.08].
 
     Returns:
         float32 `[H, W, 3]`.
@@ -64,7 +59,7 @@ def enhance(
     """
     image = _checked(image)
     model = _loaded(weights, ENHANCERS, "enhance")
-    return _run(model, image, np.float32, _clipped if clip else _unchanged)
+    return _run(model, image, np.float32, _clip if clip else np.asarray)
 
 
 def upscale(
@@ -75,13 +70,12 @@ def upscale(
 ) -> np.ndarray:
     """Enlarge one photo, by the scale of the network (4 for those without one).
 
-    The photo is rounded to 8 bits and enlarged bicubically by Pillow first: that is what the
-    network was trained on.
+    The photo is first rounded to 8 bits and enlarged bicubically by Pillow, as for training.
 
     Args:
         image: float `[H, W, 3]`, RGB in [0, 1], H and W >= 16.
-        weights: a model of `load_model`, or whatever `load_model` reads; by default the network
-            that comes with the package.
+        weights: the result of `load_model`, or anything that `load_model` reads; by default the
+            network that comes with the package.
         clip: clip the result to [0, 1].
 
     Returns:
@@ -95,39 +89,28 @@ def upscale(
     image = _checked(image)
     model = _loaded(weights, SUPER_RESOLVERS, "enlarge")
     enlarged = enlarge(to_uint8(image), scale_of(model))
-    return _run(model, enlarged, np.float32, _clipped if clip else _unchanged)
+    return _run(model, enlarged, np.float32, _clip if clip else np.asarray)
 
 
 def enhance_levels(images: Sequence[np.ndarray], model: Model) -> list[np.ndarray]:
-    """Enhance photos of one size in the integers of their files.
+    """Enhance photos of one size and type, uint8 or uint16 `[H, W, 3]`, without a float copy.
 
-    Args:
-        images: uint8 or uint16 `[H, W, 3]` each, RGB, H and W >= 16, all of one shape and type.
-        model: the network.
-
-    Returns:
-        The results in order, of the same type and shape.
+    Returns the results in order, of the same type and shape.
 
     Raises:
-        InputError: a network for something else.
+        InputError: the network is no enhancer.
     """
     model.check_use(ENHANCERS, "enhance")
     return _run_levels(model, images, images[0].dtype)
 
 
 def upscale_levels(images: Sequence[np.ndarray], model: Model) -> list[np.ndarray]:
-    """Enlarge photos of one size in the integers of their files.
+    """Enlarge photos of one size and type, uint8 or uint16 `[H, W, 3]`, rounded to 8 bits first.
 
-    Args:
-        images: uint8 or uint16 `[H, W, 3]` each, RGB, H and W >= 16, all of one shape and type;
-            rounded to 8 bits first.
-        model: the network.
-
-    Returns:
-        The results in order, of the same type, `[scale H, scale W, 3]`.
+    Returns the results in order, of the same type, `[scale H, scale W, 3]`.
 
     Raises:
-        InputError: a network for something else.
+        InputError: the network is no super-resolver.
     """
     model.check_use(SUPER_RESOLVERS, "enlarge")
     scale = scale_of(model)
@@ -135,20 +118,15 @@ def upscale_levels(images: Sequence[np.ndarray], model: Model) -> list[np.ndarra
 
 
 def useful_batch(shape: tuple[int, ...], scale: int) -> int:
-    """How many photos of one size are worth waiting for, to be treated together.
+    """How many photos of shape `[H, W, 3]`, enlarged `scale` times, to process in one batch.
 
-    Args:
-        shape: `[H, W, 3]` of a photo.
-        scale: how many times larger it becomes.
-
-    Returns:
-        The number of local devices; 1 for large photos, which the devices share one by one.
+    The number of local devices; 1 for large photos, whose rows the devices share.
     """
     return 1 if _is_large(scale * shape[0], scale * shape[1]) else jax.local_device_count()
 
 
 def scale_of(model: Model) -> int:
-    """How many times larger a super-resolver makes an image; those without a scale make 4."""
+    """The factor by which a super-resolver enlarges; 4 for those without a scale."""
     return getattr(model.module, "scale", 4)
 
 
@@ -184,31 +162,27 @@ def _run(
     dtype: np.typing.DTypeLike,
     finish: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """A network's output, finished.
+    """A network's output, converted by `finish` to the type of the result.
 
-    The devices share a large photo if there are several; one takes it band by band, so that it
-    never exists in float32 as a whole.
+    Several devices share a large photo; a single device computes it band by band, so that it never
+    exists in float32 as a whole.
     """
     if not _is_large(*image.shape[:2]):
         return finish(np.asarray(apply_network(model.module, model.params, to_float(image))))
     if jax.local_device_count() > 1:
         devices = jax.local_devices()
         return finish(apply_sharded(model.module, model.params, to_float(image), devices))
-    network = model.module, model.params
-    band, keep = default_band(*network, image.shape[1]), can_keep(*network, *image.shape[:2])
+    band = default_band(model.module, model.params, image.shape[1])
+    keep = can_keep(model.module, *image.shape[:2])
     output = np.empty(image.shape, dtype)
-    for first, rows in stream(*network, image, band=band, keep=keep):
+    for first, rows in stream(model.module, model.params, image, band=band, keep=keep):
         output[first : first + len(rows)] = finish(rows)
     return output
 
 
+def _clip(rows: np.ndarray) -> np.ndarray:
+    return np.clip(rows, 0, 1)
+
+
 def _is_large(height: int, width: int) -> bool:
     return height * width > WHOLE_PIXELS
-
-
-def _unchanged(rows: np.ndarray) -> np.ndarray:
-    return rows
-
-
-def _clipped(rows: np.ndarray) -> np.ndarray:
-    return np.clip(rows, 0, 1)

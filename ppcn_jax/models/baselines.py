@@ -5,7 +5,6 @@ image, enlarged bicubically.
 """
 
 import functools
-from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -24,7 +23,6 @@ class Srcnn(nn.Module):
 
     Attributes:
         dtype: compute type of the convolutions; the output stays float32.
-        reach: rows above and below that a row of the output depends on.
 
     Raises:
         TypeError: images are not floating.
@@ -36,7 +34,6 @@ class Srcnn(nn.Module):
     """
 
     dtype: DTypeLike | None = None
-    reach: ClassVar[int] = 8
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
@@ -56,7 +53,6 @@ class Vdsr(nn.Module):
 
     Attributes:
         dtype: compute type of the convolutions; the sum stays float32.
-        reach: rows above and below that a row of the output depends on.
 
     Raises:
         TypeError: images are not floating.
@@ -68,7 +64,6 @@ class Vdsr(nn.Module):
     """
 
     dtype: DTypeLike | None = None
-    reach: ClassVar[int] = 20
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
@@ -91,7 +86,6 @@ class DpedResnet(nn.Module):
         blocks: residual blocks of two convolutions; DPED's own network has 4.
         features: channels; DPED's own network has 64.
         dtype: compute type of the convolutions; statistics and output stay float32.
-        reach: rows above and below that a row of the output depends on, statistics apart.
 
     Raises:
         TypeError: images are not floating.
@@ -106,10 +100,6 @@ class DpedResnet(nn.Module):
     features: int = 64
     dtype: DTypeLike | None = None
 
-    @property
-    def reach(self) -> int:
-        return 2 * self.blocks + 10
-
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         check_images(images)
@@ -120,7 +110,7 @@ class DpedResnet(nn.Module):
             y = x
             for index in (first, first + 1):
                 y = conv(self.features, (3, 3), before_norm=True, name=f"conv{index}")(y)
-                y = nn.relu(InstanceNorm(name=f"norm{index}")(*y))
+                y = nn.relu(InstanceNorm(name=f"norm{index}")(y))
             x = x + y
         for index in (last + 1, last + 2):
             x = nn.relu(conv(self.features, (3, 3), name=f"conv{index}")(x))

@@ -5,9 +5,7 @@ stretched contrast -> convolutions with two instance-normalized stages -> 0.58 t
 """
 
 import functools
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import ClassVar
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -58,9 +56,6 @@ class Student(nn.Module):
 
     Attributes:
         dtype: compute type of the convolutions; statistics and output stay float32.
-        reach: rows above and below that a row of the output depends on, statistics apart.
-        kept: convolutions whose results are worth keeping between passes over a large photo, and
-            the reach from these results.
 
     Raises:
         TypeError: images are not floating.
@@ -71,11 +66,9 @@ class Student(nn.Module):
     """
 
     dtype: DTypeLike | None = None
-    reach: ClassVar[int] = 10
-    kept: ClassVar[Mapping[str, int]] = MappingProxyType({"conv1": 7, "conv3": 1})
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, taps: bool = False):
+    def __call__(self, images: jax.Array, *, taps: bool = False) -> Any:
         check_images(images)
         conv = functools.partial(Conv, dtype=self.dtype)
         mean, _ = Statistics(name="contrast")(images)
@@ -83,9 +76,9 @@ class Student(nn.Module):
         x = lrelu(conv(8, (1, 7), name="conv0")(x))
         c1 = lrelu(conv(8, (7, 1), name="conv1")(x))
         x = conv(16, (1, 7), dilation=2, before_norm=True, name="conv2")(c1)
-        x = lrelu(InstanceNorm(name="norm2")(*x))
+        x = lrelu(InstanceNorm(name="norm2")(x))
         x = conv(8, (7, 1), dilation=2, before_norm=True, name="conv3")(x)
-        c3 = lrelu(InstanceNorm(name="norm3")(*x)) + c1
+        c3 = lrelu(InstanceNorm(name="norm3")(x)) + c1
         x = conv(3, (3, 3), name="conv4")(c3)
         return _output(x, (c1, c3), taps)
 
@@ -99,9 +92,6 @@ class Teacher(nn.Module):
 
     Attributes:
         dtype: compute type of the convolutions; statistics and output stay float32.
-        reach: rows above and below that a row of the output depends on, statistics apart.
-        kept: convolutions whose results are worth keeping between passes over a large photo, and
-            the reach from these results.
 
     Raises:
         TypeError: images are not floating.
@@ -112,11 +102,9 @@ class Teacher(nn.Module):
     """
 
     dtype: DTypeLike | None = None
-    reach: ClassVar[int] = 10
-    kept: ClassVar[Mapping[str, int]] = MappingProxyType({"conv1": 7})
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, taps: bool = False):
+    def __call__(self, images: jax.Array, *, taps: bool = False) -> Any:
         check_images(images)
         conv = functools.partial(Conv, dtype=self.dtype)
         mean, _ = Statistics(name="contrast")(images)
@@ -124,19 +112,19 @@ class Teacher(nn.Module):
         x = lrelu(conv(16, (1, 7), name="conv0")(x))
         c1 = lrelu(conv(16, (7, 1), name="conv1")(x))
         x = conv(32, (3, 3), before_norm=True, name="conv2")(c1)
-        x = lrelu(InstanceNorm(name="norm2")(*x))
+        x = lrelu(InstanceNorm(name="norm2")(x))
         x = conv(16, (3, 3), before_norm=True, name="conv3")(x)
-        c3 = InstanceNorm(name="norm3")(*x) + c1
+        c3 = InstanceNorm(name="norm3")(x) + c1
         x = conv(32, (3, 3), dilation=2, before_norm=True, name="conv4")(c3)
-        x = lrelu(InstanceNorm(name="norm4")(*x))
+        x = lrelu(InstanceNorm(name="norm4")(x))
         x = conv(16, (3, 3), dilation=2, before_norm=True, name="conv5")(x)
-        c5 = InstanceNorm(name="norm5")(*x) + c3
-        c6 = lrelu(conv(16, (1, 1), name="conv6")(c3, c5))
+        c5 = InstanceNorm(name="norm5")(x) + c3
+        c6 = lrelu(conv(16, (1, 1), name="conv6")(jnp.concatenate([c3, c5], axis=-1)))
         x = conv(3, (3, 3), name="conv7")(c6)
         return _output(x, (c1, c6), taps)
 
 
-def _output(x: jax.Array, stages: Taps, taps: bool):
+def _output(x: jax.Array, stages: Taps, taps: bool) -> Any:
     images = enhancer_output(x)
     if not taps:
         return images

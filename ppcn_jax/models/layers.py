@@ -4,18 +4,18 @@ Padding is always explicit: "SAME" is resolved from the image size at trace time
 exports with dynamic sizes get wrong for dilated kernels.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
-from ppcn_jax.ops.convolution import convolve, convolve_with_moments
-from ppcn_jax.ops.moments import Moments, spatial_moments
+from ppcn_jax.ops.convolution import convolve
+from ppcn_jax.ops.moments import spatial_moments
 
 Params = Any
 
@@ -26,11 +26,7 @@ _BIAS_INIT = nn.initializers.constant(0.01)
 
 
 def check_images(images: jax.Array, channels: int = 3) -> None:
-    """Check what a network is called with.
-
-    Args:
-        images: should be float `[N, H, W, channels]`, H and W >= 16.
-        channels: number of channels.
+    """Check a network's input: float `[N, H, W, channels]`, H and W >= 16.
 
     Raises:
         TypeError: not floating.
@@ -46,41 +42,32 @@ def check_images(images: jax.Array, channels: int = 3) -> None:
         )
 
 
+def layer_input(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> jax.Array:
+    """The array that a `Conv` or `Statistics` is called with, by position or by name."""
+    return next(iter((*args, *kwargs.values())))
+
+
 def enhancer_output(x: jax.Array) -> jax.Array:
-    """Output map of the enhancers: 0.58 tanh(x) + 0.5, a little more than [0, 1].
-
-    Args:
-        x: `[N, H, W, 3]`.
-
-    Returns:
-        float32 of the same shape, in [-0.08, 1.08].
-    """
+    """Output map of the enhancers: 0.58 tanh(x) + 0.5, float32 in [-0.08, 1.08]."""
     return 0.58 * jnp.tanh(x.astype(jnp.float32)) + 0.5
 
 
 class Conv(nn.Module):
-    """Convolution with a zero border that keeps the size (divided by the stride, rounded up).
+    """Convolution with zero padding that keeps the size (divided by the stride, rounded up).
 
-    Call with `[N, H, W, C]`; or with several, whose channels count as one after another's, for
-    less than it costs to concatenate them. Returns the result, and `plus` added to it if given;
-    `before_norm`, what the norm is to be called with: the result and the moments of its rows, as
-    `convolve_with_moments`.
+    Call with `[N, H, W, C]`.
 
     Attributes:
         features: output channels.
         kernel: height and width.
         stride: of both directions.
         dilation: of both directions.
-        before_norm: the output goes straight into an instance norm, which would take the bias out
-            again: it is not added. Its gradient is then exactly 0 instead of rounding noise, which
-            Adam would scale up to full steps that differ from machine to machine. Of one input,
-            without stride or `plus`.
+        before_norm: the output goes straight into an instance norm, which would subtract the bias
+            again, so the bias is not added. Its gradient is then exactly 0 instead of rounding
+            noise, which Adam would scale up to full steps that differ from machine to machine.
         kernel_init: initial kernel; by default a truncated normal of deviation 0.01.
         bias_init: initial bias; by default 0.01.
         dtype: compute type of the products.
-
-    Raises:
-        ValueError: several inputs, a stride or `plus` before a norm.
     """
 
     features: int
@@ -93,52 +80,46 @@ class Conv(nn.Module):
     dtype: DTypeLike | None = None
 
     @nn.compact
-    def __call__(self, *parts: jax.Array, plus: jax.Array | None = None):
-        channels = [x.shape[-1] for x in parts]
-        shape = (*self.kernel, sum(channels), self.features)
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (*self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", self.bias_init, (self.features,))
-        kernel, *inputs = nn.dtypes.promote_dtype(kernel, *parts, dtype=self.dtype)
+        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
+        y = convolve(x, kernel, stride=self.stride, dilation=self.dilation)
         if self.before_norm:
-            if len(inputs) > 1 or self.stride > 1 or plus is not None:
-                raise ValueError("before a norm, a convolution has one input and no stride or plus")
-            return convolve_with_moments(inputs[0], kernel, dilation=self.dilation)
-        kernels = jnp.split(kernel, np.cumsum(channels)[:-1], axis=2)
-        biases = [bias, *(None for _ in inputs[1:])]
-        for x, part, addend in zip(inputs, kernels, biases, strict=True):
-            plus = convolve(x, part, addend, plus, stride=self.stride, dilation=self.dilation)
-        return plus
+            return y
+        # Added in the bias's type, so that its gradient is summed in that type too.
+        return (y.astype(bias.dtype) + bias[None, None, None]).astype(y.dtype)
 
 
 class Statistics(nn.Module):
     """Mean and biased variance over height and width, per image and channel.
 
-    Call with `[N, H, W, C]`, and the moments of its rows if they are known; returns both as float32
-    `[N, 1, 1, C]`. All that a network takes from a whole image goes through this module, which has
-    no parameters: who runs a network on a part of an image can supply the statistics of the whole
-    in its place.
+    Call with `[N, H, W, C]`; returns both as float32 `[N, 1, 1, C]`. Everything that a network
+    computes from a whole image goes through this module, which has no parameters: code that runs a
+    network on a part of an image can supply the statistics of the whole image in its place.
     """
 
     @nn.compact
-    def __call__(self, x: jax.Array, rows: Moments | None = None) -> tuple[jax.Array, jax.Array]:
-        return spatial_moments(x, rows)
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return spatial_moments(x)
 
 
 class InstanceNorm(nn.Module):
     """Normalization over height and width per image and channel: scale * x_hat + shift.
 
-    Call with `[N, H, W, C]`, and the moments of its rows if they are known. Statistics are float32
-    whatever the input's type; biased variance, 1e-3 inside the root.
+    Call with `[N, H, W, C]`. Statistics are float32 whatever the input's type; biased variance,
+    1e-3 inside the root.
     """
 
     epsilon: float = 1e-3
 
     @nn.compact
-    def __call__(self, x: jax.Array, rows: Moments | None = None) -> jax.Array:
+    def __call__(self, x: jax.Array) -> jax.Array:
         channels = x.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (channels,))[None, None, None]
         shift = self.param("shift", nn.initializers.zeros, (channels,))[None, None, None]
-        mean, variance = Statistics(name="statistics")(x, rows)
+        mean, variance = Statistics(name="statistics")(x)
         centered = x.astype(jnp.float32) - mean
         y = centered * (scale * lax.rsqrt(variance + self.epsilon)) + shift
         return y.astype(x.dtype)

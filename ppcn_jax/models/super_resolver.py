@@ -34,7 +34,6 @@ class SuperResolver(nn.Module):
     Attributes:
         scale: how much larger the images are than the low-resolution ones: 2, 3 or 4.
         dtype: compute type of the convolutions; the mean and the output stay float32.
-        reach: rows above and below that a row of the output depends on, the mean apart.
 
     Raises:
         TypeError: images are not floating.
@@ -46,11 +45,6 @@ class SuperResolver(nn.Module):
 
     scale: int = 4
     dtype: DTypeLike | None = None
-
-    @property
-    def reach(self) -> int:
-        # 14 convolutions at the low resolution, less than 2 more low-resolution rows above it.
-        return 16 * self.scale
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
@@ -71,9 +65,9 @@ class SuperResolver(nn.Module):
             for residual in range(RESIDUALS):
                 name = f"block{block}_residual{residual}"
                 y = _lrelu(conv(64, name=f"{name}_conv0")(x))
-                x = conv(32, name=f"{name}_conv1")(y, plus=x)
-            x = conv(32, name=f"block{block}_transition")(x, plus=start)
-        x = conv(32, name="merge")(x, plus=entry)
+                x = conv(32, name=f"{name}_conv1")(y) + x
+            x = conv(32, name=f"block{block}_transition")(x) + start
+        x = conv(32, name="merge")(x) + entry
         x = conv(32, name="refine")(x)
         x = conv(3 * self.scale**2, name="pixels")(x)
         height, width = images.shape[1:3]

@@ -1,21 +1,18 @@
-"""Whether a network is traced for a program that leaves JAX.
-
-What is fast on a platform differs from platform to platform; a program that leaves is to run on all.
-"""
+"""A mode for tracing networks that are exported: operations that are alike on all platforms."""
 
 from contextlib import AbstractContextManager
 
 import jax
 
-# Of JAX's own kind: what was traced inside is not taken for the same function outside.
+# A context that is part of JAX's cache keys: a function traced inside is traced again outside.
 _portable = jax.make_user_context(False)
 
 
 def portable() -> AbstractContextManager[None]:
-    """Let networks traced inside consist of operations that are alike on all platforms."""
+    """Trace networks into operations that run on every platform, instead of the fastest here."""
     return _portable(True)
 
 
 def exporting() -> bool:
-    """Whether this is inside `portable`."""
+    """Whether the caller is inside `portable`."""
     return _portable.value

@@ -1,7 +1,5 @@
 """Bands give what the whole image gives."""
 
-from types import SimpleNamespace
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,7 +7,9 @@ import numpy as np
 import pytest
 
 from ppcn_jax.inference import streaming
-from ppcn_jax.inference.streaming import can_keep, default_band, stream
+from ppcn_jax.inference.reach import reach
+from ppcn_jax.inference.streaming import can_keep, default_band, kept_results, stream
+from ppcn_jax.models.layers import Conv, InstanceNorm, Statistics, check_images
 from ppcn_jax.weights.model import make_network
 
 NETWORKS = {
@@ -80,24 +80,23 @@ def test_what_is_kept_is_not_computed_again(random_params, monkeypatch):
     for _ in stream(module, params, picture(300), band=100, keep=True):
         pass
     reaches = [(rows - 100) // 2 for rows, _ in passes[::3]]
-    assert reaches == [10, 10, module.kept["conv1"], module.kept["conv3"]]
+    assert reaches == [10, 10, 7, 1]
 
 
-def test_results_are_kept_where_there_is_memory(random_params, monkeypatch):
+def test_results_are_kept_where_there_is_memory(monkeypatch):
     module = make_network("student")
-    params = random_params(module, jnp.zeros((1, 16, 16, 3)))
     needed = 4 * 3000 * 4000 * (8 + 8)
 
     def available(size):
-        monkeypatch.setattr(streaming, "virtual_memory", lambda: SimpleNamespace(available=size))
+        monkeypatch.setattr(streaming, "available_bytes", lambda: size)
 
     available(4 * needed)
-    assert can_keep(module, params, 3000, 4000)
+    assert can_keep(module, 3000, 4000)
     available(4 * needed - 4)
-    assert not can_keep(module, params, 3000, 4000)
+    assert not can_keep(module, 3000, 4000)
 
 
-def test_integers_are_levels(network):
+def test_integers_are_pixel_values(network):
     module, params = network
     levels = (picture(40) * 65535).astype(np.uint16)
     expected = whole(module, params, levels / np.float32(65535))
@@ -105,16 +104,37 @@ def test_integers_are_levels(network):
     np.testing.assert_allclose(output, expected, rtol=0, atol=1e-5 * max(1, np.ptp(expected)))
 
 
-def test_an_output_row_depends_on_no_row_beyond_reach(network):
-    module, params = network
-    height, row = 200, 100
-    image = picture(height)
+class Branches(nn.Module):
+    """A network of two branches of unequal length, called with keywords, with a layer of its own."""
 
-    # What goes through the statistics of the whole image does not count.
+    class Layer(Conv):
+        """A subclass, which streaming treats as a convolution."""
+
+    @nn.compact
+    def __call__(self, images):
+        check_images(images)
+        long = self.Layer(4, (5, 5), name="long0")(x=images)
+        long = self.Layer(4, (3, 3), dilation=2, before_norm=True, name="long1")(x=long)
+        long = nn.relu(InstanceNorm(name="norm")(x=long))
+        short = Conv(3, (3, 3), name="short")(images)
+        mean, _ = Statistics(name="mean")(x=short)
+        return Conv(3, (3, 1), name="last")(x=short - mean + Conv(3, (1, 1), name="mix")(long))
+
+
+@pytest.fixture(scope="module")
+def branches(random_params):
+    module = Branches()
+    return module, random_params(module, jnp.zeros((1, 16, 16, 3)))
+
+
+def rows_looked_at(module, params, height, row):
+    """Distances of the rows above and below that an output row has a gradient with respect to."""
+
     def intercept(call, args, kwargs, context):
-        if type(context.module).__name__ != "Statistics":
-            return call(*args, **kwargs)
-        return jax.lax.stop_gradient(call(*args, **kwargs))
+        # Statistics of the whole image do not count.
+        output = call(*args, **kwargs)
+        is_statistic = isinstance(context.module, Statistics)
+        return jax.lax.stop_gradient(output) if is_statistic else output
 
     @jax.jit
     @jax.grad
@@ -122,10 +142,60 @@ def test_an_output_row_depends_on_no_row_beyond_reach(network):
         with nn.intercept_methods(intercept):
             return module.apply({"params": params}, image[None])[0, row].sum()
 
-    rows = np.flatnonzero(np.abs(np.asarray(gradient(image))).max(axis=(1, 2)))
-    assert row - rows.min() <= module.reach and rows.max() - row <= module.reach
-    # And not much less: otherwise bands would compute rows in vain.
-    assert rows.max() - row >= module.reach * 0.8
+    rows = np.flatnonzero(np.abs(np.asarray(gradient(picture(height)))).max(axis=(1, 2)))
+    return row - rows.min(), rows.max() - row
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [*NETWORKS.items(), ("super_resolver", {"scale": 2}), ("super_resolver", {"scale": 3})],
+)
+def test_reach_is_what_gradients_say(name, settings, random_params):
+    module = make_network(name, settings)
+    params = random_params(module, jnp.zeros((1, 48, 48, 3)))
+    # The reach of a strided network counts from the edges of the row's group of `scale` rows.
+    last = 120 + getattr(module, "scale", 1) - 1
+    above, _ = rows_looked_at(module, params, 240, row=120)
+    _, below = rows_looked_at(module, params, 240, row=last)
+    assert max(above, below) == reach(module)
+
+
+def test_reach_of_branches_is_that_of_the_longest(branches):
+    module, params = branches
+    assert reach(module) == max(rows_looked_at(module, params, 100, row=50)) == 2 + 2 + 1
+    # A given result shortens its own branch only.
+    assert reach(module, frozenset({"long1"})) == 1 + 1
+    assert reach(module, frozenset({"short"})) == 2 + 2 + 1
+    assert reach(module, frozenset({"short", "long1"})) == 1
+
+
+def test_bands_of_a_network_of_branches(branches):
+    module, params = branches
+    image = picture(101)
+    assert kept_results(module)
+    for keep in (False, True):
+        output = streamed(module, params, image, 7, keep)
+        np.testing.assert_allclose(output, whole(module, params, image), rtol=0, atol=1e-5)
+
+
+def test_an_operation_that_mixes_rows_is_refused():
+    class Scanned(nn.Module):
+        @nn.compact
+        def __call__(self, images):
+            def step(carry, row):
+                return carry + row, carry
+
+            return jax.lax.scan(step, jnp.zeros_like(images[:, 0]), images.swapaxes(0, 1))[1]
+
+    with pytest.raises(ValueError, match="cannot follow the rows of an image through scan"):
+        reach(Scanned())
+
+
+def test_results_worth_keeping():
+    assert kept_results(make_network("student")) == {"conv1": 8, "conv3": 8}
+    assert kept_results(make_network("teacher")) == {"conv1": 16}
+    assert kept_results(make_network("dped_resnet")) == {}  # 64 channels are too many
+    assert kept_results(make_network("super_resolver")) == {}
 
 
 def test_default_band_follows_the_free_memory(network, monkeypatch):
@@ -133,9 +203,9 @@ def test_default_band_follows_the_free_memory(network, monkeypatch):
     monkeypatch.setattr(streaming, "_MOST_BYTES", 2**28)
     plenty = default_band(module, params, 2000)
     monkeypatch.setattr(streaming, "_MOST_BYTES", 2**26)
-    assert 2 * module.reach <= default_band(module, params, 2000) < plenty / 3
+    assert 2 * reach(module) <= default_band(module, params, 2000) < plenty / 3
     monkeypatch.setattr(streaming, "_MOST_BYTES", 0)
-    assert default_band(module, params, 2000) == 2 * module.reach
+    assert default_band(module, params, 2000) == 2 * reach(module)
 
 
 def test_a_band_has_a_row():
@@ -148,4 +218,4 @@ def test_bands_are_even():
     student = make_network("student")
     windows = list(streaming._windows(student, 1500, 623))
     assert [last - first for first, last, _, _ in windows] == [500, 500, 500]
-    assert {bottom - top for _, _, top, bottom in windows} == {500 + 2 * student.reach}
+    assert {bottom - top for _, _, top, bottom in windows} == {500 + 2 * reach(student)}

@@ -37,11 +37,15 @@ def test_conv(random_params, size, kernel, stride, dilation):
     np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("stride", "parts"), [(2, 1), (1, 2)])
-def test_conv_before_a_norm_has_one_input_and_no_stride(stride, parts):
-    module = Conv(4, (3, 3), stride, before_norm=True)
-    with pytest.raises(ValueError, match="one input and no stride"):
-        module.init(jax.random.key(0), *[random_images((1, 16, 16, 3))] * parts)
+def test_conv_before_a_norm_has_no_bias_and_no_gradient_of_it(random_params):
+    x = random_images((2, 9, 12, 3))
+    module = Conv(4, (3, 3), before_norm=True)
+    params = random_params(module, x)
+    y = module.apply({"params": params}, x)
+    expected = references.conv(x, {**params, "bias": 0 * params["bias"]}, stride=1, dilation=1)
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+    gradient = jax.grad(lambda p: jnp.square(module.apply({"params": p}, x)).sum())(params)
+    np.testing.assert_array_equal(gradient["bias"], 0)
 
 
 def test_initialization():

@@ -1,4 +1,4 @@
-"""Every form of a convolution computes the same, and so do its derivatives."""
+"""All forms of a convolution give equal results and equal derivatives."""
 
 import jax
 import jax.numpy as jnp
@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from jax import export, lax
 
-from ppcn_jax.ops.convolution import convolve, convolve_with_moments
-from ppcn_jax.ops.moments import spatial_moments
+from ppcn_jax.ops.convolution import convolve
 from ppcn_jax.ops.portable import portable
 
 # Kernel, dilation, input and output channels: all of the enhancers, and 3x3 to two channels.
@@ -76,35 +75,6 @@ def test_derivatives_equal_those_of_one_operation(kernel, dilation, channels, fe
     compare(lambda f: jax.jit(lambda *xs: jax.jvp(f, xs, xs))(x, weights)[1])
 
 
-@pytest.mark.parametrize("offset", [0, 100])
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("kernel", "dilation", "channels", "features"), LAYERS)
-def test_moments_of_rows_are_those_of_the_result(
-    kernel, dilation, channels, features, size, offset
-):
-    x, weights = drawn(size, kernel, channels, features)
-    # With an offset, results are far from 0 and alike: squares of theirs have no digits left.
-    x, weights = x[:1] + offset, abs(weights) if offset else weights
-    y, moments = jax.jit(lambda x, k: convolve_with_moments(x, k, dilation=dilation))(x, weights)
-    np.testing.assert_allclose(y, reference(x, weights, dilation), rtol=1e-5, atol=1e-5)
-    exact = np.asarray(y, np.float64)
-    mean, variance = exact.mean(axis=2, keepdims=True), exact.var(axis=2, keepdims=True)
-    np.testing.assert_allclose(moments.mean, mean, rtol=1e-5, atol=1e-5)
-    # Squared means are up to 64 times the variance of the whole: so many roundings of 6e-8, of
-    # each of a dozen partial sums. A row that varies little among others is of little weight.
-    whole = exact.var(axis=(1, 2), keepdims=True)
-    np.testing.assert_allclose(moments.variance, variance, rtol=1e-5, atol=5e-5 * whole.max())
-    total = spatial_moments(y, moments)
-    np.testing.assert_allclose(total.variance, whole, rtol=2e-5)
-
-
-def test_no_moments_of_several_images_or_for_an_export():
-    x, kernel = drawn((16, 16), (7, 1), 8, 8)
-    assert convolve_with_moments(x, kernel)[1] is None
-    with portable():
-        assert convolve_with_moments(x[:1], kernel)[1] is None
-
-
 @pytest.mark.parametrize(("kernel", "stride"), [((3, 3), 2), ((9, 9), 4), ((2, 4), 1)])
 def test_derivatives_of_strides_and_even_kernels(kernel, stride):
     x, weights = drawn((17, 20), kernel, 3, 8)
@@ -126,7 +96,7 @@ def operations(function, shape, platform):
     return text.count("stablehlo.convolution"), text.count("stablehlo.transpose")
 
 
-def test_one_operation_where_it_has_to_be():
+def test_folded_on_processors_only():
     _, kernel = drawn((16, 16), (7, 1), 8, 8)
     shape = (1, 32, 24, 8)
 
@@ -141,7 +111,7 @@ def test_one_operation_where_it_has_to_be():
     assert operations(lambda x: convolve(x, kernel), symbolic, "cpu") == (1, 0)
 
 
-def test_a_function_is_traced_anew_for_an_export():
+def test_a_jitted_function_is_traced_again_for_an_export():
     _, kernel = drawn((16, 16), (7, 1), 8, 8)
     shared = jax.jit(lambda x: convolve(x, kernel))
 
@@ -160,28 +130,9 @@ def test_a_function_is_traced_anew_for_an_export():
 def test_strides(stride, size):
     x, kernel = drawn(size, (3, 3), 3, 32)
     counts = [-(-side // stride) for side in size]
-    # As TensorFlow's SAME: the border is split, and the odd row or column is the last.
-    borders = [max((n - 1) * stride + 3 - side, 0) for n, side in zip(counts, size, strict=True)]
-    padded = np.pad(x, [(0, 0), *((total // 2, total - total // 2) for total in borders), (0, 0)])
+    # TensorFlow's SAME: padding is split, and the odd row or column is the last.
+    paddings = [max((n - 1) * stride + 3 - side, 0) for n, side in zip(counts, size, strict=True)]
+    padded = np.pad(x, [(0, 0), *((total // 2, total - total // 2) for total in paddings), (0, 0)])
     every = reference(padded, kernel, 1)[:, 1:-1, 1:-1]
     y = jax.jit(lambda x, k: convolve(x, k, stride=stride))(x, kernel)
     np.testing.assert_allclose(y, every[:, ::stride, ::stride], rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("kernel", "stride", "channels", "features"),
-    [
-        ((1, 7), 1, 3, 8),
-        ((3, 3), 1, 32, 64),
-        ((3, 3), 1, 128, 64),
-        ((3, 3), 2, 3, 32),
-        ((3, 3), 2, 32, 64),
-    ],
-)
-def test_yields_to_the_faster_library(kernel, stride, channels, features):
-    # What XLA gives to YNNPACK is a fusion of that name in the compiled program.
-    x, weights = drawn((32, 32), kernel, channels, features)
-    compiled = jax.jit(lambda x, k: convolve(x, k, stride=stride)).lower(x, weights).compile()
-    program = compiled.as_text()
-    assert "convolution(" in program
-    assert "ynn" not in program

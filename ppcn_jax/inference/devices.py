@@ -1,0 +1,112 @@
+"""Networks on several devices: many images of one size, or the rows of one large image.
+
+For one large image, the network is compiled as for one device with the image's height sharded: the
+compiler lets neighbors exchange the rows that convolutions need, and turns the statistics into
+reductions over all devices. A height that the devices cannot share evenly is padded with rows that
+neither a convolution nor a statistic sees.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.linen.module import InterceptorContext
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from ppcn_jax.models.layers import Conv, Params, Statistics, layer_input
+
+_AXIS = "devices"
+
+
+def apply_batch(
+    module: nn.Module, params: Params, images: np.ndarray, devices: Sequence[jax.Device]
+) -> np.ndarray:
+    """A network's output for a batch of images, each computed by one of the devices.
+
+    Args:
+        module: a network of `weights.model.NETWORKS`.
+        params: its parameters.
+        images: float32 `[N, H, W, 3]` in [0, 1], N >= 1; the best N is a multiple of the devices.
+        devices: that share the images.
+
+    Returns:
+        float32 `[N, H, W, 3]`, unclipped.
+    """
+    # Batches that are not full run the program of those that are.
+    padding = [(0, -len(images) % len(devices)), (0, 0), (0, 0), (0, 0)]
+    everywhere, batch = _shard(params, np.pad(images, padding, mode="edge"), devices)
+    return np.asarray(_apply_batch(module, everywhere, batch))[: len(images)]
+
+
+def apply_sharded(
+    module: nn.Module, params: Params, image: np.ndarray, devices: Sequence[jax.Device]
+) -> np.ndarray:
+    """A network's output for one image whose rows the devices share.
+
+    Args:
+        module: a network of `weights.model.NETWORKS`.
+        params: its parameters.
+        image: float32 `[H, W, 3]` in [0, 1]; for a super-resolver of scale s, H is a multiple
+            of s.
+        devices: that share the rows.
+
+    Returns:
+        float32 `[H, W, 3]`, unclipped.
+    """
+    height, multiple = len(image), getattr(module, "scale", 1) * len(devices)
+    padding = [(0, -height % multiple), (0, 0), (0, 0)]
+    everywhere, rows = _shard(params, np.pad(image, padding), devices)
+    return np.asarray(_apply_sharded(module, height, everywhere, rows))[:height]
+
+
+def _shard(
+    params: Params, images: np.ndarray, devices: Sequence[jax.Device]
+) -> tuple[Params, jax.Array]:
+    mesh = Mesh(np.asarray(devices), (_AXIS,))
+    return (
+        jax.device_put(params, NamedSharding(mesh, PartitionSpec())),
+        jax.device_put(images, NamedSharding(mesh, PartitionSpec(_AXIS))),
+    )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _apply_batch(module: nn.Module, params: Params, images: jax.Array) -> Any:
+    return module.apply({"params": params}, images)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _apply_sharded(module: nn.Module, height: int, params: Params, image: jax.Array) -> Any:
+    with nn.intercept_methods(_hide_padding(height, len(image))):
+        output: Any = module.apply({"params": params}, image[None])
+        return output[0]
+
+
+def _hide_padding(height: int, padded: int) -> Callable[..., Any]:
+    """Interceptor that hides the rows below the image from convolutions and statistics."""
+
+    def intercept(
+        call: Callable[..., Any], args: Any, kwargs: Any, context: InterceptorContext
+    ) -> Any:
+        if height == padded or not isinstance(context.module, Conv | Statistics):
+            return call(*args, **kwargs)
+        x = layer_input(args, kwargs)
+        rows = height * x.shape[1] // padded  # fewer after strided convolutions
+        inside = (jnp.arange(x.shape[1]) < rows)[None, :, None, None]
+        if isinstance(context.module, Conv):
+            return call(jnp.where(inside, x, 0))
+        return _statistics(x.astype(jnp.float32), inside, rows)
+
+    return intercept
+
+
+def _statistics(x: jax.Array, inside: jax.Array, rows: int) -> tuple[jax.Array, jax.Array]:
+    def mean(values: jax.Array) -> jax.Array:
+        over_columns = jnp.where(inside, values, 0).mean(axis=2, keepdims=True)
+        return over_columns.sum(axis=1, keepdims=True) / rows
+
+    average = mean(x)
+    return average, mean(jnp.square(x - average))
