@@ -48,12 +48,6 @@ def run_child(*arguments: str, environment: Mapping[str, str] | None = None) -> 
     return float(child.stdout.split()[-1])
 
 
-def memory_of_photo(model: str, height: int, width: int) -> int:
-    """Enhance a photo with a model in a file; returns this process's peak memory in bytes."""
-    enhance_levels([tiled_photo(height, width)], load_model(model))
-    return peak_memory()
-
-
 def tiled_photo(height: int, width: int) -> np.ndarray:
     """A photo, uint8 `[height, width, 3]`, that takes little memory to create: repeated tiles."""
     tile = synthetic_photo(TILE, TILE)
@@ -63,8 +57,8 @@ def tiled_photo(height: int, width: int) -> np.ndarray:
 
 def peak_memory() -> int:
     """Peak resident memory of this process, bytes."""
+    # On Linux, ru_maxrss would include the peak of the parent process.
     status = pathlib.Path("/proc/self/status")
-    # Not ru_maxrss where it can be avoided: on Linux a new process inherits that of its parent.
     text = status.read_text() if status.is_file() else ""
     if found := re.search(r"VmHWM:\s*(\d+) kB", text):
         return 1024 * int(found[1])
@@ -90,6 +84,8 @@ def seconds_to_first_step(config_file: str) -> float:
 if __name__ == "__main__":
     task, *rest = sys.argv[1:]
     if task == "photo":
-        print(memory_of_photo(rest[0], int(rest[1]), int(rest[2])))
+        model, height, width = rest
+        enhance_levels([tiled_photo(int(height), int(width))], load_model(model))
+        print(peak_memory())
     else:
         print(seconds_to_first_step(*rest))

@@ -66,19 +66,15 @@ def _rows(model: Model, photos: Sequence[np.ndarray], folder: pathlib.Path, runs
     for name, (path, _) in files.items():
         turns[name] = functools.partial(open_export(name.partition(",")[0], path), images)
     times = take_turns(turns, rounds=runs)
-    rows = [f"| {model.name} | JAX | | | | {_ms(times['JAX'])} | 1 |"]
+    rows = [f"| {model.name} | JAX | | | | {1000 * times['JAX']:.0f} ms | 1 |"]
     for name, (path, difference) in files.items():
         psnr = f"{difference.psnr:.1f}" if np.isfinite(difference.psnr) else "equal"
         rows.append(
             f"| {model.name} | {name} | {path.stat().st_size / 1000:.1f} | "
-            f"{difference.largest:.1e} | {psnr} | {_ms(times[name])} | "
+            f"{difference.largest:.1e} | {psnr} | {1000 * times[name]:.0f} ms | "
             f"{times[name] / times['JAX']:.2f} |"
         )
     return rows
-
-
-def _ms(seconds: float) -> str:
-    return f"{1000 * seconds:.0f} ms"
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from ppcn_jax.benchmark.rows import Rows, make_row, record_problem, timed_rows
 from ppcn_jax.evaluation.timing import take_turns
 from ppcn_jax.export.images import synthetic_photo
 from ppcn_jax.models.layers import Params
+from ppcn_jax.photos.levels import to_uint8
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.objective import LOSSES
 from ppcn_jax.steps.parallel import Batch, parallelize, replicate, to_devices, to_host
@@ -58,7 +59,7 @@ def synthetic_batch(count: int, side: int) -> Batch:
     """
     photo = synthetic_photo(side, side * count)
     patches = np.stack(np.split(photo, count, axis=1))
-    return {"input": patches, "target": np.rint(255 * (patches / 255) ** 0.8).astype(np.uint8)}
+    return {"input": patches, "target": to_uint8((patches / 255) ** 0.8)}
 
 
 def make_jax_step(

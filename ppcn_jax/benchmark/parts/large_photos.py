@@ -14,11 +14,7 @@ from ppcn_jax.weights.safetensors_file import write_native
 
 
 def measure_large_photos(
-    model: Model,
-    sizes: Sequence[tuple[int, int]],
-    folder: pathlib.Path,
-    *,
-    rounds: int,
+    model: Model, sizes: Sequence[tuple[int, int]], folder: pathlib.Path, *, rounds: int
 ) -> Rows:
     """Time uint8 photos of several sizes through `enhance_levels`, from array to array.
 
