@@ -1,3 +1,5 @@
+"""Flips and rotations: uniform, paired, and independent of the number of devices."""
+
 import functools
 
 import jax
@@ -8,10 +10,10 @@ import pytest
 from ppcn_jax.steps.augment import image_keys, random_dihedral
 
 # Flips and rotations by 90 degrees of a square.
-TURNS = [
-    turned
+DIHEDRAL = [
+    transformed
     for square in (np.arange(9).reshape(3, 3), np.arange(9).reshape(3, 3).T)
-    for turned in (np.rot90(square, k) for k in range(4))
+    for transformed in (np.rot90(square, k) for k in range(4))
 ]
 
 
@@ -19,26 +21,26 @@ def make_keys(count, step=0, seed=0):
     return image_keys(seed, jnp.int32(step), count)
 
 
-def test_all_eight_turns_appear_alike():
+def test_all_eight_are_equally_frequent():
     count = 800
     square = np.broadcast_to(np.arange(9, dtype=np.uint8).reshape(1, 3, 3, 1), (count, 3, 3, 1))
-    (turned,) = jax.jit(random_dihedral)(make_keys(count), square)
-    assert turned.dtype == jnp.uint8
-    seen = [tuple(x.ravel()) for x in np.asarray(turned)]
-    frequencies = [seen.count(tuple(turn.ravel())) for turn in TURNS]
+    (transformed,) = jax.jit(random_dihedral)(make_keys(count), square)
+    assert transformed.dtype == jnp.uint8
+    seen = [tuple(x.ravel()) for x in np.asarray(transformed)]
+    frequencies = [seen.count(tuple(symmetry.ravel())) for symmetry in DIHEDRAL]
     assert sum(frequencies) == count
-    # 100 each is expected, with a deviation of 9.4.
+    # Each is expected 100 times, with a standard deviation of 9.4.
     assert min(frequencies) > 60 and max(frequencies) < 140
 
 
-def test_batches_are_turned_alike_and_images_differently():
+def test_batches_are_transformed_in_the_same_way_and_images_differently():
     rng = np.random.default_rng(0)
     left = rng.integers(0, 256, (32, 8, 8, 3), np.uint8)
     right = rng.random((32, 8, 8, 1), np.float32)
     right[..., 0] = left[..., 0] / 255
-    turned_left, turned_right = jax.jit(random_dihedral)(make_keys(32), left, right)
-    np.testing.assert_allclose(turned_right[..., 0], turned_left[..., 0] / 255, rtol=1e-6)
-    same = [np.array_equal(a, b) for a, b in zip(left, turned_left, strict=True)]
+    transformed_left, transformed_right = jax.jit(random_dihedral)(make_keys(32), left, right)
+    np.testing.assert_allclose(transformed_right[..., 0], transformed_left[..., 0] / 255, rtol=1e-6)
+    same = [np.array_equal(a, b) for a, b in zip(left, transformed_left, strict=True)]
     assert 0 < sum(same) < 16
 
 
@@ -53,8 +55,8 @@ def test_keys_depend_on_seed_step_and_position():
 
 
 def test_keys_repeat():
-    first, again = (jax.random.key_data(make_keys(4, step=7)) for _ in range(2))
-    np.testing.assert_array_equal(first, again)
+    first, second = (jax.random.key_data(make_keys(4, step=7)) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("devices", [2, 4])
@@ -68,10 +70,10 @@ def test_draws_do_not_depend_on_the_number_of_devices(devices):
         return jax.random.key_data(keys), random_dihedral(keys, images)[0]
 
     steps = np.full(devices, 11, np.int32)
-    keys, turned = mapped(images.reshape(devices, count, 5, 5, 3), steps)
+    keys, transformed = mapped(images.reshape(devices, count, 5, 5, 3), steps)
     alone = make_keys(8, step=11, seed=3)
     np.testing.assert_array_equal(np.concatenate(keys), jax.random.key_data(alone))
-    np.testing.assert_array_equal(np.concatenate(turned), random_dihedral(alone, images)[0])
+    np.testing.assert_array_equal(np.concatenate(transformed), random_dihedral(alone, images)[0])
 
 
 def test_images_that_are_not_square_raise():

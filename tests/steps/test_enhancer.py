@@ -1,4 +1,4 @@
-"""The train step: what it reports, that it learns, and that devices do not change it."""
+"""The enhancer's train step: its metrics, that it learns, and that devices do not change it."""
 
 import functools
 
@@ -19,8 +19,8 @@ from ppcn_jax.steps.state import init_state, without_guard
 
 SIDE = 32
 DEVICES = 4
-# Not Adam: it turns gradients that are zero but for rounding, as some of the discriminator's are,
-# into full steps of random sign. These rates move parameters of both players by over 1e-4 a step.
+# Not Adam: some of the discriminator's gradients are zero up to rounding, and Adam would turn them
+# into full steps of random sign. These rates move both players' parameters by over 1e-4 per step.
 OPTIMIZERS = {
     "generator": optax.sgd(1e-6),
     "discriminator": optax.sgd(2e-3),
@@ -42,9 +42,9 @@ def init(module, seed, channels=3):
 
 @pytest.fixture(scope="module")
 def make():
-    """Build (step, state, frozen) of a small but complete run."""
+    """Builds (step, state, frozen) of a small run with all networks."""
     networks = Networks(Student(), Discriminator(), Vgg(16), Teacher())
-    # Weights of a larger scale than the initial ones, so that every term has a gradient.
+    # Larger weights than the initial ones, so that every term has a gradient.
     frozen = {
         "vgg": jax.tree.map(lambda x: 3 * x, init(networks.vgg, 1)),
         "teachers": [jax.tree.map(lambda x: 10 * x, init(networks.teacher, 2))],
@@ -80,15 +80,15 @@ def batch(step, size=8):
 
 @pytest.fixture(scope="module")
 def runs(make):
-    """Three steps on the whole batch under jit, and on four devices under pmap."""
+    """Three steps on the global batch under jit, and on four devices under pmap."""
     step, state, frozen = make()
     jitted = jax.jit(step)
     mapped, replicas, everywhere = parallelize(step), replicate(state), replicate(frozen)
     reports = []
     for index in range(3):
-        whole = batch(index)
-        shards = {k: v.reshape(DEVICES, -1, *v.shape[1:]) for k, v in whole.items()}
-        state, expected = jitted(state, whole, frozen)
+        images = batch(index)
+        shards = {k: v.reshape(DEVICES, -1, *v.shape[1:]) for k, v in images.items()}
+        state, expected = jitted(state, images, frozen)
         replicas, metrics = mapped(replicas, shards, everywhere)
         reports.append((jax.device_get(expected), to_host(metrics)))
     return jax.device_get(state), replicas, reports
@@ -145,7 +145,7 @@ def test_total_is_the_weighted_sum(runs):
         np.testing.assert_allclose(metrics["total"], total, rtol=1e-5)
 
 
-def test_without_texture_nobody_plays_against_the_generator(make):
+def test_without_texture_there_is_no_discriminator(make):
     step, state, frozen = make({"ssim": {"weight": 1.0}})
     state, metrics = jax.jit(step)(state, batch(0), frozen)
     assert state.players.keys() == {"generator"}
@@ -160,8 +160,8 @@ def test_imitation_compares_with_the_mean_of_the_teachers_images(make, share):
     images = batch(0)
     _, metrics = jax.jit(step)(state, images, frozen)
     inputs, targets = prepare(image_keys(0, state.step, 8), images)
-    guides = [Teacher().apply({"params": params}, inputs) for params in frozen["teachers"]]
-    reference = (1 - share) * targets + share * (guides[0] + guides[1]) / 2
+    outputs = [Teacher().apply({"params": params}, inputs) for params in frozen["teachers"]]
+    reference = (1 - share) * targets + share * (outputs[0] + outputs[1]) / 2
     y = Student().apply({"params": state.players["generator"].params}, inputs)
     np.testing.assert_allclose(metrics["mae"], jnp.abs(y - reference).mean(), rtol=1e-5)
     np.testing.assert_allclose(
@@ -169,7 +169,7 @@ def test_imitation_compares_with_the_mean_of_the_teachers_images(make, share):
     )
 
 
-def test_several_teachers_guide_by_their_mean_maps(make):
+def test_attention_maps_of_several_teachers_are_averaged(make):
     step, state, frozen = make({"attention": {"weight": 1.0}})
     _, alone = jax.jit(step)(state, batch(0), frozen)
     other = jax.tree.map(lambda x: -x, frozen["teachers"][0])
@@ -204,8 +204,8 @@ def test_the_seed_fixes_every_bit(make):
             state, _ = jitted(state, batch(index), frozen)
         return jax.tree.leaves(jax.device_get(state))
 
-    first, again, other = two_steps(0), two_steps(0), two_steps(1)
-    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    first, second, other = two_steps(0), two_steps(0), two_steps(1)
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 

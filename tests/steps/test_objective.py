@@ -1,3 +1,5 @@
+"""The objective: its total, its roles, and which configurations it refuses."""
+
 import functools
 
 import jax
@@ -41,10 +43,10 @@ def test_total_is_the_weighted_sum_of_the_reported_means():
     np.testing.assert_allclose(total, expected, rtol=1e-5)
 
 
-def test_every_loss_is_offered():
-    # The discriminator's own loss is not a term of the generator's objective.
-    helpers = {"discrimination", "real_logit", "paper_blur", "released_blur"}
-    assert set(LOSSES) == set(losses.__all__) - helpers
+def test_every_loss_can_be_a_term():
+    # The discriminator's loss is not a term of the generator's objective.
+    others = {"discrimination", "real_logit", "paper_blur", "released_blur"}
+    assert set(LOSSES) == set(losses.__all__) - others
     assert all(fn is getattr(losses, name) for name, (fn, _) in LOSSES.items())
 
 
@@ -80,7 +82,7 @@ def test_negative_weight_is_kept():
     ("name", "role"),
     [("ssim", "images"), ("contextual", "features"), ("texture", "logits"), ("attention", "taps")],
 )
-def test_needs_only_what_its_terms_compare(name, role):
+def test_only_roles_that_terms_compare_are_needed(name, role):
     objective = make_objective({name: {"weight": 1.0}, "mae": {"weight": 0}})
     needed = {r for r in ("images", "features", "logits", "taps") if objective.needs(r)}
     assert needed == {role}
@@ -108,12 +110,12 @@ def test_texture_and_total_variation_need_no_target():
         ({}, "no term with a weight"),
     ],
 )
-def test_mistakes_raise_at_set_up(terms, message):
+def test_mistakes_raise_at_construction(terms, message):
     with pytest.raises(ValueError, match=message):
         make_objective(terms)
 
 
-def test_axis_name_reaches_the_losses_that_have_it():
+def test_axis_name_reaches_losses_with_that_parameter():
     objective = make_objective({"contextual": {"weight": 2.0}, "mae": {"weight": 1.0}})
     mapped = jax.pmap(functools.partial(objective, axis_name="devices"), axis_name="devices")
     shards = [jax.tree.map(lambda x: x[:, None], roles) for roles in (PREDICTION, TARGET)]

@@ -1,3 +1,5 @@
+"""Learning rates and optimizers against their formulas."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +29,7 @@ def test_bad_boundaries_raise(boundaries):
         step_decay(5e-4, boundaries=boundaries, factor=0.1)
 
 
-# Elements far above epsilon, around it, and below it; a sign that changes.
+# Values far above epsilon, near it and below it, some with changing signs.
 GRADIENTS = np.array(
     [
         [1.0, 3e-6, 1e-7, -2e-9],
@@ -40,7 +42,7 @@ GRADIENTS = np.array(
 
 
 def reference_updates(gradients, rates, epsilon_corrected):
-    """Kingma and Ba's Algorithm 1, or the form of TensorFlow 1, in float64."""
+    """Kingma and Ba's Algorithm 1, or its form in TensorFlow 1, in float64."""
     first, second, updates = 0.0, 0.0, []
     for step, (gradient, rate) in enumerate(zip(gradients, rates, strict=True), 1):
         first = 0.9 * first + 0.1 * gradient
@@ -64,7 +66,7 @@ def test_adam_follows_its_formula(epsilon_corrected):
     expected = reference_updates(GRADIENTS, rates, epsilon_corrected)
     for gradient, wanted in zip(GRADIENTS, expected, strict=True):
         updates, state = update(jnp.asarray(gradient, jnp.float32), state)
-        # 1 - 0.999^t in float32 is off by 1e-5.
+        # In float32, 1 - 0.999^t has an error of 1e-5.
         np.testing.assert_allclose(updates, wanted, rtol=3e-5)
 
 
@@ -74,7 +76,7 @@ def test_conventions_of_epsilon_differ_where_gradients_are_tiny():
         for epsilon_corrected in (True, False)
     )
     np.testing.assert_allclose(released[:, 0], corrected[:, 0], rtol=1e-6)
-    # 1 / (1 + epsilon / |g|) with epsilon = 1e-8, and 1e-8 / sqrt(1 - 0.999) instead.
+    # 1 / (1 + epsilon / |g|) with epsilon = 1e-8, and with 1e-8 / sqrt(1 - 0.999).
     np.testing.assert_allclose(np.abs(corrected[0, 2:]), [1 / 1.1, 1 / 6], rtol=1e-6)
     np.testing.assert_allclose(np.abs(released[0, 2:]), [0.24025, 0.00628481], rtol=1e-4)
 
@@ -86,13 +88,13 @@ def test_the_state_is_that_of_optax_in_both_conventions():
     for epsilon_corrected in (True, False):
         optimizer = adam(rate, epsilon_corrected=epsilon_corrected)
         assert jax.tree.structure(optimizer.init(params)) == jax.tree.structure(state)
-        # So a checkpoint of one continues under the other.
+        # Therefore a checkpoint of one can be continued with the other.
         _, state = optimizer.update(params, state)
     assert [int(part.count) for part in state] == [2, 2]
 
 
-def test_muon_makes_updates_of_kernels_about_orthogonal():
-    # 12 inputs of very different strength, 4 outputs.
+def test_muon_makes_kernel_updates_nearly_orthogonal():
+    # 12 inputs of very different magnitude, 4 outputs.
     rng = np.random.default_rng(0)
     gradient = rng.standard_normal((2, 2, 3, 4)) * np.array([1e-3, 1.0, 30.0])[:, None]
     gradients = {"kernel": jnp.asarray(gradient, jnp.float32), "bias": jnp.array([1e-3, -2.0, 5.0])}
@@ -102,37 +104,37 @@ def test_muon_makes_updates_of_kernels_about_orthogonal():
     for rate in (0.1, 0.05):
         updates, state = update(gradients, state, params)
         matrix = np.asarray(updates["kernel"]).reshape(12, 4) / rate
-        # The polynomial leaves singular values about 1, between 0.7 and 1.2.
-        strengths = np.linalg.svd(matrix, compute_uv=False)
-        assert 0.6 < strengths.min() and strengths.max() < 1.3
+        # The polynomial brings singular values near 1, between 0.7 and 1.2.
+        singular = np.linalg.svd(matrix, compute_uv=False)
+        assert 0.6 < singular.min() and singular.max() < 1.3
         assert np.linalg.svd(gradient.reshape(12, 4), compute_uv=False).max() > 10
         assert np.sum(matrix * gradient.reshape(12, 4)) < 0  # downhill
-        bias = updates["bias"] / rate  # of Adam, whatever the gradients' sizes
+        bias = updates["bias"] / rate  # Adam's, independent of the size of gradients
         np.testing.assert_allclose(bias, bias[0] * np.array([1, -1, 1]), rtol=1e-3)
         assert -2 < bias[0] < -0.5
 
 
-def test_muon_takes_a_share_off_kernels_alone():
+def test_weight_decay_shrinks_kernels_only():
     params = {"kernel": jnp.full((2, 3), 5.0), "bias": jnp.full(3, 5.0)}
-    still = jax.tree.map(jnp.zeros_like, params)
+    zeros = jax.tree.map(jnp.zeros_like, params)
     optimizer = muon(optax.constant_schedule(0.1), weight_decay=0.2)
-    updates, _ = optimizer.update(still, optimizer.init(params), params)
+    updates, _ = optimizer.update(zeros, optimizer.init(params), params)
     np.testing.assert_allclose(updates["kernel"], -0.1 * 0.2 * 5.0, rtol=1e-6)
     np.testing.assert_allclose(updates["bias"], 0.0, atol=1e-7)
 
 
-OFFERED = {
+OPTIMIZERS = {
     "adam": adam(lambda _: 1.0),
     "adam, as in TensorFlow": adam(lambda _: 1.0, epsilon_corrected=False),
     "muon": muon(lambda _: 1.0, weight_decay=0.1),
 }
 
 
-@pytest.mark.parametrize("name", OFFERED)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_finite_gradients_make_finite_updates(name):
-    """`guarded_update` decides by the gradients alone: that of all whose norm is finite."""
+    """`guarded_update` relies on this: it checks only the norms of gradients."""
     params = {"kernel": jnp.ones((3, 3, 2, 4)), "bias": jnp.ones(4)}
-    optimizer = OFFERED[name]
+    optimizer = OPTIMIZERS[name]
 
     @jax.jit
     def step(params, state, size):
@@ -146,5 +148,5 @@ def test_finite_gradients_make_finite_updates(name):
     for count, size in enumerate(sizes, 1):
         norm, params, state = step(params, state, size)
         assert np.isfinite(norm)
-        # A rate of 1 moves no parameter further than a few.
+        # With a rate of 1 no update exceeds a few units.
         assert all((np.abs(leaf) < 1 + 10 * count).all() for leaf in jax.tree.leaves(params))

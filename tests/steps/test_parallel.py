@@ -1,4 +1,4 @@
-"""The mapping over devices: copies, donation, and one compilation."""
+"""Mapping over devices: copies, donation, compilation, and calls of several steps."""
 
 import jax
 import jax.numpy as jnp
@@ -6,14 +6,22 @@ import numpy as np
 import pytest
 from jax import lax
 
-from ppcn_jax.steps.parallel import AXIS, IN_FLIGHT, Calls, parallelize, replicate, to_host
+from ppcn_jax.steps.parallel import (
+    AXIS,
+    IN_FLIGHT,
+    Calls,
+    parallelize,
+    replicate,
+    to_devices,
+    to_host,
+)
 from ppcn_jax.steps.state import mean_over_devices
 
 DEVICES = 4
 
 
 def step(state, batch, frozen, *, axis_name=None):
-    """The contract of a train step with one parameter instead of a network."""
+    """A train step with one parameter instead of a network."""
     gradient = jnp.mean(batch["input"].astype(jnp.float32)) * frozen["scale"]
     gradient = lax.pmean(gradient, axis_name)
     state = {"step": state["step"] + 1, "weight": state["weight"] - gradient}
@@ -44,7 +52,17 @@ def test_every_device_gets_a_copy_and_one_comes_back(state):
         np.testing.assert_array_equal(back[name], value)
 
 
-def test_metrics_and_replicas_are_those_of_the_whole_batch(state, batch):
+def test_a_batch_on_the_devices_is_used_where_it_is(state, batch):
+    images = to_devices(batch)
+    assert {shard.device for shard in images["input"].addressable_shards} == set(jax.devices())
+    mapped, frozen = parallelize(step), replicate(FROZEN)
+    compiled = mapped.lower(replicate(state), batch, frozen).compile()
+    replicas, _ = compiled(replicate(state), images, frozen)
+    expected, _ = mapped(replicate(state), batch, frozen)
+    np.testing.assert_array_equal(replicas["weight"], expected["weight"])
+
+
+def test_metrics_and_replicas_are_those_of_the_global_batch(state, batch):
     replicas, metrics = parallelize(step)(replicate(state), batch, replicate(FROZEN))
     # The mean of 0 ... 19, halved.
     np.testing.assert_array_equal(metrics["gradient"], np.full(DEVICES, 4.75, np.float32))
@@ -53,10 +71,10 @@ def test_metrics_and_replicas_are_those_of_the_whole_batch(state, batch):
     assert to_host(replicas)["step"] == 1
 
 
-def test_the_state_is_donated_and_nothing_else(state, batch):
+def test_only_the_state_is_donated(state, batch):
     mapped, before, frozen = parallelize(step), replicate(state), replicate(FROZEN)
     after, _ = mapped(before, batch, frozen)
-    # Read, not stepped again: JAX 0.10.2 does not check, and dies of a deleted argument.
+    # Read it instead of passing it to the step: JAX 0.10.2 crashes on a deleted argument.
     for leaf in jax.tree.leaves(before):
         with pytest.raises(RuntimeError, match="deleted"):
             np.asarray(leaf)
@@ -74,8 +92,8 @@ def test_the_step_is_compiled_once(state, batch):
     mapped, replicas, frozen = parallelize(counted), replicate(state), replicate(FROZEN)
     for _ in range(3):
         replicas, _ = mapped(replicas, batch, frozen)
-    # A replicated state must look to pmap as the state that it returns does, down to the name of
-    # the axis in its sharding: otherwise the second step compiles everything again.
+    # To pmap a replicated state must look like the state that it returns, including the axis name in
+    # its sharding; otherwise the second step is compiled separately.
     assert traced == [AXIS]
 
 
@@ -88,7 +106,7 @@ def batches(count):
 
 @pytest.mark.parametrize("scan", [False, True])
 @pytest.mark.parametrize("lengths", [[6], [4, 1, 1], [2, 3, 1]], ids=str)
-def test_calls_of_several_steps_are_the_steps_one_after_another(state, scan, lengths):
+def test_a_call_of_several_steps_equals_single_steps(state, scan, lengths):
     single, call, frozen = parallelize(step), Calls(step, scan=scan), replicate(FROZEN)
     expected, replicas, left = replicate(state), replicate(state), batches(6)
     for length in lengths:
@@ -112,21 +130,21 @@ def test_calls_of_several_steps_are_the_steps_one_after_another(state, scan, len
         (True, 9, 1),
     ],
 )
-def test_what_is_unfinished_is_bounded_by_steps(state, monkeypatch, scan, length, allowed):
+def test_the_number_of_unfinished_steps_is_limited(state, monkeypatch, scan, length, allowed):
     waited = []
     monkeypatch.setattr(jax, "block_until_ready", waited.append)
     call, replicas, frozen = Calls(step, scan=scan), replicate(state), replicate(FROZEN)
-    made = []
+    results = []
     for _ in range(12):
         replicas, metrics = call(replicas, batches(length), frozen)
-        made.append(metrics)
+        results.append(metrics)
     dispatched = 12 if scan else 12 * length
-    # The oldest are waited for, so that the device always has work.
+    # The loop waits for the oldest steps, so that the device always has work.
     assert len(waited) == dispatched - allowed
-    assert waited[-1]["gradient"] is not made[-1]["gradient"]
+    assert waited[-1]["gradient"] is not results[-1]["gradient"]
 
 
-def test_a_fetched_state_outlives_the_next_step(state, batch):
+def test_a_fetched_state_is_not_changed_by_the_next_step(state, batch):
     mapped, frozen = parallelize(step), replicate(FROZEN)
     replicas, _ = mapped(replicate(state), batch, frozen)
     fetched = to_host(replicas)
@@ -139,7 +157,7 @@ def test_a_fetched_state_outlives_the_next_step(state, batch):
 
 
 @pytest.mark.parametrize("count", [1, 4])
-def test_one_device_exchanges_nothing(count):
+def test_one_device_makes_no_all_reduce(count):
     mean = jax.pmap(lambda x: mean_over_devices(x, AXIS), AXIS, devices=jax.devices()[:count])
     x = np.arange(3.0 * count, dtype=np.float32).reshape(count, 3)
     np.testing.assert_array_equal(mean(x), np.broadcast_to(x.mean(0), x.shape))

@@ -1,16 +1,16 @@
-"""The `released` preset's training, number by number, against three steps of the authors' code.
+"""The `released` preset's training compared with three steps of the authors' code.
 
-The goldens' batch of four starts from the released student; teacher, discriminator and VGG are
-given. Their steps alternate: the generator is updated against images that are all its own, then
-the discriminator on the same batch with two of the four images swapped for their targets. Our own
-step updates both players at once, from the state before it. So the generator's updates below are
-those of our step, run as training would run it, with the discriminator's part of the new state
-replaced by what this module composes by hand.
+The goldens start from the released student, with a batch of four and given teacher, discriminator
+and VGG. Their steps alternate: the generator is updated with only its own images shown to the
+discriminator, then the discriminator on the same batch, with two of the four images replaced by
+their targets. Our step updates both players at once, from the state before it. Therefore the tests
+take the generator's updates from our step, run as in training, and compute the discriminator's
+updates separately in this module.
 
 Tolerances are those of the goldens' README: terms within 1e-4, gradients within 2e-3 of their
 maximum, images within 5e-5, parameters within 5e-8 after one step, within 1.2e-5 after three, and
-within 3e-4 when the discriminator, which saturates at once, takes part. Where a golden is farther
-from a float64 run of the same steps than that, the comment at the test says so.
+within 3e-4 with the discriminator, which saturates at once. A comment at the test says where a
+golden differs more than that from a float64 run of the same steps.
 """
 
 import functools
@@ -32,11 +32,11 @@ from ppcn_jax.training.enhancer import make_experiment
 from ppcn_jax.weights.load import load_model
 from tests.references import assert_gradients_close
 
-# Of the few seeds whose augmentation leaves the first step's four images as they are, one whose
-# coin flips moreover show the discriminator no target.
+# With this seed the augmentation of the first step leaves all four images unchanged, and the
+# discriminator sees no target.
 SEED = 649
-# Our terms, their names in the goldens, and what the released code multiplies them by: constants
-# of Eq. 7, the half of a half squared norm, and 4 for the sum over the batch.
+# Our terms, their names in the goldens, and the factors of the released code: constants of Eq. 7,
+# 1/2 of half a squared norm, and 4 for the sum over the batch.
 TERMS = {
     "contextual": ("cx_loss", 4),
     "ssim": ("ssim_loss", 25),
@@ -45,7 +45,7 @@ TERMS = {
     "texture": ("loss_texture", 4),
     "total_variation": ("loss_tv", 1),
 }
-# Unnamed in the released graph: a norm's shift is created before its scale.
+# The released graph does not name them; a norm's shift is created before its scale.
 NORMS = {
     "Variable": "norm2/shift",
     "Variable_1": "norm2/scale",
@@ -55,7 +55,7 @@ NORMS = {
 
 
 class Setup(NamedTuple):
-    """What every step starts from."""
+    """The golden data and the initial state."""
 
     golden: Any
     config: Any
@@ -68,7 +68,7 @@ class Setup(NamedTuple):
 
 @pytest.fixture(scope="module")
 def setup(goldens, shared, golden_vgg, golden_discriminator, tmp_path_factory):
-    pytest.importorskip("tensorflow", reason="the released checkpoints are TensorFlow's")
+    pytest.importorskip("tensorflow", reason="reading the released checkpoints needs TensorFlow")
     golden = goldens("train_step")
     checkpoints = shared / "checkpoints"
     vgg = tmp_path_factory.mktemp("released") / "vgg.npz"
@@ -108,8 +108,8 @@ def flatten(golden, params):
 def matters(golden):
     """Mask of the parameters with a gradient.
 
-    An instance norm takes b2 and b3 out again. Ours have no gradient; the released code's walk
-    by the learning rate on rounding noise, and no output depends on them.
+    An instance norm cancels the biases b2 and b3. Ours have no gradient; the released code's drift
+    by the learning rate because of rounding errors, and no output depends on them.
     """
     sizes = [np.prod([int(n) for n in s[1:-1].split(",") if n]) for s in golden["param_shapes"]]
     return np.repeat([name not in ("b2", "b3") for name in golden["param_names"]], sizes)
@@ -136,12 +136,12 @@ def assert_terms_equal(golden, metrics, prefix, *, texture=1e-4):
         np.testing.assert_allclose(
             factor * metrics[name], golden[f"{prefix}/{key}"], rtol=rtol, err_msg=name
         )
-    # The total is as far off as its terms.
+    # The total has the error of its terms.
     slack = (texture - 1e-4) * abs(golden[f"{prefix}/loss_texture"])
     total = golden[f"{prefix}/loss_generator"]
     np.testing.assert_allclose(metrics["total"], total, rtol=1e-4, atol=slack)
     np.testing.assert_allclose(metrics["psnr"], golden[f"{prefix}/loss_psnr"], rtol=1e-4)
-    # Before the discriminator's update, and all images the generator's.
+    # Before the discriminator's update, and with only the generator's images.
     accuracy = metrics["discriminator_accuracy"]
     assert accuracy == golden[f"{prefix}/discim_accuracy"]
     loss = 4 * metrics["discriminator_loss"]
@@ -150,7 +150,7 @@ def assert_terms_equal(golden, metrics, prefix, *, texture=1e-4):
 
 @pytest.fixture(scope="module")
 def train_step(setup):
-    """Our step; always its first, so that the images are never turned."""
+    """Our step; always step 0, so that the augmentation leaves the images unchanged."""
     step = jax.jit(setup.experiment.step)
 
     def run(generator, discriminator):
@@ -164,7 +164,7 @@ def train_step(setup):
 
 @pytest.fixture(scope="module")
 def update_discriminator(setup):
-    """Second half of a step of the released code: loss, correctness, gradients, new player."""
+    """Second half of a step of the released code: new player, gradients, and a report."""
     knobs = setup.config.discriminator
     module = Discriminator(knobs.outputs, knobs.first_norm)
     optimizer = make_adam(setup.config)
@@ -173,8 +173,8 @@ def update_discriminator(setup):
     @jax.jit
     def update(player, enhanced, targets):
         def loss(params):
-            shown = jnp.where(is_real[:, None, None, None], targets, enhanced)
-            logits = module.apply({"params": params}, grayscale(shown))
+            images = jnp.where(is_real[:, None, None, None], targets, enhanced)
+            logits = module.apply({"params": params}, grayscale(images))
             values = losses.discrimination(
                 logits, is_real, real_label=knobs.real_label, clip=knobs.clip
             )
@@ -220,7 +220,7 @@ def enhance(setup):
     return lambda params: apply({"params": params}, setup.inputs)
 
 
-def test_the_released_checkpoint_is_where_the_goldens_start(setup):
+def test_the_goldens_start_from_the_released_checkpoint(setup):
     params = setup.state.players["generator"].params
     np.testing.assert_array_equal(flatten(setup.golden, params), setup.golden["params/step0"])
     assert (~matters(setup.golden)).sum() == 24
@@ -229,13 +229,13 @@ def test_the_released_checkpoint_is_where_the_goldens_start(setup):
 def test_images_and_attention_before_training(setup, enhance):
     golden = setup.golden
     images, taps = enhance(setup.state.players["generator"].params)
-    guide = jax.jit(functools.partial(Teacher().apply, taps=True))
+    apply_teacher = jax.jit(functools.partial(Teacher().apply, taps=True))
     variables = {"params": setup.experiment.frozen["teachers"][0]}
-    guide_images, guide_taps = guide(variables, setup.inputs)
-    for name, actual in (("enhanced", images), ("enhanced_teacher", guide_images)):
+    teacher_images, teacher_taps = apply_teacher(variables, setup.inputs)
+    for name, actual in (("enhanced", images), ("enhanced_teacher", teacher_images)):
         expected = golden[f"{name}/step1/sub4"]
         np.testing.assert_allclose(actual[:, ::4, ::4], expected, rtol=0, atol=5e-5)
-    for name, actual in zip(("at1", "at2", "at1_", "at2_"), (*taps, *guide_taps), strict=True):
+    for name, actual in zip(("at1", "at2", "at1_", "at2_"), (*taps, *teacher_taps), strict=True):
         expected = golden[f"attention/step1/{name}/sub5"]
         np.testing.assert_allclose(actual[:, ::5, ::5], expected, rtol=0, atol=5e-5)
 
@@ -244,11 +244,11 @@ def test_images_and_attention_before_training(setup, enhance):
 def test_gradient_of_each_term(setup, golden_vgg, golden_discriminator, name):
     golden, config, experiment = setup.golden, setup.config, setup.experiment
     objective = make_objective({name: config.objective[name].to_dict()})
-    # One unit of the fourth convolution, at (7, 12) of the last image, stands 1.1e-6 below the
-    # corner of its leaky ReLU in float64, where float32 is off by up to 1.5e-5: on the other side
-    # the gradient is another by 0.5 %. Nothing else in that channel is nearer than 1e-3.
-    judge = {**golden_discriminator, "conv3": dict(golden_discriminator["conv3"])}
-    judge["conv3"]["bias"] = judge["conv3"]["bias"] - 2e-5 * np.eye(192, dtype=np.float32)[161]
+    # One value of the fourth convolution, at (7, 12) of the last image, is 1.1e-6 below the kink of
+    # its leaky ReLU in float64, while float32 has errors up to 1.5e-5; on the other side of the kink
+    # the gradient differs by 0.5 %. No other value in that channel is closer than 1e-3.
+    shifted = {**golden_discriminator, "conv3": dict(golden_discriminator["conv3"])}
+    shifted["conv3"]["bias"] = shifted["conv3"]["bias"] - 2e-5 * np.eye(192, dtype=np.float32)[161]
 
     def value(params, frozen):
         images, taps = experiment.module.apply({"params": params}, setup.inputs, taps=True)
@@ -261,12 +261,12 @@ def test_gradient_of_each_term(setup, golden_vgg, golden_discriminator, name):
             prediction["features"], target["features"] = vgg(images), vgg(setup.targets)
         if objective.needs("logits"):
             module = Discriminator(config.discriminator.outputs, config.discriminator.first_norm)
-            logits = module.apply({"params": frozen["judge"]}, grayscale(images))
+            logits = module.apply({"params": frozen["discriminator"]}, grayscale(images))
             prediction["logits"] = logits
         _, terms = objective(prediction, target)
         return TERMS[name][1] * terms[name]
 
-    frozen = experiment.frozen | {"judge": judge}
+    frozen = experiment.frozen | {"discriminator": shifted}
     params = setup.state.players["generator"].params
     actual, gradient = jax.jit(jax.value_and_grad(value))(params, frozen)
     gradient, mask, key = flatten(golden, gradient), matters(golden), TERMS[name][0]
@@ -276,11 +276,11 @@ def test_gradient_of_each_term(setup, golden_vgg, golden_discriminator, name):
     assert (gradient[~mask] == 0).all()
 
 
-def test_our_first_step_is_the_released_codes(setup, joint):
-    """Metrics and the generator's update of `make_train_step`; the discriminator's is composed."""
+def test_our_first_step_equals_that_of_the_released_code(setup, joint):
+    """Metrics and the generator's update of `make_train_step`."""
     golden, generator = setup.golden, joint[0].generator
     assert_terms_equal(golden, joint[0].metrics, "gen_terms/step1")
-    # Adam's first moment is 1 - 0.9 of its first gradient.
+    # Adam's first moment is 1 - 0.9 times the first gradient.
     gradient = 10 * flatten(golden, generator.opt_state[0].mu)
     mask = matters(golden)
     for source in ("", "f64/"):
@@ -297,8 +297,8 @@ def test_three_steps_of_the_generator_alone(setup, train_step, enhance):
         key = f"gen_only/params/after_step{step}"
         if step < 3:
             assert_params_close(golden, generator.params, key, 5e-8 if step == 1 else 1.2e-5)
-    # One golden, whose gradients are 1e-4 of the largest and change sign, is itself 1.28e-5 from
-    # float64, so 1.2e-5 is for all others.
+    # One golden, whose gradients are 1e-4 of the largest and change sign, itself differs by 1.28e-5
+    # from float64. The tolerance 1.2e-5 is for all others.
     mask = matters(golden)
     difference = np.abs(flatten(golden, generator.params) - golden[key])[mask]
     *others, largest = np.sort(difference)
@@ -311,7 +311,7 @@ def test_three_steps_of_the_generator_alone(setup, train_step, enhance):
 def test_three_alternating_steps(setup, joint, train_step):
     golden = setup.golden
     for number, step in enumerate(joint, 1):
-        # The third texture, -12.34, is 2.5 % from its value in float64, -12.658; ours is not.
+        # The third texture term, -12.34, differs by 2.5 % from float64, -12.658; ours does not.
         texture = 0.03 if number == 3 else 1e-4
         assert_terms_equal(golden, step.metrics, f"gen_terms/step{number}", texture=texture)
         key = f"params/after_step{number}"
@@ -324,14 +324,14 @@ def test_three_alternating_steps(setup, joint, train_step):
 def test_discriminators_loss_and_its_saturation(setup, joint):
     golden = setup.golden
     for number, step in enumerate(joint, 1):
-        # The second, 5.7087, is 2.9e-4 from its value in float64, 5.71034.
+        # The second loss, 5.7087, differs by 2.9e-4 from float64, 5.71034.
         rtol = 3e-4 if number == 2 else 1e-4
         loss = golden[f"disc_loss/step{number}"]
         np.testing.assert_allclose(step.report["loss"], loss, rtol=rtol)
         assert step.report["accuracy"] == golden[f"disc_acc/step{number}"]
         probabilities = golden[f"disc_probs/step{number}"]
         np.testing.assert_allclose(step.report["probs"], probabilities, rtol=0, atol=1e-5)
-    # The one wrong image sits at the clip; the others are right beyond doubt.
+    # The one misclassified image is at the clip; the others are classified with certainty.
     np.testing.assert_allclose(joint[2].report["loss"], -np.log(1e-10), rtol=1e-6)
     assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(joint[2].gradients)) < 1e-6
 
@@ -352,9 +352,9 @@ def test_discriminators_gradients(setup, joint, recipes):
 
 def test_discriminators_parameters(setup, joint, recipes):
     golden = setup.golden
-    # Adam's first steps have the size of the learning rate whatever the gradient's: elements whose
-    # gradients are smaller than its tolerance, and so of uncertain sign, may part by two rates a
-    # step; the others must agree. (At step 3 the loss is clipped and every gradient exactly 0.)
+    # Adam's first steps have the size of the learning rate for any gradient. Elements whose
+    # gradients are below the tolerance have an uncertain sign and may differ by two learning rates
+    # per step; the others must agree. (At step 3 the loss is clipped and all gradients are 0.)
     certain = [True] * len(discriminator_leaves(joint[0].gradients))
     for number, step in enumerate(joint, 1):
         gradients = discriminator_leaves(step.gradients)
@@ -375,14 +375,14 @@ def test_discriminators_parameters(setup, joint, recipes):
         certain = np.abs(np.resize(gradient, 16)) > 2e-3 * np.abs(gradient).max()
         assert certain.any()
         np.testing.assert_allclose(np.resize(leaf, 16)[certain], head[certain], rtol=0, atol=1e-6)
-    # and of all elements no more than one in 10^4 may have gone the other way.
+    # At most one element in 10^4 may have moved in the opposite direction.
     sums = recipes.checksums(leaves)[:, 0], golden["disc_params_checksum/after_step1"][:, 0]
     for leaf, actual, expected in zip(leaves, *sums, strict=True):
         assert abs(actual - expected) < 2 * 5e-4 * (1 + 1e-4 * leaf.size)
 
 
 def test_the_preset_trains_with_tensorflows_epsilon(setup):
-    """Through the configuration, with gradients so small that the convention decides."""
+    """Gradients are so small that the convention for epsilon determines the update."""
     assert teacher.get_config().train.epsilon_corrected
     config = setup.config.copy_and_resolve_references()
     for name in config.objective:
@@ -393,7 +393,7 @@ def test_the_preset_trains_with_tensorflows_epsilon(setup):
     state = experiment.state.replace(players={"generator": player})
     state, _ = jax.jit(experiment.step)(state, setup.batch, experiment.frozen)
     gradient = 1e-9 * setup.golden["grads/step1/loss_color"].astype(float)
-    epsilon = 1e-8 / np.sqrt(1 - 0.999)  # next to the corrected root
+    epsilon = 1e-8 / np.sqrt(1 - 0.999)  # added to the corrected root
     expected = -5e-4 * gradient / (np.abs(gradient) + epsilon)
     assert 1e-4 < np.abs(expected).max() < 4e-4
     mask, moved = matters(setup.golden), state.players["generator"].params

@@ -1,5 +1,4 @@
-"""The one-player step: the loss of the released code, what clipping does, and that devices do not
-change it."""
+"""The super-resolver's train step: the released code's loss, clipping, independence of devices."""
 
 import functools
 
@@ -20,8 +19,8 @@ from tests.references import assert_gradients_close
 SIDE = 16
 DEVICES = 4
 TERMS = {"mae": {"weight": 255.0}, "ssim": {"weight": 25.0}}
-# Not Adam: it turns gradients that are zero but for rounding into full steps of random sign. This
-# rate moves parameters by over 1e-3 in three steps.
+# Not Adam: it would turn gradients that are zero up to rounding into full steps of random sign.
+# This rate moves parameters by over 1e-3 in three steps.
 RATE = 1e-2
 
 
@@ -32,7 +31,7 @@ def initial_params():
 
 
 def build(clip=False, seed=0, optimizer=None):
-    """(step, state) of a run."""
+    """Build (step, state) of a run."""
     optimizer = optimizer or optax.sgd(RATE)
     step = make_train_step(SuperResolver(), make_objective(TERMS), optimizer, clip=clip, seed=seed)
     state = init_state({"generator": initial_params()}, {"generator": optimizer})
@@ -46,20 +45,20 @@ def batch(step, size=8):
 
 @pytest.fixture(scope="module")
 def runs():
-    """Three steps on the whole batch under jit, and on four devices under pmap."""
+    """Three steps on the global batch under jit, and on four devices under pmap."""
     step, state = build()
     jitted, mapped, replicas = jax.jit(step), parallelize(step), replicate(state)
     reports = []
     for index in range(3):
-        whole = batch(index)
-        shards = {k: v.reshape(DEVICES, -1, *v.shape[1:]) for k, v in whole.items()}
-        state, expected = jitted(state, whole, {})
+        images = batch(index)
+        shards = {k: v.reshape(DEVICES, -1, *v.shape[1:]) for k, v in images.items()}
+        state, expected = jitted(state, images, {})
         replicas, metrics = mapped(replicas, shards, {})
         reports.append((jax.device_get(expected), to_host(metrics)))
     return jax.device_get(state), replicas, reports
 
 
-def furthest(params, others):
+def largest_difference(params, others):
     differences = jax.tree.map(lambda a, b: np.abs(a - b).max(), params, others)
     return max(jax.tree.leaves(differences))
 
@@ -67,8 +66,8 @@ def furthest(params, others):
 def test_devices_do_not_change_the_parameters(runs):
     state, replicas, _ = runs
     params = state.players["generator"].params
-    assert furthest(to_host(replicas).players["generator"].params, params) < 1e-5
-    assert furthest(initial_params(), params) > 1e-3
+    assert largest_difference(to_host(replicas).players["generator"].params, params) < 1e-5
+    assert largest_difference(initial_params(), params) > 1e-3
     assert state.step == to_host(replicas).step == 3
 
 
@@ -110,24 +109,24 @@ def test_the_seed_fixes_every_bit():
             state, _ = jitted(state, batch(index), {})
         return jax.tree.leaves(jax.device_get(state))
 
-    first, again, other = two_steps(0), two_steps(0), two_steps(1)
-    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    first, second, other = two_steps(0), two_steps(0), two_steps(1)
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 
-def test_clipped_pixels_teach_nothing():
+def test_clipped_pixels_have_no_gradient():
     white = np.full((4, SIDE, SIDE, 3), 255, np.uint8)
     batch = {"input": white, "target": white - np.uint8(5)}
     moved = {}
     for clip in (False, True):
         step, state = build(clip=clip)
-        # All output is above 1, by a bias of the last layer.
+        # A large bias of the last layer makes all output exceed 1.
         params = jax.tree.map(np.copy, state.players["generator"].params)
         params["pixels"]["bias"] += 100
         state.players["generator"] = state.players["generator"].replace(params=params)
         after, metrics = jax.jit(step)(state, batch, {})
-        moved[clip] = furthest(after.players["generator"].params, params)
-        # 5 levels off when clipped to white.
+        moved[clip] = largest_difference(after.players["generator"].params, params)
+        # Clipped to white, the error is 5/255.
         assert (float(metrics["mae"]) == pytest.approx(5 / 255, rel=1e-3)) == clip
     assert moved[True] == 0 < moved[False]
 
@@ -145,5 +144,5 @@ def test_the_objective_equals_released_code(goldens, variant):
     np.testing.assert_allclose(value, golden["sr_total"], rtol=1e-4)
     np.testing.assert_allclose(255 * terms["mae"], golden["sr_mae"], rtol=1e-4)
     np.testing.assert_allclose(terms["ssim"], golden["sr_ssim_loss"], rtol=1e-4)
-    # Theirs is of images in levels.
+    # The golden gradient is for images in [0, 255].
     assert_gradients_close(gradient / 255, golden["sr_grad_total"])

@@ -1,4 +1,4 @@
-"""What is kept on disk, comes back to the bit, and is never half a checkpoint."""
+"""Checkpoints are restored to the bit, and are either complete or ignored."""
 
 import shutil
 
@@ -13,14 +13,14 @@ from tests.states import PLAYERS, assert_same_bits, make_state, restore, save
 
 
 def save_steps(workdir, scores, *, keep=1):
-    """Save steps, each with its score."""
+    """Save a checkpoint of each step with its score."""
     with Checkpoints(workdir, keep=keep) as checkpoints:
         for step, score in scores.items():
             save(checkpoints, make_state(step), score=score)
 
 
 @pytest.mark.parametrize("make", [adam, muon])
-def test_a_state_comes_back_to_the_bit(tmp_path, make):
+def test_a_state_is_restored_to_the_bit(tmp_path, make):
     with Checkpoints(tmp_path, keep=1) as checkpoints:
         for step in (5, 12):
             save(checkpoints, make_state(step, make=make), score=float(step))
@@ -32,14 +32,14 @@ def test_a_state_comes_back_to_the_bit(tmp_path, make):
 
 @pytest.mark.parametrize(("keep", "steps"), [(1, [2, 5]), (2, [2, 4, 5]), (9, [1, 2, 3, 4, 5])])
 def test_the_latest_and_the_best_are_kept(tmp_path, keep, steps):
-    # Step 4 was not evaluated, which must not make it the best.
+    # Step 4 has no score, which must not make it the best.
     save_steps(tmp_path, {1: 20.0, 2: 22.5, 3: 22.0, 4: None, 5: 21.0}, keep=keep)
     assert steps_in(tmp_path) == steps
     with Checkpoints(tmp_path, keep=keep) as checkpoints:
         assert checkpoints.latest_step() == 5
 
 
-def test_the_best_outlives_a_resumed_run(tmp_path):
+def test_a_resumed_run_keeps_the_best_of_before(tmp_path):
     save_steps(tmp_path, {1: 22.5, 2: 20.0})
     save_steps(tmp_path, {3: 21.0, 4: 21.5})
     assert steps_in(tmp_path) == [1, 4]
@@ -47,13 +47,13 @@ def test_the_best_outlives_a_resumed_run(tmp_path):
     assert steps_in(tmp_path) == [5, 6]
 
 
-def test_without_any_score_the_latest_is_there(tmp_path):
+def test_without_scores_the_latest_is_kept(tmp_path):
     save_steps(tmp_path, {1: None, 2: None, 3: None})
     with Checkpoints(tmp_path, keep=1) as checkpoints:
         assert_same_bits(restore(checkpoints, make_state(0)), make_state(3))
 
 
-def test_saving_a_step_again_keeps_the_first(tmp_path):
+def test_a_step_is_not_saved_twice(tmp_path):
     save_steps(tmp_path, {3: 20.0})
     with Checkpoints(tmp_path, keep=1) as checkpoints:
         other = make_state(4).replace(step=np.int32(3))
@@ -61,7 +61,7 @@ def test_saving_a_step_again_keeps_the_first(tmp_path):
         assert_same_bits(restore(checkpoints, other), make_state(3))
 
 
-def test_nothing_there(tmp_path):
+def test_a_workdir_without_checkpoints(tmp_path):
     assert steps_in(tmp_path) == []
     with Checkpoints(tmp_path, keep=1) as checkpoints:
         assert checkpoints.latest_step() is None
@@ -79,12 +79,12 @@ def test_one_network_is_read_without_the_rest(tmp_path, player):
     assert_same_bits(restore_params(tmp_path, 3, player, template), expected)
 
 
-def test_an_interrupted_save_is_as_if_it_had_never_begun(tmp_path):
+def test_an_interrupted_save_is_ignored(tmp_path):
     save_steps(tmp_path, {3: 1.0})
-    # A save is written under such a name and renamed when it is complete.
-    half = tmp_path / FOLDER / "7.orbax-checkpoint-tmp"
-    shutil.copytree(tmp_path / FOLDER / "3", half)
-    shutil.rmtree(half / "generator" / "d")
+    # A checkpoint is written under such a name and renamed when it is complete.
+    partial = tmp_path / FOLDER / "7.orbax-checkpoint-tmp"
+    shutil.copytree(tmp_path / FOLDER / "3", partial)
+    shutil.rmtree(partial / "generator" / "d")
     assert steps_in(tmp_path) == [3]
     with Checkpoints(tmp_path, keep=1) as checkpoints:
         assert checkpoints.latest_step() == 3
