@@ -211,7 +211,7 @@ def cases(folder):
         ),
         "teacher of another preset": (
             launch(new, {**distil, "teacher": folder / "released.safetensors"}, **student),
-            "trained with preset 'released', the student is configured for 'paper'",
+            "trained with preset 'released', but the student is configured for 'paper'",
         ),
         "no data folder": (
             launch(new, {**here, "data.dir": folder / "absent"}),
