@@ -41,9 +41,8 @@ def layer_results(module: nn.Module, params: Params, images: Any) -> dict[str, A
         return state["intermediates"]
 
     shapes = jax.eval_shape(results, params, images)
-    # A convolution before a norm returns its moments too.
     return {
-        name: jax.tree.leaves(shapes[name]["__call__"])[0]
+        name: shapes[name]["__call__"][0]
         for name, layer in params.items()
         if isinstance(layer, dict) and "kernel" in layer
     }
