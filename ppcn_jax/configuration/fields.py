@@ -11,6 +11,7 @@ from typing import Any
 
 from ppcn_jax.models.layers import SMALLEST_SIDE
 from ppcn_jax.models.super_resolver import SCALES
+from ppcn_jax.weights.model import TRAINED_AS_ENHANCERS
 
 Rule = Callable[[Any], str | None]
 Rules = Mapping[str, Any]  # name -> a rule, or the table of a group of fields
@@ -124,7 +125,7 @@ _TRAINING: Rules = {
 _PRECISION = choice("float32", "bfloat16")
 ENHANCER: Rules = {
     **_TRAINING,
-    "model": choice("student", "teacher"),
+    "model": choice(*TRAINED_AS_ENHANCERS),
     "teacher": string,
     "imitation": number(zero=True, most=1),
     "vgg": {"weights": string},

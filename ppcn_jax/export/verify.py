@@ -50,7 +50,9 @@ class Difference:
                 f"the comparison with JAX proves nothing, since most values are clipped: {self}. "
                 "Name other --photos"
             )
-        good = self.psnr >= LEAST_PSNR if precision == "int8" else self.largest <= TOLERANCE[precision]
+        good = (
+            self.psnr >= LEAST_PSNR if precision == "int8" else self.largest <= TOLERANCE[precision]
+        )
         if not good:  # also for NaN
             limit = f"{LEAST_PSNR} dB" if precision == "int8" else f"{TOLERANCE[precision]:.1e}"
             raise InputError(

@@ -73,6 +73,13 @@ def make_train_step(
         `guarded_update`.
     """
 
+    def predict(params: Params, inputs: jax.Array) -> dict[str, Any]:
+        # A network without attention maps can be trained by the other losses.
+        if not objective.needs("taps"):
+            return {"images": networks.generator.apply({"params": params}, inputs)}
+        images, taps = networks.generator.apply({"params": params}, inputs, taps=True)
+        return {"images": images, "taps": taps}
+
     def features(images: jax.Array, frozen: Params) -> Any:
         assert networks.vgg is not None
         return networks.vgg.apply({"params": frozen["vgg"]}, images)
@@ -105,8 +112,8 @@ def make_train_step(
         reference = make_reference(inputs, targets, frozen)
 
         def generator_loss(params: Params) -> tuple[jax.Array, Any]:
-            images, taps = networks.generator.apply({"params": params}, inputs, taps=True)
-            prediction = {"images": images, "taps": taps}
+            prediction = predict(params, inputs)
+            images = prediction["images"]
             if objective.needs("features"):
                 prediction["features"] = features(images, frozen)
             if discriminator is not None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -14,17 +14,34 @@ from ppcn_jax import models
 from ppcn_jax.models.layers import Params
 from ppcn_jax.runtime.errors import InputError
 
-NETWORKS: dict[str, type[nn.Module]] = {
-    "student": models.Student,
-    "teacher": models.Teacher,
-    "dped_resnet": models.DpedResnet,
-    "srcnn": models.Srcnn,
-    "super_resolver": models.SuperResolver,
-    "vdsr": models.Vdsr,
+
+class Network(NamedTuple):
+    """A network and its purposes.
+
+    Attributes:
+        module: maps float images `[N, H, W, 3]` in [0, 1] to images of the same size.
+        enhances: whether `enhance` takes it.
+        enlarges: whether `upscale` takes it, for images after bicubic enlargement.
+        trains_as_enhancer: whether it may be `config.model` of configs/teacher.py.
+    """
+
+    module: type[nn.Module]
+    enhances: bool = False
+    enlarges: bool = False
+    trains_as_enhancer: bool = False
+
+
+NETWORKS = {
+    "student": Network(models.Student, enhances=True, trains_as_enhancer=True),
+    "teacher": Network(models.Teacher, enhances=True, trains_as_enhancer=True),
+    "dped_resnet": Network(models.DpedResnet, enhances=True),
+    "super_resolver": Network(models.SuperResolver, enlarges=True),
+    "vdsr": Network(models.Vdsr, enlarges=True),
+    "srcnn": Network(models.Srcnn, enhances=True, enlarges=True),
 }
-# SRCNN is used for both purposes.
-ENHANCERS = ("student", "teacher", "dped_resnet", "srcnn")
-SUPER_RESOLVERS = ("super_resolver", "vdsr", "srcnn")
+ENHANCERS = tuple(name for name, network in NETWORKS.items() if network.enhances)
+SUPER_RESOLVERS = tuple(name for name, network in NETWORKS.items() if network.enlarges)
+TRAINED_AS_ENHANCERS = tuple(n for n, network in NETWORKS.items() if network.trains_as_enhancer)
 # Fields of every Flax module, and the compute type: they do not affect the parameters.
 _NOT_SETTINGS = {"dtype", "parent", "name"}
 # Upper bound for settings read from files, so that a malicious file cannot request a network that
@@ -97,7 +114,7 @@ def make_network(name: str, settings: Mapping[str, Any] | None = None) -> nn.Mod
     if name not in NETWORKS:
         raise InputError(f"unknown network {name!r}; available: {', '.join(NETWORKS)}")
     settings = settings or {}
-    unknown = settings.keys() - _setting_names(NETWORKS[name])
+    unknown = settings.keys() - _setting_names(NETWORKS[name].module)
     if unknown:
         raise InputError(f"the network {name} has no setting {', '.join(sorted(unknown))}")
     for setting, value in settings.items():
@@ -106,7 +123,7 @@ def make_network(name: str, settings: Mapping[str, Any] | None = None) -> nn.Mod
                 f"the network {name} has {setting} {value!r}; it must be a whole number from 1 to "
                 f"{_LARGEST_SETTING}"
             )
-    return NETWORKS[name](**settings)
+    return NETWORKS[name].module(**settings)
 
 
 def settings_of(module: nn.Module) -> dict[str, Any]:
