@@ -48,8 +48,9 @@ def make_experiment(config: ConfigDict) -> Experiment:
     if config.teacher:
         teachers = load_teachers(config.teacher, model=config.model, preset=config.preset)
         teacher, frozen["teachers"] = teachers[0].module, [each.params for each in teachers]
-    module = make_network(config.model)
-    generator = module.clone(dtype=config.precision.generator)
+    module = generator = make_network(config.model)
+    if config.precision.generator != "float32":
+        generator = module.clone(dtype=config.precision.generator)
     discriminator = Discriminator(
         player.outputs, player.first_norm, dtype=config.precision.discriminator
     )
