@@ -80,9 +80,8 @@ def needed_convolutions(experiment):
     expected = {
         # Output and gradients of kernel and input; the gradient of the photo is not needed.
         "student": 3 * generator - 1,
-        # Its attention maps, which do not need the last convolution; the 1x1 convolution of two
-        # stages becomes two matrix products.
-        "teacher": teacher - 1 - 1,
+        # Its attention maps, which do not need the last convolution.
+        "teacher": teacher - 1,
         # Features of the target and of the result, and the gradient with respect to the result.
         "vgg": 3 * vgg,
         # For the generator: output and gradient of the input. For itself: all three, without the
