@@ -13,7 +13,7 @@ from configs import student
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """What to measure."""
+    """All fields of the benchmark."""
     config = ml_collections.ConfigDict()
     config.task = "accelerator"
     config.formats = "float32,tensorfloat32,bfloat16"  # of matrix products

@@ -13,7 +13,7 @@ from configs import student, super_resolution, teacher
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """What to measure."""
+    """All fields of the benchmark."""
     config = ml_collections.ConfigDict()
     config.task = "benchmark"
     config.parts = "inference,large_photos,training,compilation,loading,contextual"

@@ -12,7 +12,7 @@ from configs import teacher
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """What to compare, on what."""
+    """All fields of a comparison."""
     config = ml_collections.ConfigDict()
     config.task = "comparison"
     config.recipes = ""  # "NAME = WORKDIR, WORKDIR; NAME = ..."

@@ -12,7 +12,7 @@ from configs import teacher
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """What to evaluate, on what."""
+    """All fields of an evaluation."""
     config = ml_collections.ConfigDict()
     config.task = "evaluate"
     config.weights = ""  # weights file, training workdir or released checkpoint; several by commas

@@ -12,7 +12,7 @@ from configs import student
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """What to compile, and what to assume."""
+    """All fields of the prediction."""
     config = ml_collections.ConfigDict()
     config.task = "scaling"
     config.devices = (1, 2, 4, 8)  # numbers of virtual devices to compile the step for

@@ -11,7 +11,7 @@ import ml_collections
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """What to compare, on what."""
+    """All fields of Table 1."""
     config = ml_collections.ConfigDict()
     config.task = "table1"
     config.models = ""  # models, separated by commas

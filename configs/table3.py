@@ -13,7 +13,7 @@ from configs import teacher
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """What to compare, on what."""
+    """All fields of Table 3."""
     config = ml_collections.ConfigDict()
     config.task = "table3"
     config.models = ""  # models, separated by commas

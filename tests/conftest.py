@@ -34,7 +34,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="module", autouse=True)
 def few_programs():
-    """Lets go of compiled programs: a session's have more mappings of memory than Linux allows."""
+    """Drop compiled programs: those of all tests have more memory mappings than Linux allows."""
     yield
     jax.clear_caches()
     gc.collect()
@@ -56,7 +56,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def launch(tmp_path_factory):
-    """Starts launch.py; the processes share compiled programs, and those left over are killed."""
+    """Start launch.py; the processes share compiled programs, and leftover ones are killed."""
     compiled = str(tmp_path_factory.mktemp("compiled"))
     environment = {**os.environ, **ENVIRONMENT, "JAX_COMPILATION_CACHE_DIR": compiled}
     started = []
@@ -91,7 +91,7 @@ def golden_file(shared):
 
 @pytest.fixture(scope="session")
 def goldens(golden_file):
-    """Opens a golden file by its name without extension: goldens("cx")["smallA/T"]."""
+    """Open a golden file by its name without extension: goldens("cx")["smallA/T"]."""
     opened = {}
 
     def load(name: str) -> np.lib.npyio.NpzFile:

@@ -1,4 +1,4 @@
-"""Who may import whom: the wings of both halves, and the doors to other libraries."""
+"""The imports that are allowed: the wings of both halves, and the doors to other libraries."""
 
 import ast
 import functools
@@ -109,7 +109,7 @@ def wing_of(path):
 
 
 def uses_attribute(text, *dotted):
-    """Whether a module uses `jax.pmap` or the like, as an attribute or by an import."""
+    """Check for `jax.pmap` or the like, used as an attribute or imported."""
     tree = ast.parse(text)
     attributes = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     return any(name in attributes or name in imports(text) for name in dotted)

@@ -1,8 +1,10 @@
 """Rules of writing that a reader relies on, for every module of the package."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -95,3 +97,52 @@ def test_module_is_short_and_named_for_its_job(path):
     assert len(path.read_text().splitlines()) <= 300
     drawers = {"utils", "util", "common", "helpers", "helper", "internal", "misc"}
     assert drawers.isdisjoint(path.relative_to(REPOSITORY).with_suffix("").parts)
+
+
+# Words of the old dialect, and what to write instead.
+BANNED = {
+    r"\banew\b": "again",
+    r"\b(is|are|was|were|be) told\b": "is reported",
+    r"\btells? of\b": "reports",
+    r"\bwho has\b|\bof those that\b|\bthose of which\b": "a plain relative clause",
+    r"as of `": "see `",
+    r"\bleft out\b": "skipped",
+    r"\bkept back\b": "held out for validation",
+    r"\bgoes without\b": "fallback",
+    r"\btreat(s|ed|ing|ment)?\b": "process, enhance",
+    r"\bopponent\b": "discriminator",
+    r"\blets? go of\b": "drops",
+    r"\bamid\b": "while",
+}
+TEXTS = [
+    *SOURCES,
+    *sorted((REPOSITORY / "tests").rglob("*.py")),
+    *sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]),
+]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(REPOSITORY).as_posix())
+def test_words(path):
+    if path == Path(__file__):
+        pytest.skip("lists the words themselves")
+    text = path.read_text()
+    for pattern, instead in BANNED.items():
+        for found in re.finditer(pattern, text, re.IGNORECASE):
+            line = text.count("\n", 0, found.start()) + 1
+            raise AssertionError(f"line {line}: {found[0]!r}; say: {instead}")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in TEXTS if path.suffix == ".py"],
+    ids=lambda path: path.relative_to(REPOSITORY).as_posix(),
+)
+def test_docstrings_begin_with_their_subject_and_names_are_not_participles(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            docstring = ast.get_docstring(node) or ""
+            name = getattr(node, "name", "")
+            assert not re.match(r"(Of|Who|Whether)\b", docstring), docstring.splitlines()[0]
+        else:
+            name = getattr(node, "id", "") or getattr(node, "arg", "")
+        assert name not in ("told", "shown", "asked"), f"line {node.lineno}: {name}"

@@ -160,7 +160,7 @@ def compare_steps(
 
 
 def _difference(losses: Mapping[str, float], expected: Mapping[str, float]) -> float:
-    """Largest relative difference of two steps' losses, of those that both have."""
+    """Largest relative difference between the losses that two steps have in common."""
     names = {*LOSSES, "total", "discriminator_loss"} & losses.keys()
     return max(abs(losses[name] / expected[name] - 1) for name in names)
 

@@ -36,7 +36,7 @@ def apply_batch(
     Returns:
         float32 `[N, H, W, 3]`, unclipped.
     """
-    # Batches that are not full run the program of those that are.
+    # Incomplete batches are padded, so that they run the program of complete ones.
     padding = [(0, -len(images) % len(devices)), (0, 0), (0, 0), (0, 0)]
     everywhere, batch = _shard(params, np.pad(images, padding, mode="edge"), devices)
     return np.asarray(_apply_batch(module, everywhere, batch))[: len(images)]

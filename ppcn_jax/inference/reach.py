@@ -1,4 +1,4 @@
-"""How many rows above and below an output row a network looks at, read off its traced operations.
+"""The reach of a network: rows above and below that an output row depends on, read off its trace.
 
 This walks the jaxpr of a network. The parameters of its convolutions are not a documented interface
 of JAX; the tests compare the result with the gradients of every network.

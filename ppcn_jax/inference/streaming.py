@@ -74,7 +74,7 @@ def default_band(module: nn.Module, params: Params, width: int) -> int:
 
 
 def can_keep(module: nn.Module, height: int, width: int) -> bool:
-    """Whether the results that `stream` may keep fit into a quarter of the available memory."""
+    """Check that the results that `stream` may keep fit into a quarter of the available memory."""
     return 4 * height * width * sum(kept_results(module).values()) <= available_bytes() // 4
 
 

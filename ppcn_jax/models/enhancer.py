@@ -1,7 +1,7 @@
-"""The two enhancers: the student people run and the teacher that guides its training.
+"""The two enhancers: the student, which people run, and the teacher, which supervises its training.
 
-Both map a photo of any size to one of the same size. Spec of both in one line:
-stretched contrast -> convolutions with two instance-normalized stages -> 0.58 tanh + 0.5.
+Both map a photo of any size to one of the same size:
+stretched contrast -> convolutions with instance-normalized stages -> 0.58 tanh + 0.5.
 """
 
 import functools

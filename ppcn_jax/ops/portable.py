@@ -14,5 +14,5 @@ def portable() -> AbstractContextManager[None]:
 
 
 def exporting() -> bool:
-    """Whether the caller is inside `portable`."""
+    """Return True inside `portable`."""
     return _portable.value

@@ -108,7 +108,7 @@ class Branches(nn.Module):
     """A network of two branches of unequal length, called with keywords, with a layer of its own."""
 
     class Layer(Conv):
-        """A subclass, which streaming treats as a convolution."""
+        """A subclass of Conv, which is a convolution to streaming too."""
 
     @nn.compact
     def __call__(self, images):

@@ -147,8 +147,8 @@ def test_the_picture_shows_bicubic_ours_target_and_their_closeups(config):
     bicubic, target = pairs[0]
     for column, image in enumerate((bicubic, np.zeros_like(target), target)):
         left = GAP + column * (SIZE[1] + GAP)
-        shown = picture[top : top + SIZE[0], left : left + SIZE[1]]
-        np.testing.assert_array_equal(shown, image)
+        part = picture[top : top + SIZE[0], left : left + SIZE[1]]
+        np.testing.assert_array_equal(part, image)
 
 
 def test_data_scale_sets_every_scale():
