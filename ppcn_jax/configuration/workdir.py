@@ -35,7 +35,7 @@ _BEFORE = {
     "train.optimizer": "adam",
     "train.weight_decay": 0.0,
 }
-# Fields that only workdirs of older versions have. They never changed the result of training.
+# Fields that only workdirs of older versions have: they chose between equal computations.
 _REMOVED = ("train.onednn",)
 
 
