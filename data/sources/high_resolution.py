@@ -2,8 +2,8 @@
 
 The target is a crop of a photo, or a full photo in a test split. The input is the target, reduced
 and enlarged by Pillow's bicubic filter in 8 bits, which is what a user's small image becomes before
-the network sees it. Each crop is degraded separately and not cut from a degraded photo: at its
-edges the filter must see what it sees at the edges of a user's image, which is nothing beyond them.
+the network sees it. Each crop is degraded separately and not cut from a degraded photo, because
+the filter must find nothing beyond the edges of a crop, as at the edges of a user's image.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """The student's training step and photos on an accelerator; the step also in PyTorch.
 
-Every number format of products has peaks of its own, to which its times are compared.
+Times in each number format are compared with the device's peaks in that format.
 """
 
 import functools

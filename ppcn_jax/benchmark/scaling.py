@@ -1,9 +1,9 @@
 """A prediction of how training scales, from the data that the compiled step exchanges.
 
 The step is compiled for virtual devices, each with the same number of images (weak scaling); its
-collectives and floating-point operations are counted. The rest is arithmetic with published speeds
-of networks, on the slow side: exchanges wait for all computation, and use one axis of a torus at a
-time.
+collectives and floating-point operations are counted. The rest is arithmetic with the published
+speeds of interconnects. It is pessimistic: exchanges wait for all computation, and use one axis of a
+torus at a time.
 """
 
 import dataclasses

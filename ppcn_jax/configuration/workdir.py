@@ -1,4 +1,4 @@
-"""A run's working folder: may this configuration continue the run that it holds?"""
+"""Checks of a workdir: it can be written to, and a run in it has the same configuration."""
 
 import json
 import os

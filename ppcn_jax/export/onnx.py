@@ -8,6 +8,7 @@ import numpy as np
 from ppcn_jax.export.contract import INPUT, OUTPUT, describe
 from ppcn_jax.export.onnx_graph import IR_VERSION, OPSET, Graph
 from ppcn_jax.export.onnx_networks import NETWORKS
+from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import Model
 
 
@@ -16,10 +17,15 @@ def to_onnx(model: Model) -> bytes:
 
     Its input "images" and output "result" are float32 `[N, H, W, 3]` of any N, H and W; its
     metadata is in `metadata_props`.
+
+    Raises:
+        InputError: a network without a function in `onnx_networks`.
     """
     import onnx
     from onnx import helper
 
+    if model.name not in NETWORKS:
+        raise InputError(f"there is no ONNX graph of a {model.name}; add one to onnx_networks.py")
     graph = Graph(model.params)
     x = graph.op("Transpose", INPUT, perm=[0, 3, 1, 2])
     x = NETWORKS[model.name](graph, x, model)

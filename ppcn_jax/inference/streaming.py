@@ -3,7 +3,7 @@
 A network that normalizes by statistics of the whole image cannot be run tile by tile. Instead, the
 image is passed over several times, in bands of rows: each pass gathers the next statistic that the
 network needs, given those of the passes before, and the last pass computes the output. A band is
-computed with as many more rows above and below as an output row depends on; at the edges of the
+computed together with the rows above and below it that its output depends on; at the edges of the
 image the network's zero padding applies as always. The result equals that of the whole image up to
 the order of float32 sums.
 

@@ -1,7 +1,7 @@
 """Building blocks that several networks share.
 
-Padding is always explicit: "SAME" is resolved from the image size at trace time, which
-exports with dynamic sizes get wrong for dilated kernels.
+Padding is always explicit. "SAME" is resolved from the image size at trace time, so that exports
+with dynamic sizes would compute dilated kernels wrongly.
 """
 
 from collections.abc import Mapping

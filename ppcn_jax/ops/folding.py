@@ -1,9 +1,9 @@
 """Convolutions of few output channels on processors: blocks of neighboring outputs at once.
 
-A convolution of few output channels leaves most of a processor's vector units idle. Here several
-neighboring outputs are computed as if they were channels of one position, by a larger kernel with
-zeros where an output does not look; the products with zero cost less than the wider matrix product
-gains. The measured gains are in docs/speed.md.
+A convolution of few output channels leaves most of a processor's vector units idle. Here a block of
+neighboring outputs is computed as the channels of one position, by a larger kernel that contains the
+original one once for each output, shifted, among zeros. The wider matrix product gains more than the
+products with zero cost; docs/speed.md has the measurements.
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""Photo files: reading, writing, metadata, pixel values, resizing; the only wing that uses Pillow.
+"""Photo files: reading, writing, metadata, pixel values, resizing; the only package that uses Pillow.
 
 Imports only `runtime`.
 """

@@ -1,7 +1,7 @@
 """Images with 16 bits per channel: Pillow reads their colors as 8 bits and cannot write them.
 
-Pillow's decoders are used nevertheless: declared as the opposite byte order, they return the low
-bytes.
+Pillow's decoders are used nevertheless. They return the high byte of each value; when the image is
+declared to have the opposite byte order, they return the low byte.
 """
 
 import io

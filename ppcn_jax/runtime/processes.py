@@ -1,6 +1,6 @@
 """The processes of one run: joining them, and ending all of them when one fails.
 
-Otherwise the others would wait forever for the gradients of a process that is gone. Messages go
+If a process failed alone, the others would wait forever for its gradients. Messages go
 through the key-value store of JAX's coordination service, which runs in process 0: each process
 updates a heartbeat there and waits for a message at a key of its own, its mailbox.
 """

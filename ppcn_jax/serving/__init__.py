@@ -1,4 +1,4 @@
-"""The local web page, the only wing that uses Gradio.
+"""The local web page, the only package that uses Gradio.
 
 Imports `inference`, `weights`, `photos` and `runtime`.
 """
