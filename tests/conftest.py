@@ -1,8 +1,10 @@
 """Test set-up: virtual devices, strictness, and the files that live beside the repository."""
 
+import atexit
 import gc
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -22,9 +24,11 @@ import pytest
 
 from tests.processes import ENVIRONMENT, Launched, launch_command
 
-# Runs of the same program compile it once; the folder is this session's own.
-jax.config.update("jax_compilation_cache_dir", tempfile.mkdtemp(prefix="ppcn-jax-tests-"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+# Each worker compiles a program once.
+COMPILED = tempfile.mkdtemp(prefix="ppcn-jax-tests-")
+atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
+jax.config.update("jax_compilation_cache_dir", COMPILED)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 # Broadcasting [H, W, C] against [C] by accident is how a loss goes wrong without raising.
 jax.config.update("jax_numpy_rank_promotion", "raise")
