@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -91,30 +91,45 @@ def _term_problems(terms: Mapping[str, Any], *, side: int, outputs: int) -> Iter
         side: of the training images, px.
         outputs: number of the discriminator's logits.
     """
-    shapes = {
-        "images": (1, side, side, 3),
-        "features": (1, 2, 2, 4),
-        "logits": (1, outputs),
-        "taps": (1, 2, 2, 1),
-    }
     for name, knobs in terms.items():
         if not isinstance(knobs, Mapping):
             yield f"objective.{name} is {knobs!r}; it must be a group with a weight"
             continue
         try:
-            term = make_term(name, knobs)
+            make_term(name, knobs)
         except ValueError as error:
             yield str(error)
             continue
         if odd := list(_knob_problems(name, knobs)):
             yield from odd
             continue
-        example: Any = jax.ShapeDtypeStruct(shapes[term.role], jnp.float32)
-        example = {term.role: (example,) if term.role == "taps" else example}
+        others = tuple(sorted((knob, value) for knob, value in knobs.items() if knob != "weight"))
+        trace: Callable[..., str] = _trace
         try:
-            jax.eval_shape(functools.partial(term, axis_name=None), example, example)
-        except (TypeError, ValueError) as error:
-            yield f"objective.{name}: {error}".partition("\n")[0]
+            hash(others)
+        except TypeError:  # a list, for example, which cannot be a key of the cache
+            trace = _trace.__wrapped__
+        if problem := trace(name, others, side, outputs):
+            yield f"objective.{name}: {problem}"
+
+
+@functools.lru_cache(maxsize=128)
+def _trace(name: str, knobs: tuple[tuple[str, Any], ...], side: int, outputs: int) -> str:
+    """Trace a loss; returns the first line of its error, or "" if it has none."""
+    shapes = {
+        "images": (1, side, side, 3),
+        "features": (1, 2, 2, 4),
+        "logits": (1, outputs),
+        "taps": (1, 2, 2, 1),
+    }
+    term = make_term(name, {"weight": 1.0, **dict(knobs)})
+    example: Any = jax.ShapeDtypeStruct(shapes[term.role], jnp.float32)
+    example = {term.role: (example,) if term.role == "taps" else example}
+    try:
+        jax.eval_shape(functools.partial(term, axis_name=None), example, example)
+    except (TypeError, ValueError) as error:
+        return str(error).partition("\n")[0]
+    return ""
 
 
 def _knob_problems(name: str, knobs: Mapping[str, Any]) -> Iterator[str]:
