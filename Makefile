@@ -16,7 +16,7 @@ test: .venv/test.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=10
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile --durations=10
 
 # Signals, kills, full disks, lost processes: also those tests that `make test` has no time for.
 faults: .venv/test.installed
