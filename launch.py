@@ -5,10 +5,10 @@
 With several processes (docs/pods.md), all run the same command.
 """
 
-import functools
 import pathlib
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import jax
 from absl import app, logging
@@ -19,7 +19,7 @@ from ppcn_jax.benchmark import accelerator, scaling, suite
 from ppcn_jax.configuration.check import check
 from ppcn_jax.configuration.flags import define_flags, parse_flags
 from ppcn_jax.configuration.workdir import check_workdir
-from ppcn_jax.evaluation import comparison, evaluate, table1, table3
+from ppcn_jax.evaluation import comparison, evaluate, photo_faults, table1, table3
 from ppcn_jax.runtime.compilation_cache import keep_compiled_programs
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.malloc import keep_freed_memory
@@ -32,7 +32,7 @@ FLAGS = define_flags()
 
 def run_training(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Open both splits of the data and train."""
-    check_files(config)
+    check_files(config, workdir)
     training = data.TrainingData(
         config.data,
         workdir,
@@ -59,8 +59,7 @@ def run_benchmark(config: ConfigDict, workdir: pathlib.Path) -> None:
     for name, loader in config.loading.items():
         if loader.data.dir:
             source = data.make_source(**loader.data, split="train")
-            size = loader.batch_size
-            loaders[name] = functools.partial(data.batches, source, seed=0, batch_size=size)
+            loaders[name] = partial(data.batches, source, seed=0, batch_size=loader.batch_size)
     suite.run(config, workdir, loaders)
 
 
@@ -68,11 +67,12 @@ TASKS: dict[str, Callable[[ConfigDict, pathlib.Path], object]] = {
     "train": run_training,
     "accelerator": accelerator.run,
     "benchmark": run_benchmark,
-    "comparison": functools.partial(on_test_split, comparison.run),
-    "evaluate": functools.partial(on_test_split, evaluate.run),
+    "comparison": partial(on_test_split, comparison.run),
+    "evaluate": partial(on_test_split, evaluate.run),
+    "photo_faults": photo_faults.run,
     "scaling": scaling.run,
     "table1": lambda config, out: table1.run(config, out, data.open_test_sets(config.data.dir)),
-    "table3": functools.partial(on_test_split, table3.run),
+    "table3": partial(on_test_split, table3.run),
 }
 
 

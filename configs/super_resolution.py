@@ -29,6 +29,7 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.task = "train"
     config.preset = "released" if variant == "released" else "paper"
     config.model = "super_resolver"
+    config.start_from = ""  # explained in configs/teacher.py
 
     config.data = enhancer.data
     config.data.source = "high_resolution"  # or div2k, or pairs with bicubic enlargements as input

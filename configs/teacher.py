@@ -21,6 +21,9 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.task = "train"
     config.preset = "released" if variant == "released" else "paper"
     config.model = "teacher"
+    # What to start from instead of random parameters: a shipped network's name, a weights file, a
+    # workdir, one of its checkpoints, or a released checkpoint. Optimizers and schedule start anew.
+    config.start_from = ""
     config.teacher = ""  # workdirs of trained teachers, separated by commas; outputs are averaged
     config.imitation = 0.0  # share of the teachers' images in the targets of image losses, 0 to 1
 

@@ -101,6 +101,7 @@ _DATA: Rules = {
 _TRAINING: Rules = {
     "task": choice("train"),
     "preset": choice("paper", "released"),
+    "start_from": string,
     "data": _DATA,
     "objective": {},  # every loss has its own parameters; see check.py
     "train": {
@@ -148,6 +149,7 @@ _LOADER: Rules = {"data": _DATA, "batch_size": integer()}
 OTHERS: Mapping[str, Rules] = {
     "evaluate": {"task": string, "weights": string, "data": _DATA},
     "comparison": {"task": string, "recipes": string, "data": _DATA},
+    "photo_faults": {"task": string, "models": string, "photos": string, "every": integer()},
     "table1": {
         "task": string,
         "models": string,

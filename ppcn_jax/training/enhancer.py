@@ -2,6 +2,7 @@
 
 import functools
 import math
+import pathlib
 from typing import Any
 
 import jax
@@ -23,6 +24,7 @@ from ppcn_jax.training.experiment import (
     make_optimizer,
     sample_pairs,
 )
+from ppcn_jax.training.start_from import check_start
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import Model, make_network
 from ppcn_jax.weights.vgg import find_vgg, load_vgg
@@ -98,8 +100,11 @@ def make_experiment(config: ConfigDict) -> Experiment:
     )
 
 
-def check_files(config: ConfigDict) -> None:
-    """Check the teacher and VGG weights that a training run names, before data is opened.
+def check_files(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Check the weights that a training run names, before data is opened.
+
+    These are VGG's, the teachers', and those of the network to start from, which is not read again
+    when the run resumes from a checkpoint in `workdir`.
 
     Raises:
         InputError: a file cannot be used; the message names it and says what to change.
@@ -110,6 +115,7 @@ def check_files(config: ConfigDict) -> None:
         find_vgg(config.vgg.weights)
     if config.get("teacher"):
         load_teachers(config.teacher, model=config.model, preset=config.preset)
+    check_start(config, workdir)
 
 
 def load_teachers(paths: str, *, model: str, preset: str) -> list[Model]:

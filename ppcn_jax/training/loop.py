@@ -26,6 +26,7 @@ from ppcn_jax.training.interruption import Interruption
 from ppcn_jax.training.logs import Progress, Recorder
 from ppcn_jax.training.replica_check import check_agreement
 from ppcn_jax.training.skipped_updates import Guard, format_values
+from ppcn_jax.training.start_from import load_start, start_from, write_record
 from ppcn_jax.training.time_spent import TimeSpent
 from ppcn_jax.training.watchdog import Watchdog
 from ppcn_jax.weights.checkpoints import Checkpoints
@@ -91,7 +92,7 @@ def run(
     Args:
         config: a configuration of configs/teacher.py, student.py or super_resolution.py.
         workdir: folder for config.json, versions.json, metrics.jsonl, tensorboard/, strips/ and
-            checkpoints/.
+            checkpoints/; and started_from.json if the run starts from another network.
         batches: first step -> endless generator of this process's batches from that step on.
         pairs: the test split.
         samples: step -> names of the samples in its global batch, to report with a skipped update.
@@ -126,9 +127,13 @@ def run(
         Checkpoints(workdir, keep=config.checkpoint.keep) as checkpoints,
         contextlib.ExitStack() as stack,
     ):
-        state = experiment.state
+        state, origin = experiment.state, ""
         if checkpoints.latest_step() is not None:
             state = from_trees(*checkpoints.restore(to_trees(state)))
+        elif config.start_from:
+            state, record, origin = start_from(state, load_start(config), config)
+            if first:
+                write_record(workdir, record)
         start = int(state.step)
         recorder = Recorder(workdir, start_step=start) if first else None
         if recorder:
@@ -142,6 +147,8 @@ def run(
             f"training the {config.model}{preset} {where} to {plan.steps} on "
             f"{jax.device_count()} {jax.default_backend()} device(s); {len(pairs)} test images"
         )
+        if origin:
+            progress.say(origin)
         if removed:
             progress.say(f"ignored, because this version no longer has them: {', '.join(removed)}")
         watchdog = stack.enter_context(Watchdog(workdir, **config.hang))

@@ -18,7 +18,7 @@ ITEM = "record"  # folder in a checkpoint
 
 def make_record(trees: Mapping[str, Any], score: float | None) -> dict[str, Any]:
     """The record of named trees and their score as JSON values."""
-    return {"score": score, "sha256": {name: _digest(tree) for name, tree in trees.items()}}
+    return {"score": score, "sha256": {name: digest(tree) for name, tree in trees.items()}}
 
 
 def check_tree(folder: pathlib.Path, name: str, tree: Any) -> None:
@@ -28,7 +28,7 @@ def check_tree(folder: pathlib.Path, name: str, tree: Any) -> None:
         ValueError: the values differ, or the record is damaged.
     """
     # Early versions saved no record.
-    if (folder / ITEM).is_dir() and _read(folder)["sha256"][name] != _digest(tree):
+    if (folder / ITEM).is_dir() and _read(folder)["sha256"][name] != digest(tree):
         raise ValueError(f"{name} does not have the values that were saved")
 
 
@@ -48,10 +48,11 @@ def _read(folder: pathlib.Path) -> dict[str, Any]:
     return record
 
 
-def _digest(tree: Any) -> str:
-    digest = hashlib.sha256()
+def digest(tree: Any) -> str:
+    """SHA-256 of a tree's names, types, shapes and values, as hexadecimal digits."""
+    sha256 = hashlib.sha256()
     for path, leaf in jax.tree.leaves_with_path(tree):
         array = np.asarray(leaf)
-        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+        sha256.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode())
+        sha256.update(array.tobytes())
+    return sha256.hexdigest()

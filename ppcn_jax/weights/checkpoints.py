@@ -163,10 +163,16 @@ def steps_in(workdir: pathlib.Path) -> list[int]:
     return sorted(ocp.utils.checkpoint_steps(root)) if root.is_dir() else []
 
 
-def restore_params(workdir: pathlib.Path, step: int, name: str, template: Any) -> Any:
+def has_tree(workdir: pathlib.Path, step: int, name: str) -> bool:
+    """Whether a checkpoint holds a tree of this name."""
+    return (_root(workdir) / str(step) / name).is_dir()
+
+
+def restore_params(workdir: pathlib.Path, step: int, name: str, template: Any = None) -> Any:
     """Read one tree of a checkpoint, e.g. "generator", as NumPy arrays.
 
-    `template` holds arrays, or shapes and types, in the same structure.
+    `template` holds arrays, or shapes and types, in the same structure; without it the tree is
+    read as it was saved.
 
     Raises:
         InputError: it is damaged, or does not fit the template; lists the other checkpoints.
@@ -191,8 +197,9 @@ def _read(folder: pathlib.Path, name: str, template: Any) -> Any:
     with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
         tree = jax.device_get(checkpointer.restore(folder / name, template))
     # Orbax compares the names only and returns arrays of any shape.
+    expected = tree if template is None else template
     for (path, a), b in zip(
-        jax.tree.leaves_with_path(template), jax.tree.leaves(tree), strict=True
+        jax.tree.leaves_with_path(expected), jax.tree.leaves(tree), strict=True
     ):
         if (a.shape, a.dtype) != (b.shape, b.dtype):
             where = jax.tree_util.keystr(path)

@@ -5,15 +5,18 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.weights.checkpoints import FOLDER, restore_params, steps_in
+from ppcn_jax.weights.checkpoints import FOLDER, has_tree, restore_params, steps_in
 from ppcn_jax.weights.model import Model, abstract_params, make_network
 from ppcn_jax.weights.safetensors_file import SUFFIX, check_name, read_native, write_native
 from ppcn_jax.weights.tensorflow_checkpoint import find_checkpoint, read_released
 
 CONFIG = "config.json"  # in a workdir
+STARTED_FROM = "started_from.json"  # in the workdir of a run with `config.start_from`
+# Trees of a checkpoint that hold the network: as it is trained, and averaged over the steps.
+GENERATOR, AVERAGE = "generator", "generator_average"
 # Networks that come with the package, as shipped/NAME.safetensors.
 SHIPPED = ("student", "teacher", "super_resolver")
 _SHIPPED_FOLDER = pathlib.Path(__file__).parent / "shipped"
@@ -27,7 +30,9 @@ def load_model(path: str | os.PathLike) -> Model:
             `./student` for a folder of that name); a native weights file (`*.safetensors`); a
             training workdir, whose newest checkpoint is loaded; one checkpoint in it,
             `<workdir>/checkpoints/<step>`; or the prefix of a released TensorFlow checkpoint
-            (`PREFIX.index` and `PREFIX.data-*`).
+            (`PREFIX.index` and `PREFIX.data-*`). If the run averages its parameters
+            (`train.ema`), the average is loaded; `<workdir>/checkpoints/<step>/generator` names
+            the parameters that are not averaged, `.../generator_average` the average.
 
     Returns:
         The model, with its parameters on the host.
@@ -42,8 +47,13 @@ def load_model(path: str | os.PathLike) -> Model:
     path = pathlib.Path(path).expanduser()
     if path.suffix == SUFFIX:
         return read_native(path)
-    if path.is_dir() or (path.parent.parent / CONFIG).is_file():
-        return _read_workdir(path)
+    if found := find_run(path):
+        return _read_run(found)
+    if path.is_dir():
+        raise InputError(
+            f"{path} is not a training workdir: it has no {CONFIG}. Name the --workdir of a "
+            f"training run, or one of its {FOLDER}/<step>."
+        )
     if prefix := find_checkpoint(path):
         return read_released(prefix)
     problem = "has an unknown format" if path.exists() else "does not exist"
@@ -82,41 +92,96 @@ def convert(
     return model
 
 
-def _read_workdir(path: pathlib.Path) -> Model:
-    one_checkpoint = path.parent.name == FOLDER
-    workdir = path.parent.parent if one_checkpoint else path
-    if not (workdir / CONFIG).is_file():
-        raise InputError(
-            f"{path} is not a training workdir: it has no {CONFIG}. Name the --workdir of a "
-            f"training run, or one of its {FOLDER}/<step>."
-        )
+class Checkpoint(NamedTuple):
+    """A complete checkpoint of a training run.
+
+    Attributes:
+        workdir: of the run.
+        step: of the checkpoint.
+        tree: the parameters that the path names, `GENERATOR` or `AVERAGE`; None if it leaves the
+            choice to the run.
+    """
+
+    workdir: pathlib.Path
+    step: int
+    tree: str | None
+
+
+def find_run(path: str | os.PathLike) -> Checkpoint | None:
+    """The checkpoint of a training run that a path names, as `load_model` understands it.
+
+    Returns:
+        The checkpoint, or None if the path belongs to no workdir.
+
+    Raises:
+        InputError: the workdir has no complete checkpoint, not this one, or no such parameters.
+    """
+    path = pathlib.Path(path).expanduser()
+    step = tree = None
+    if (path / CONFIG).is_file():
+        workdir = path
+    elif path.parent.name == FOLDER and (path.parent.parent / CONFIG).is_file():
+        workdir, step = path.parent.parent, path.name
+    elif path.parent.parent.name == FOLDER and (path.parents[2] / CONFIG).is_file():
+        workdir, step, tree = path.parents[2], path.parent.name, path.name
+    else:
+        return None
     steps = steps_in(workdir)
     if not steps:
         raise InputError(f"{workdir} has no complete checkpoint yet")
-    if one_checkpoint and path.name not in map(str, steps):
+    if step is not None and step not in map(str, steps):
         raise InputError(
-            f"{path} is no complete checkpoint; available steps: {', '.join(map(str, steps))}"
+            f"{workdir / FOLDER / step} is no complete checkpoint; available steps: "
+            f"{', '.join(map(str, steps))}"
         )
-    step = int(path.name) if one_checkpoint else steps[-1]
+    found = Checkpoint(workdir, steps[-1] if step is None else int(step), tree)
+    networks = [name for name in (GENERATOR, AVERAGE) if has_tree(workdir, found.step, name)]
+    if tree is not None and tree not in networks:
+        raise InputError(f"{path} is no network; in this checkpoint there is {', '.join(networks)}")
+    return found
+
+
+def _read_run(found: Checkpoint) -> Model:
+    workdir, step = found.workdir, found.step
     config = read_config(workdir / CONFIG)
     try:
         name, preset = config["model"], config["preset"]
         module = make_network(name, config.get("model_settings"))
         template = abstract_params(module)
+        train = config.get("train", {})
+        decay = train.get("ema")
+        tree = found.tree or (AVERAGE if decay else GENERATOR)
         known = {
             "data": config.get("data", {}).get("source"),
             "steps": step,
-            "seed": config.get("train", {}).get("seed"),
+            "seed": train.get("seed"),
+            "ema": decay if tree == AVERAGE else None,
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{workdir / CONFIG} does not describe a network: {error}") from error
     about = {field: str(value) for field, value in known.items() if value is not None}
-    params = restore_params(workdir, step, "generator", template)
-    return Model(name, preset, module, params, f"{workdir} (step {step})", about)
+    about |= _origin(workdir, config)
+    params = restore_params(workdir, step, tree, template)
+    average = ", averaged parameters" if tree == AVERAGE else ", not averaged" if decay else ""
+    return Model(name, preset, module, params, f"{workdir} (step {step}{average})", about)
+
+
+def _origin(workdir: pathlib.Path, config: Mapping[str, Any]) -> dict[str, str]:
+    """Metadata of a network whose run started from another: that one's source and metadata."""
+    if not config.get("start_from"):
+        return {}
+    path = workdir / STARTED_FROM
+    record = read_config(path)
+    try:
+        source, sha256, about = record["source"], record["sha256"]["generator"], record["about"]
+        inherited = {f"started_from_{name}": str(text) for name, text in about.items()}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{path} does not describe a network: {error}") from error
+    return {"started_from": f"{source}, parameters sha256 {sha256}", **inherited}
 
 
 def read_config(path: pathlib.Path) -> dict[str, Any]:
-    """Read the `config.json` of a run.
+    """Read the `config.json` of a run, or another of its files with a JSON object.
 
     Raises:
         InputError: the file cannot be read or is not a JSON object.
@@ -126,5 +191,5 @@ def read_config(path: pathlib.Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
     if not isinstance(config, dict):
-        raise InputError(f"{path} is not the configuration of a run")
+        raise InputError(f"{path} is not a JSON object")
     return config
