@@ -61,7 +61,7 @@ def _find(path: str, output: pathlib.Path) -> Iterator[_Found]:
 def _find_in_folder(folder: pathlib.Path, output: pathlib.Path) -> Iterator[_Found]:
     if folder.resolve() == output.resolve():
         raise InputError(f"--output {output} is the input folder; name another folder")
-    photos = [path for path in _walk(folder) if not _is_earlier_result(path, folder, output)]
+    photos = [path for path in photos_below(folder) if not _is_earlier_result(path, folder, output)]
     if not photos:
         raise InputError(f"{folder} contains no photos ({', '.join(sorted(ALL_SUFFIXES))})")
     for path in photos:
@@ -74,7 +74,7 @@ def _find_matches(pattern: str, output: pathlib.Path) -> Iterator[_Found]:
     found = False
     for match in map(pathlib.Path, sorted(glob.glob(pattern, recursive=True))):
         # With **, files below a folder are matches themselves.
-        below = _walk(match) if match.is_dir() and "**" not in pattern else [match]
+        below = photos_below(match) if match.is_dir() and "**" not in pattern else [match]
         for path in below:
             if _is_photo(path) and not _is_earlier_result(path, root, output):
                 found = True
@@ -83,7 +83,9 @@ def _find_matches(pattern: str, output: pathlib.Path) -> Iterator[_Found]:
         raise InputError(f"the pattern {pattern} matches no photos")
 
 
-def _walk(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+def photos_below(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Photos in a folder and its subfolders, sorted by folder and name, without hidden ones."""
+
     def fail(error: OSError) -> None:
         raise error
 

@@ -1,0 +1,140 @@
+"""Faults that a network adds to a photo, measured without a reference picture.
+
+A network can score well on test pairs and still turn greens into mustard in a photo with colors
+that its training data lack. These measures compare a good photo with what a network makes of it,
+in CIELAB (D65), where they see what people complain about:
+
+    field          meaning
+    hue            mean angle by which the hue of colorful pixels turns, degrees
+    hue_over_20    share of colorful pixels whose hue turns by more than 20 degrees
+    lost           share of colorful pixels whose chroma falls below half
+    dimmed         share of bright pixels (L* > 92) that lose more than 5 L*
+    grain          standard deviation of L* in smooth 7x7 windows, after over before
+    border         how much larger the step of L* from the outermost row or column to the fifth gets
+
+Colorful pixels have a chroma above 20; their hue is compared where a chroma above 5 is left.
+Windows are smooth if their L* deviates by less than 1 and its center is between 3 and 97.
+
+They cannot tell a fault from an intention: a look that turns hues on purpose, such as a warmer
+white balance, also counts, and so does sharpening of faint texture as grain. They do not see
+halos along edges, wrong skin that stays within 20 degrees, or colors added to gray areas.
+"""
+
+import numpy as np
+
+from ppcn_jax.evaluation.cielab import to_cielab
+
+FAULTS = ("hue", "hue_over_20", "lost", "dimmed", "grain", "border")
+
+_COLORFUL, _HAS_HUE = 20, 5  # chroma
+_TURNED = 20  # degrees
+_BRIGHT, _DIMMED = 92, 5  # L*
+_WINDOW, _SMOOTH, _MOST_SMOOTH_L, _LEAST_SMOOTH_L = 7, 1, 97, 3  # px, then L*
+_FEWEST_SMOOTH = 500  # windows: with fewer, their mean is noise
+_INSIDE = 4  # rows from the outermost row to the one that it is compared with
+
+
+def faults(before: np.ndarray, after: np.ndarray) -> dict[str, float | None]:
+    """Measure the faults of one photo.
+
+    Args:
+        before: the photo, RGB `[H, W, 3]`, float in [0, 1], H and W >= 10.
+        after: the network's output of the same shape; clipped to [0, 1].
+
+    Returns:
+        The fields of `FAULTS`; None where a photo has no pixels to measure, for example no
+        colorful ones, or at most 500 smooth windows for "grain".
+
+    Raises:
+        ValueError: the shapes differ, or are not those of RGB images of at least 10 px a side.
+    """
+    return measure(before, after)[0]
+
+
+def measure(
+    before: np.ndarray, after: np.ndarray
+) -> tuple[dict[str, float | None], dict[str, np.ndarray]]:
+    """Measure the faults of one photo, and where they are.
+
+    Arguments and errors are those of `faults`.
+
+    Returns:
+        The result of `faults`, and maps `[H, W]` by name, NaN where a fault is not measured:
+        "hue" in degrees; "lost" and "dimmed", 0 or 1; "grain", the growth of the deviation in the
+        window around a pixel; "border", the growth of the step at the outermost pixels.
+    """
+    if before.shape != after.shape or before.ndim != 3 or before.shape[2] != 3:
+        raise ValueError(f"expected two images [H, W, 3], got {before.shape} and {after.shape}")
+    if min(before.shape[:2]) < 2 * (_INSIDE + 1):
+        raise ValueError(f"the sides must be at least {2 * (_INSIDE + 1)} px, got {before.shape}")
+    a, b = to_cielab(before), to_cielab(np.clip(after, 0, 1))
+    chroma, chroma_left = np.hypot(a[..., 1], a[..., 2]), np.hypot(b[..., 1], b[..., 2])
+    colorful = chroma > _COLORFUL
+    turn = np.degrees(np.arctan2(b[..., 2], b[..., 1]) - np.arctan2(a[..., 2], a[..., 1]))
+    turn = np.abs((turn + 180) % 360 - 180)
+    light, light_after = a[..., 0], b[..., 0]
+    deviation, deviation_after = _deviation(light), _deviation(light_after)
+    smooth = (deviation < _SMOOTH) & (light > _LEAST_SMOOTH_L) & (light < _MOST_SMOOTH_L)
+    maps = {
+        "hue": np.where(colorful & (chroma_left > _HAS_HUE), turn, np.nan),
+        "lost": np.where(colorful, chroma_left < chroma / 2, np.nan),
+        "dimmed": np.where(light > _BRIGHT, light_after < light - _DIMMED, np.nan),
+        "grain": np.where(smooth, deviation_after - deviation, np.nan),
+        "border": _border_map(light_after) - _border_map(light),
+    }
+    hue = maps["hue"][np.isfinite(maps["hue"])]
+    values = {
+        "hue": _mean(hue),
+        "hue_over_20": _mean(hue > _TURNED),
+        "lost": _mean(maps["lost"]),
+        "dimmed": _mean(maps["dimmed"]),
+        "grain": None,
+        "border": _border_step(light_after) - _border_step(light),
+    }
+    if smooth.sum() > _FEWEST_SMOOTH:
+        # Smooth areas of synthetic pictures do not deviate at all.
+        values["grain"] = float(
+            deviation_after[smooth].mean() / max(deviation[smooth].mean(), 1e-3)
+        )
+    return values, maps
+
+
+def _mean(values: np.ndarray) -> float | None:
+    values = values[np.isfinite(values)]
+    return float(np.mean(values)) if values.size else None
+
+
+def _deviation(image: np.ndarray) -> np.ndarray:
+    """Standard deviation in the window around each pixel of `[H, W]`, continued by reflection."""
+    wide = np.pad(image, _WINDOW // 2, mode="symmetric").astype(np.float64)
+    wide -= wide.mean()  # small squares lose less precision in sums
+    return np.sqrt(np.maximum(_window_means(wide**2) - _window_means(wide) ** 2, 0))
+
+
+def _window_means(image: np.ndarray) -> np.ndarray:
+    n = _WINDOW
+    sums = np.pad(image, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    return (sums[n:, n:] - sums[:-n, n:] - sums[n:, :-n] + sums[:-n, :-n]) / n**2
+
+
+def _steps(light: np.ndarray) -> list[np.ndarray]:
+    """Absolute steps from the pixels at the top, bottom, left and right to those further in."""
+    inside = _INSIDE
+    pairs = (
+        (light[0], light[inside]),
+        (light[-1], light[-1 - inside]),
+        (light[:, 0], light[:, inside]),
+        (light[:, -1], light[:, -1 - inside]),
+    )
+    return [np.abs(outer - inner) for outer, inner in pairs]
+
+
+def _border_step(light: np.ndarray) -> float:
+    # Each side counts the same, however long it is.
+    return float(np.mean([step.mean() for step in _steps(light)]))
+
+
+def _border_map(light: np.ndarray) -> np.ndarray:
+    steps = np.full(light.shape, np.nan)
+    steps[0], steps[-1], steps[:, 0], steps[:, -1] = _steps(light)
+    return steps

@@ -1,0 +1,134 @@
+"""Judge enhancers on ordinary photos, without reference pictures: a table, JSON and a picture."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import rich.console
+from ml_collections import ConfigDict
+
+from ppcn_jax.evaluation.evaluate import diverged, progress_bar
+from ppcn_jax.evaluation.faults import FAULTS, measure
+from ppcn_jax.evaluation.tables import (
+    Column,
+    load_models,
+    markdown_table,
+    number,
+    print_table,
+    print_written,
+)
+from ppcn_jax.inference.enhance import enhance
+from ppcn_jax.photos.levels import to_float
+from ppcn_jax.photos.paths import photos_below
+from ppcn_jax.photos.read import read_photo
+from ppcn_jax.photos.strips import save_png, strip
+from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.runtime.files import write_bytes, write_json
+from ppcn_jax.weights.model import ENHANCERS
+
+COLUMNS = (
+    Column("model", lambda row: row["model"]),
+    number("hue turned, degrees", "hue", ".1f"),
+    number("share over 20", "hue_over_20", ".3f"),
+    number("color lost", "lost", ".3f"),
+    number("highlights dimmed", "dimmed", ".3f"),
+    number("grain", "grain", ".2f"),
+    number("border", "border", ".2f"),
+)
+_KINDS = ("hue", "lost", "dimmed", "grain", "border")  # one row of the picture each
+_CROP = 200  # px
+
+
+class _Crop(NamedTuple):
+    """The place where a model's fault of one kind is worst so far."""
+
+    severity: float  # sum over the crop
+    caption: str
+    before: np.ndarray
+    after: np.ndarray
+
+
+def run(config: ConfigDict, workdir: pathlib.Path) -> list[dict[str, Any]]:
+    """Measure the faults of `config.models` on the photos in `config.photos`.
+
+    Writes faults.json, faults.md and faults.png (the worst places of each kind) into `workdir`.
+    Returns the rows of the table, the means over photos.
+
+    Raises:
+        InputError: a model or photo cannot be used, or the folder has no photos.
+    """
+    models = load_models(config.models, field="models", names=ENHANCERS, use="enhance")
+    paths = _photos(config.photos, config.every)
+    console = rich.console.Console()
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in models}
+    worst: dict[tuple[str, str], _Crop] = {}
+    for index in progress_bar("photos", console)(range(len(paths))):
+        photo = to_float(read_photo(paths[index]).pixels)
+        photo_name = paths[index].relative_to(config.photos).as_posix()
+        for name, model in models.items():
+            after = enhance(photo, model)
+            if not np.isfinite(after).all():
+                raise diverged(photo_name)
+            values, maps = measure(photo, after)
+            results[name].append({"name": photo_name, **values})
+            for kind in _KINDS:
+                crop = _worst_crop(maps[kind], f"{name}: {photo_name}", photo, after)
+                worst[kind, name] = max(
+                    worst.get((kind, name), crop), crop, key=lambda c: c.severity
+                )
+    rows: list[dict[str, Any]] = [
+        {"model": name, **_means(photos)} for name, photos in results.items()
+    ]
+    note = f"Means over {len(paths)} photos of {config.photos}."
+    files = [workdir / f"faults.{suffix}" for suffix in ("json", "md", "png")]
+    per_photo = [
+        {**row, "per_photo": photos} for row, photos in zip(rows, results.values(), strict=True)
+    ]
+    write_json(files[0], {"photos": len(paths), "models": per_photo})
+    write_bytes(files[1], (markdown_table(COLUMNS, rows) + f"\n{note}\n").encode())
+    save_png(files[2], _picture(list(models), worst))
+    print_table(console, COLUMNS, rows)
+    console.print(note, markup=False, highlight=False)
+    print_written(*files)
+    return rows
+
+
+def _photos(folder: str, every: int) -> list[pathlib.Path]:
+    if not folder or not pathlib.Path(folder).is_dir():
+        raise InputError(f"config.photos={folder!r} is no folder; name a folder of good photos")
+    paths = list(photos_below(pathlib.Path(folder)))
+    if not paths:
+        raise InputError(f"config.photos={folder} contains no photos")
+    return paths[::every]
+
+
+def _means(photos: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Means over the photos in which a fault could be measured."""
+    means: dict[str, float | None] = {}
+    for fault in FAULTS:
+        known = [photo[fault] for photo in photos if photo[fault] is not None]
+        means[fault] = float(np.mean(known)) if known else None
+    return means
+
+
+def _worst_crop(map: np.ndarray, caption: str, before: np.ndarray, after: np.ndarray) -> _Crop:
+    """The square with the largest sum of a map, in which NaN counts as 0."""
+    side = min(_CROP, *map.shape)
+    sums = np.pad(np.nan_to_num(map), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    squares = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    top, left = np.unravel_index(squares.argmax(), squares.shape)
+    place = slice(top, top + side), slice(left, left + side)
+    # Copies: views would keep whole photos in memory.
+    crops = before[place].copy(), np.clip(after[place], 0, 1)
+    return _Crop(float(squares[top, left]), caption, *crops)
+
+
+def _picture(models: Sequence[str], worst: Mapping[tuple[str, str], _Crop]) -> np.ndarray:
+    """One row for each kind of fault; for each model, the photo before and after."""
+    rows, captions = [], []
+    for kind in _KINDS:
+        crops = [worst[kind, name] for name in models]
+        rows.append([image for crop in crops for image in (crop.before, crop.after)])
+        captions.append(f"{kind} -- " + "; ".join(crop.caption for crop in crops))
+    return strip(rows, [title for name in models for title in ("before", name)], captions)
