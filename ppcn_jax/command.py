@@ -79,6 +79,14 @@ def _add_photo_arguments(parser: argparse.ArgumentParser, use: str) -> None:
     )
     parser.add_argument("--output", metavar="DIR", required=True, help="folder for the results")
     parser.add_argument("--model", default=_USES[use][2], help=f"{_MODELS} (default: %(default)s)")
+    if use == "enhance":
+        parser.add_argument(
+            "--strength",
+            type=_share,
+            default=1.0,
+            metavar="S",
+            help="0 to 1: share of the network's result in a blend with the photo (default: 1)",
+        )
     parser.add_argument("--format", choices=FORMATS, help="output format (default: each photo's)")
     parser.add_argument(
         "--quality",
@@ -139,6 +147,12 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
     return integer
 
 
+def _share(text: str) -> float:
+    if not 0 <= float(text) <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return float(text)
+
+
 def _convert(options: argparse.Namespace) -> None:
     # Subcommands import what they need, so that --help and usage errors respond at once.
     from ppcn_jax.weights.load import convert
@@ -160,7 +174,7 @@ def _photos(options: argparse.Namespace) -> None:
     from ppcn_jax.inference.jobs import run_jobs
     from ppcn_jax.inference.photo import make_operation
 
-    operation = make_operation(options.subcommand, model)
+    operation = make_operation(options.subcommand, model, getattr(options, "strength", 1.0))
     _make_folder(options.output)
     failures = run_jobs(
         jobs,

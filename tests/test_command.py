@@ -161,6 +161,33 @@ def test_16_bits_are_kept(run, tmp_path, models):
     assert abs(photo.alpha.mean() - alpha.mean()) < 500
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_strength_blends_with_the_photo(run, tmp_path, models, dtype):
+    most = np.iinfo(dtype).max
+    pixels = np.random.default_rng(2).integers(0, most + 1, (H, W, 3)).astype(dtype)
+    (tmp_path / "a.png").write_bytes(encode_photo(Photo(pixels, None, False, "png"), "png"))
+    enhanced = enhance_levels([pixels], models["student"])[0]
+    expected = {
+        "0": pixels,
+        "0.25": np.rint(0.75 * pixels + 0.25 * enhanced).astype(dtype),
+        "1": enhanced,
+    }
+    for strength, result in expected.items():
+        assert run("a.png", "--output", f"out{strength}", "--strength", strength)[0] == 0
+        photo = read_photo(tmp_path / f"out{strength}" / "a.png")
+        np.testing.assert_array_equal(photo.pixels, result)
+
+
+def test_enhance_blends_floats(models):
+    image = np.random.default_rng(0).random((20, 24, 3)).astype(np.float32)
+    enhanced = ppcn_jax.enhance(image, models["student"])
+    for strength, result in {0: image, 0.25: 0.75 * image + 0.25 * enhanced, 1: enhanced}.items():
+        blend = ppcn_jax.enhance(image, models["student"], strength=strength)
+        np.testing.assert_allclose(blend, result, rtol=0, atol=0 if strength in (0, 1) else 1e-6)
+    with pytest.raises(ValueError, match="strength must be from 0 to 1, got 1.5"):
+        ppcn_jax.enhance(image, models["student"], strength=1.5)
+
+
 @pytest.mark.parametrize("form", command.FORMATS)
 def test_every_format_out(run, tmp_path, form):
     write_photo(tmp_path / "a.png")
@@ -362,6 +389,8 @@ def test_convert_writes_metadata(models, tmp_path, capsys):
         ["a.png"],
         ["--output", "out"],
         ["a.png", "--output", "out", "--quality", "0"],
+        ["a.png", "--output", "out", "--strength", "1.1"],
+        ["a.png", "--output", "out", "--strength", "nan"],
         ["a.png", "--output", "out", "--quality", "high"],
         ["a.png", "--output", "out", "--format", "gif"],
         ["a.png", "--output", "out", "--format", "png", "--quality", "90"],

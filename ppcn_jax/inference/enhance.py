@@ -40,6 +40,7 @@ def enhance(
     weights: Model | str | os.PathLike = "student",
     *,
     clip: bool = True,
+    strength: float = 1.0,
 ) -> np.ndarray:
     """Enhance one photo.
 
@@ -47,19 +48,26 @@ def enhance(
         image: float `[H, W, 3]`, RGB in [0, 1], H and W >= 16.
         weights: the result of `load_model`, or anything that `load_model` reads; by default the
             network that comes with the package.
-        clip: clip the result to [0, 1]; the networks' output lies in [-0.08, 1.08].
+        clip: clip the network's output to [0, 1]; it lies in [-0.08, 1.08].
+        strength: share of the network's output in a blend with the photo, 0 to 1.
 
     Returns:
         float32 `[H, W, 3]`.
 
     Raises:
         TypeError: the image is not floating.
-        ValueError: not `[H, W, 3]`, a side below 16 px, or weights that cannot be used
-            (`InputError`).
+        ValueError: not `[H, W, 3]`, a side below 16 px, a strength outside [0, 1], or weights
+            that cannot be used (`InputError`).
     """
     image = _checked(image)
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength must be from 0 to 1, got {strength}")
     model = _loaded(weights, ENHANCERS, "enhance")
-    return _run(model, image, np.float32, _clip if clip else np.asarray)
+    output = _run(model, image, np.float32, _clip if clip else np.asarray)
+    if strength == 1:
+        return output
+    weight = np.float32(strength)
+    return (1 - weight) * image + weight * output
 
 
 def upscale(

@@ -15,7 +15,7 @@ from ppcn_jax.photos.resize import enlarge_alpha
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import ENHANCERS, SUPER_RESOLVERS, Model
 
-_BAND = 1024  # rows converted to gray at a time, to save memory
+_BAND = 1024  # rows converted or blended at a time, to save memory
 
 
 class Operation(NamedTuple):
@@ -25,18 +25,21 @@ class Operation(NamedTuple):
         apply: maps pixels `[H, W, 3]` of equal shapes and types to `[scale H, scale W, 3]`.
         scale: how many times larger each side becomes.
         labels: captions for before and after.
+        strength: share of the result in a blend with the photo, 0 to 1; 1 for enlargements.
     """
 
     apply: Callable[[Sequence[np.ndarray]], list[np.ndarray]]
     scale: int
     labels: tuple[str, str]
+    strength: float = 1.0
 
 
-def make_operation(use: str, model: Model) -> Operation:
+def make_operation(use: str, model: Model, strength: float = 1.0) -> Operation:
     """Set up "enhance" or "upscale"; raises InputError if the network is not made for it."""
     if use == "enhance":
         model.check_use(ENHANCERS, "enhance")
-        return Operation(functools.partial(enhance_levels, model=model), 1, ("before", "after"))
+        apply = functools.partial(enhance_levels, model=model)
+        return Operation(apply, 1, ("before", "after"), strength)
     model.check_use(SUPER_RESOLVERS, "enlarge")
     apply = functools.partial(upscale_levels, model=model)
     return Operation(apply, scale_of(model), ("bicubic", model.name.replace("_", " ")))
@@ -51,6 +54,8 @@ def process_photos(photos: Sequence[Photo], operation: Operation) -> list[Photo]
     outputs = operation.apply([photo.pixels for photo in photos])
     results = []
     for photo, pixels in zip(photos, outputs, strict=True):
+        if operation.strength < 1:
+            pixels = _blend(photo.pixels, pixels, operation.strength)
         if _is_neutral(photo.pixels):
             pixels = _to_neutral(pixels)
         alpha = photo.alpha
@@ -67,6 +72,16 @@ def check_size(photo: Photo) -> None:
         raise InputError(
             f"has {width} x {height} px; the networks need at least {SMALLEST_SIDE} px per side"
         )
+
+
+def _blend(before: np.ndarray, after: np.ndarray, strength: float) -> np.ndarray:
+    """Mix two photos, uint8 or uint16, in these values; a strength of 0 gives the first one."""
+    blend = np.empty_like(after)
+    for top in range(0, len(after), _BAND):
+        rows = slice(top, top + _BAND)
+        mixed = before[rows] * (1 - np.float64(strength)) + after[rows] * np.float64(strength)
+        blend[rows] = np.rint(mixed).astype(after.dtype)
+    return blend
 
 
 def _is_neutral(pixels: np.ndarray) -> bool:

@@ -80,11 +80,12 @@ def process_upload(
         height, width = result.pixels.shape[:2]
         place = pathlib.Path(tempfile.mkdtemp(dir=folder))
         suffix = label.partition(" (")[0].replace(" ", "-")
+        blend = f", strength {operation.strength:g}" if operation.strength < 1 else ""
         outcome = Outcome(
             before=place / "before.jpg",
             after=place / "after.jpg",
             result=place / f"{upload.stem}-{suffix}{upload.suffix}",
-            summary=f"{width} x {height} px in {seconds:.2f} s with {label}",
+            summary=f"{width} x {height} px in {seconds:.2f} s with {label}{blend}",
         )
         outcome.before.write_bytes(before)
         outcome.after.write_bytes(after)
@@ -104,11 +105,14 @@ def make_page(choices: Mapping[str, Operation], folder: pathlib.Path) -> Any:
     """
     import gradio as gr
 
-    def run(upload: str | None, label: str) -> tuple[Any, ...]:
+    def run(upload: str | None, label: str, strength: float) -> tuple[Any, ...]:
         try:
             if upload is None:
                 raise InputError("Drop a photo first.")
-            outcome = process_upload(pathlib.Path(upload), label, choices[label], folder)
+            operation = choices[label]
+            if operation.scale == 1:
+                operation = operation._replace(strength=strength)
+            outcome = process_upload(pathlib.Path(upload), label, operation, folder)
         except InputError as error:
             return None, _paragraph(str(error), _ERROR_STYLE), gr.DownloadButton(visible=False)
         size = f"{outcome.result.stat().st_size / 1e6:.1f} MB"
@@ -123,6 +127,7 @@ def make_page(choices: Mapping[str, Operation], folder: pathlib.Path) -> Any:
             with gr.Column(scale=1, min_width=280):
                 upload = gr.File(label="Photo", file_types=list(ALL_SUFFIXES), height=160)
                 label = gr.Radio(list(choices), value=next(iter(choices)), label="Model")
+                strength = gr.Slider(0, 1, 1, step=0.05, label="Strength, when not enlarging")
                 button = gr.Button("Enhance", variant="primary")
                 line = gr.HTML()
                 download = gr.DownloadButton(visible=False)
@@ -132,7 +137,7 @@ def make_page(choices: Mapping[str, Operation], folder: pathlib.Path) -> Any:
                 )
         button.click(
             run,
-            [upload, label],
+            [upload, label, strength],
             [slider, line, download],
             api_visibility="private",
             concurrency_limit=1,

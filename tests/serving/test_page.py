@@ -73,6 +73,14 @@ def test_process_upload(make_model, upload, tmp_path, network, label, size):
         np.testing.assert_array_equal(image, operation.apply([PIXELS])[0])
 
 
+def test_the_strength_is_part_of_the_summary(make_model, upload, tmp_path):
+    operation = label_choices([("", make_model("student"))])["student"]._replace(strength=0)
+    outcome = process_upload(upload, "student", operation, tmp_path)
+    assert outcome.summary.endswith(" s with student, strength 0")
+    with Image.open(outcome.result) as image:
+        np.testing.assert_array_equal(image, PIXELS)
+
+
 def test_the_download_is_named_after_the_network_and_not_its_file(make_model, upload, tmp_path):
     models = [("", make_model("student", source)) for source in ("a.x", "b.x")]
     label, operation = next(iter(label_choices(models).items()))
