@@ -21,8 +21,8 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.task = "train"
     config.preset = "released" if variant == "released" else "paper"
     config.model = "teacher"
-    # What to start from instead of random parameters: a shipped network's name, a weights file, a
-    # workdir, one of its checkpoints, or a released checkpoint. Optimizers and schedule start anew.
+    # Start from these parameters instead of random ones: a shipped network's name, a weights file,
+    # a workdir, one of its checkpoints, or a released checkpoint; optimizers are new.
     config.start_from = ""
     config.teacher = ""  # workdirs of trained teachers, separated by commas; outputs are averaged
     config.imitation = 0.0  # share of the teachers' images in the targets of image losses, 0 to 1
@@ -80,6 +80,9 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.train.decay = 0.1  # factor at each boundary; section 4.2
     config.train.optimizer = "adam"  # section 4.2; or "muon" for the generator
     config.train.weight_decay = 0.0  # muon: decay of kernels, times the learning rate
+    # Decay of the moving average of the generator's parameters that is evaluated and used, such as
+    # 0.999; 0: none; not in the paper.
+    config.train.ema = 0.0
     # Adam's epsilon is added to the bias-corrected root (Kingma and Ba, Algorithm 1) or, when
     # False, to the root before its correction, as TensorFlow 1 does.
     config.train.epsilon_corrected = True

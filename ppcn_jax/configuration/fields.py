@@ -48,6 +48,12 @@ def number(*, zero: bool = False, most: float = _LARGEST_FLOAT) -> Rule:
     return rule
 
 
+def below(limit: float) -> Rule:
+    """A rule for numbers from 0 to just below `limit`."""
+    rule = number(zero=True)
+    return lambda value: rule(value) or (None if value < limit else f"it must be below {limit}")
+
+
 def choice(*values: Any) -> Rule:
     """A rule for one of a few values of the same type."""
     listed = ", ".join(map(repr, values))
@@ -114,6 +120,7 @@ _TRAINING: Rules = {
         "decay": number(most=1),
         "optimizer": choice("adam", "muon"),
         "weight_decay": number(zero=True),
+        "ema": below(1),
         "epsilon_corrected": boolean,
         "guard": {"total_limit": number(zero=True), "stop_after": integer()},
         "unreadable": number(zero=True, most=1),

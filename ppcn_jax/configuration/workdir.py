@@ -34,6 +34,7 @@ _BEFORE = {
     "objective.log_mse.clipped": False,
     "train.optimizer": "adam",
     "train.weight_decay": 0.0,
+    "train.ema": 0.0,
     "start_from": "",
 }
 # Fields that only workdirs of older versions have: they chose between equal computations.

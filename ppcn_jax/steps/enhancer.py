@@ -45,6 +45,7 @@ def make_train_step(
     seed: int,
     imitation: float = 0.0,
     total_limit: float = math.inf,
+    ema: float = 0.0,
 ) -> TrainStep:
     """Build the train step of an enhancer.
 
@@ -62,6 +63,7 @@ def make_train_step(
         imitation: weight of the teachers' images in the reference of image losses; the target has
             the remaining weight.
         total_limit: updates with a larger total are skipped; see `guarded_update`.
+        ema: decay of the average of the generator's parameters, if the state has one.
 
     Returns:
         `step(state, batch, frozen, *, axis_name=None) -> (state, metrics)`, pure. `batch` is
@@ -140,7 +142,7 @@ def make_train_step(
 
         gradients, metrics = mean_over_devices((gradients, metrics), axis_name)
         state, metrics = guarded_update(
-            state, gradients, optimizers, metrics, total_limit=total_limit
+            state, gradients, optimizers, metrics, total_limit=total_limit, ema=ema
         )
         # After averaging: the PSNR of a mean error is not the mean of PSNRs.
         metrics["psnr"] = psnr_of_mse(metrics.pop("mse"))

@@ -1,11 +1,12 @@
 """The train state, its named trees as a checkpoint stores them, and its guarded update."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
@@ -18,15 +19,27 @@ T = TypeVar("T")
 SKIPPED = "skipped"
 GRADIENTS = "_gradient_norm"
 
-_OPTIMIZER = "_optimizer"
+_OPTIMIZER, _AVERAGE = "_optimizer", "_average"
 
 
 @flax.struct.dataclass
 class Player:
-    """A trained network with the state of its optimizer."""
+    """A trained network with the state of its optimizer.
+
+    Attributes:
+        params: the parameters that are trained.
+        opt_state: of the optimizer.
+        average: moving average of the parameters, or None; see `average_weight`.
+    """
 
     params: Params
     opt_state: optax.OptState
+    average: Params | None = None
+
+    @property
+    def result(self) -> Params:
+        """The parameters to evaluate and to use: the average, if there is one."""
+        return self.params if self.average is None else self.average
 
 
 @flax.struct.dataclass
@@ -49,42 +62,78 @@ TrainStep = Callable[..., tuple[TrainState, Metrics]]
 
 
 def init_state(
-    params: Mapping[str, Params], optimizers: Mapping[str, optax.GradientTransformation]
+    params: Mapping[str, Params],
+    optimizers: Mapping[str, optax.GradientTransformation],
+    *,
+    averaged: Collection[str] = (),
 ) -> TrainState:
-    """The state before the first step, from parameters and optimizers by player."""
+    """The state before the first step, from parameters and optimizers by player.
+
+    `averaged` names the players of whose parameters an average is kept.
+    """
 
     def init(params: Mapping[str, Params]) -> dict[str, optax.OptState]:
         return {name: optimizers[name].init(tree) for name, tree in params.items()}
 
     opt_states = jax.jit(init)(params)  # eagerly, each shape would compile its own program
-    players = {name: Player(params[name], opt_states[name]) for name in params}
+    # Copies, because an array that is in a donated state twice is an error.
+    averages = {name: jax.tree.map(np.array, params[name]) for name in averaged}
+    players = {name: Player(params[name], opt_states[name], averages.get(name)) for name in params}
     return TrainState(step=jnp.zeros((), jnp.int32), players=players)
 
 
 def to_trees(state: TrainState) -> dict[str, Any]:
-    """Named trees of a state without its step: "generator", "generator_optimizer", ..."""
+    """Named trees of a state without its step: "generator", "generator_optimizer", ...
+
+    "generator_average" is one of them if there is an average.
+    """
     trees: dict[str, Any] = {}
     for name, player in state.players.items():
         trees |= {name: player.params, name + _OPTIMIZER: player.opt_state}
+        if player.average is not None:
+            trees[name + _AVERAGE] = player.average
     return trees
 
 
 def from_trees(step: int, trees: Mapping[str, Any]) -> TrainState:
     """The state at a step from the named trees that `to_trees` returns."""
     players = {
-        name: Player(tree, trees[name + _OPTIMIZER])
+        name: Player(tree, trees[name + _OPTIMIZER], trees.get(name + _AVERAGE))
         for name, tree in trees.items()
-        if not name.endswith(_OPTIMIZER)
+        if not name.endswith((_OPTIMIZER, _AVERAGE))
     }
     return TrainState(step=jnp.asarray(step, jnp.int32), players=players)
 
 
+def average_weight(decay: float, step: jax.Array) -> jax.Array:
+    """Weight of the parameters after `step` steps in their moving average.
+
+    average <- average + weight * (parameters - average)
+    weight = 1 - min(decay, (1 + step) / (10 + step))
+
+    The second number makes the average short at first, so that it soon forgets the parameters
+    before the first step: it covers about the last ninth of the steps made, until that is
+    1 / (1 - decay) steps.
+
+    Reference:
+        TensorFlow, tf.train.ExponentialMovingAverage, `num_updates`; Polyak and Juditsky,
+        Acceleration of stochastic approximation by averaging, 1992. Not in the paper.
+    """
+    return jnp.maximum(1 - decay, 9 / (10 + step))
+
+
 def apply_gradients(
-    player: Player, gradients: Params, optimizer: optax.GradientTransformation
+    player: Player,
+    gradients: Params,
+    optimizer: optax.GradientTransformation,
+    weight: jax.Array | None = None,
 ) -> Player:
-    """Update one player with its optimizer."""
+    """Update one player with its optimizer, and its average, if it has one, with `weight`."""
     updates, opt_state = optimizer.update(gradients, player.opt_state, player.params)
-    return Player(optax.apply_updates(player.params, updates), opt_state)
+    params, average = optax.apply_updates(player.params, updates), player.average
+    if average is not None:
+        average = jax.tree.map(lambda old, new: old + weight * (new - old), average, params)
+    return Player(params, opt_state, average)
 
 
 def mean_over_devices(tree: T, axis_name: str | None) -> T:
@@ -102,13 +151,15 @@ def guarded_update(
     metrics: Mapping[str, jax.Array],
     *,
     total_limit: float,
+    ema: float = 0.0,
 ) -> tuple[TrainState, Metrics]:
     """Update all players, unless a metric or gradient is not finite or the total is too large.
 
     Call it after averaging gradients and metrics over devices, so that all devices make the same
     decision. Optimizers must turn finite gradients into finite updates, as those of `optimizers`
     do. The step is counted in either case, because it is the position in the data; a skipped
-    update leaves parameters and optimizer states unchanged.
+    update leaves parameters, their averages and optimizer states unchanged. `ema` is the decay of
+    the averages, for players that have one.
 
     Returns:
         The new state, and the metrics with `SKIPPED` and `GRADIENTS` added.
@@ -117,8 +168,13 @@ def guarded_update(
     finite = jnp.isfinite(jnp.stack([*metrics.values(), *norms.values()])).all()
     good = finite & (metrics["total"] <= total_limit)
 
+    weight = average_weight(ema, state.step + 1) if ema else None
+
     def update(players: Players) -> Players:
-        return {n: apply_gradients(p, gradients[n], optimizers[n]) for n, p in players.items()}
+        return {
+            name: apply_gradients(player, gradients[name], optimizers[name], weight)
+            for name, player in players.items()
+        }
 
     def with_branch(players: Players) -> Players:
         return lax.cond(good, update, lambda players: players, players)

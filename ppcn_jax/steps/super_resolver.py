@@ -23,6 +23,7 @@ def make_train_step(
     clip: bool,
     seed: int,
     total_limit: float = math.inf,
+    ema: float = 0.0,
 ) -> TrainStep:
     """Build the train step of a network that maps images to images.
 
@@ -33,6 +34,7 @@ def make_train_step(
         clip: clip the output to [0, 1] before comparing; clipped pixels then have no gradient.
         seed: determines the augmentation together with the state's step.
         total_limit: updates with a larger total are skipped; see `guarded_update`.
+        ema: decay of the average of the generator's parameters, if the state has one.
 
     Returns:
         `step(state, batch, frozen, *, axis_name=None) -> (state, metrics)`, pure. `batch` is
@@ -63,6 +65,7 @@ def make_train_step(
             {"generator": optimizer},
             metrics,
             total_limit=total_limit,
+            ema=ema,
         )
         # After averaging: the PSNR of a mean error is not the mean of PSNRs.
         metrics["psnr"] = psnr_of_mse(metrics.pop("mse"))

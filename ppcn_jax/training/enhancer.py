@@ -20,6 +20,7 @@ from ppcn_jax.steps.optimizers import adam, step_decay
 from ppcn_jax.steps.state import init_state
 from ppcn_jax.training.experiment import (
     Experiment,
+    averaged,
     initial_params,
     make_optimizer,
     sample_pairs,
@@ -87,10 +88,11 @@ def make_experiment(config: ConfigDict) -> Experiment:
         seed=train.seed,
         imitation=config.imitation,
         total_limit=train.guard.total_limit or math.inf,
+        ema=train.ema,
     )
     return Experiment(
         module,
-        jax.device_get(init_state(params, optimizers)),
+        jax.device_get(init_state(params, optimizers, averaged=averaged(train.ema))),
         frozen,
         step,
         learning_rate,

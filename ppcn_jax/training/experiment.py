@@ -52,6 +52,11 @@ def make_optimizer(
     return adam(schedule, epsilon_corrected=epsilon_corrected)
 
 
+def averaged(ema: float) -> tuple[str, ...]:
+    """The players whose parameters are averaged with a decay of `ema`: none if it is 0."""
+    return ("generator",) if ema else ()
+
+
 def initial_params(key: jax.Array, module: nn.Module, side: int, channels: int = 3) -> Params:
     """Random initial parameters of a network for square images."""
     # LLVM takes long to optimize random number generation, which runs only once here. The bits are

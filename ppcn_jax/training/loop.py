@@ -255,7 +255,7 @@ def _evaluate(
     experiment: Experiment, state: TrainState, pairs: Pairs, services: RunServices
 ) -> float | None:
     """Record scores and a picture of the test split; returns the score to choose checkpoints by."""
-    enhance = make_enhance(experiment.module, state.players["generator"].params)
+    enhance = make_enhance(experiment.module, state.players["generator"].result)
     result = evaluate(enhance, pairs, score=experiment.score)
     step = int(state.step)
     if services.recorder:

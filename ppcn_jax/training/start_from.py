@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from ppcn_jax.models.layers import Params
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_json
-from ppcn_jax.steps.state import TrainState
+from ppcn_jax.steps.state import Player, TrainState
 from ppcn_jax.weights.checkpoint_record import digest
 from ppcn_jax.weights.checkpoints import FOLDER, has_tree, restore_params, steps_in
 from ppcn_jax.weights.load import STARTED_FROM, find_run, load_model
@@ -92,7 +92,9 @@ def start_from(
     """
     model = origin.model
     players = dict(state.players)
-    players["generator"] = dataclasses.replace(players["generator"], params=_copy(model.params))
+    generator = players["generator"]
+    average = None if generator.average is None else _copy(model.params)
+    players["generator"] = Player(_copy(model.params), generator.opt_state, average)
     record: dict[str, Any] = {
         "start_from": config.start_from,
         "source": model.source,
@@ -111,12 +113,10 @@ def start_from(
             record["random"] = {_DISCRIMINATOR: problem}
             line += f"; the {_DISCRIMINATOR} starts from random parameters, because {problem}"
         else:
-            players[_DISCRIMINATOR] = dataclasses.replace(
-                player, params=_copy(origin.discriminator)
-            )
+            players[_DISCRIMINATOR] = Player(_copy(origin.discriminator), player.opt_state)
             record["sha256"][_DISCRIMINATOR] = digest(origin.discriminator)
             line += f", with its {_DISCRIMINATOR}"
-    return dataclasses.replace(state, players=players), record, line
+    return TrainState(state.step, players), record, line
 
 
 def write_record(workdir: pathlib.Path, record: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from ppcn_jax.steps.state import init_state
 from ppcn_jax.steps.super_resolver import make_train_step
 from ppcn_jax.training.experiment import (
     Experiment,
+    averaged,
     initial_params,
     make_optimizer,
     sample_pairs,
@@ -48,11 +49,13 @@ def make_experiment(config: ConfigDict) -> Experiment:
         clip=train.clip,
         seed=train.seed,
         total_limit=train.guard.total_limit or math.inf,
+        ema=train.ema,
     )
-    params = initial_params(jax.random.key(train.seed), module, config.data.crop)
+    params = {"generator": initial_params(jax.random.key(train.seed), module, config.data.crop)}
+    optimizers = {"generator": optimizer}
     return Experiment(
         module,
-        jax.device_get(init_state({"generator": params}, {"generator": optimizer})),
+        jax.device_get(init_state(params, optimizers, averaged=averaged(train.ema))),
         frozen={},
         step=step,
         learning_rate=learning_rate,
