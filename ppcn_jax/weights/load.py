@@ -111,13 +111,18 @@ def find_run(path: str | os.PathLike) -> Checkpoint | None:
     """The checkpoint of a training run that a path names, as `load_model` understands it.
 
     Returns:
-        The checkpoint, or None if the path belongs to no workdir.
+        The checkpoint, or None if the path names a shipped network, a weights file, or nothing in
+        a workdir.
 
     Raises:
         InputError: the workdir has no complete checkpoint, not this one, or no such parameters.
     """
+    if path in SHIPPED:
+        return None
     path = pathlib.Path(path).expanduser()
     step = tree = None
+    if path.suffix == SUFFIX:
+        return None
     if (path / CONFIG).is_file():
         workdir = path
     elif path.parent.name == FOLDER and (path.parent.parent / CONFIG).is_file():
