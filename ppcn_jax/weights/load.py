@@ -176,6 +176,8 @@ def _origin(workdir: pathlib.Path, config: Mapping[str, Any]) -> dict[str, str]:
     if not config.get("start_from"):
         return {}
     path = workdir / STARTED_FROM
+    if not path.is_file():
+        return {"started_from": f"{config['start_from']}, not recorded in {STARTED_FROM}"}
     record = read_config(path)
     try:
         source, sha256, about = record["source"], record["sha256"]["generator"], record["about"]

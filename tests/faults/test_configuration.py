@@ -30,6 +30,7 @@ MAY_BE_ZERO = (
     "unreadable",
     "end_after",
     "weight_decay",
+    "ema",
 )
 
 
