@@ -9,7 +9,7 @@ from data.dped.open import open_dped
 from data.errors import DataError
 from data.sources.demo_photos import DemoPhotos
 from data.sources.div2k import Div2k
-from data.sources.high_resolution import Photos, open_high_resolution
+from data.sources.high_resolution import PhotosOnDisk, open_high_resolution
 from data.sources.in_memory import InMemory
 from data.sources.pairs import open_pairs
 from data.sources.photo_folder import photo_split
@@ -89,7 +89,7 @@ def make_source(
         case "photos":
             return DemoPhotos(crop=crop_or_full, split=split)
         case "high_resolution" | "div2k":
-            photos: Photos
+            photos: PhotosOnDisk
             test_folder = pathlib.Path(test_dir).expanduser() if test_dir else None
             if source == "div2k" and (split == "train" or test_folder is None):
                 photos = Div2k(dir, split)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.batching.order import Order
-from data.batching.source import Degrading, Source
+from data.batching.source import Cutting, Source
 from data.errors import DataError, import_tensorflow
 
 if TYPE_CHECKING:
@@ -25,21 +25,18 @@ def gather(source: Source, order: Order, step: int) -> dict[str, np.ndarray]:
     crop = source.crop
     assert crop is not None, "a test split has no crops"
     # Checked once per batch, because isinstance is slow with protocols.
-    degrading = source if isinstance(source, Degrading) else None
-
-    def window(position: int, frame: np.ndarray) -> tuple[slice, slice]:
-        height, width, _ = frame.shape
-        top, left = order.corner(position, height, width, crop)
-        return slice(top, top + crop), slice(left, left + crop)
+    cutting = source if isinstance(source, Cutting) else None
 
     def cut(position: int, sample: int) -> tuple[np.ndarray, np.ndarray]:
-        if degrading is None:
-            photo, target = source[sample]
-            place = window(position, target)
-            return photo[place], target[place]
-        target = degrading.target(sample)
-        target = target[window(position, target)]
-        return degrading.degrade(target), target
+        def window(shape: tuple[int, ...]) -> tuple[slice, slice]:
+            top, left = order.corner(position, shape[0], shape[1], crop)
+            return slice(top, top + crop), slice(left, left + crop)
+
+        if cutting is not None:
+            return cutting.cut(sample, window)
+        photo, target = source[sample]
+        place = window(target.shape)
+        return photo[place], target[place]
 
     positions = order.positions(step)
     samples = np.empty(len(positions), np.int32)

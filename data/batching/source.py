@@ -1,6 +1,6 @@
 """Protocols for sources of aligned pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -9,6 +9,10 @@ from data.batching.order import Order
 
 if TYPE_CHECKING:
     from tensorflow.data import Dataset
+
+
+# Maps the shape of a pair's frames to the rows and columns of a crop.
+Window = Callable[[tuple[int, ...]], tuple[slice, slice]]
 
 
 @runtime_checkable
@@ -54,13 +58,12 @@ class OnDisk(Source, Protocol):
 
 
 @runtime_checkable
-class Degrading(Source, Protocol):
-    """A source that makes its inputs from its targets; in training, from each crop separately."""
+class Cutting(Source, Protocol):
+    """A source that cuts its own crops: without reading full frames, or with inputs made of them."""
 
-    def target(self, index: int) -> np.ndarray:
-        """The full target of a pair: uint8 [H, W, 3], RGB."""
-        ...
+    def cut(self, index: int, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """The crops (input, target) of a pair: uint8 [crop, crop, 3], RGB.
 
-    def degrade(self, target: np.ndarray) -> np.ndarray:
-        """The input for a target or for a crop of one: same shape and type."""
+        Raises `DataError` if the pair cannot be read.
+        """
         ...

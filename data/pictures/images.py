@@ -42,7 +42,8 @@ def decode(encoded: bytes, name: str) -> np.ndarray:
     converted, alpha is dropped, and the EXIF orientation is applied.
     """
     with _opened(encoded, name) as image:
-        return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+        ImageOps.exif_transpose(image, in_place=True)
+        return np.asarray(_to_rgb(image))
 
 
 def checked_shape(encoded: bytes, name: str) -> tuple[int, int, int]:
@@ -91,4 +92,4 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     elif image.mode == "P":
         # Converted directly to RGB, a palette with transparency makes Pillow warn.
         image = image.convert("RGBA")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

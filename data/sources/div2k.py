@@ -9,6 +9,7 @@ import numpy as np
 
 from data.errors import DataError, require
 from data.pictures.images import decode
+from data.pictures.stored_frames import file_identity
 
 # All configurations hold the same high-resolution photos. Their low-resolution images are not
 # used: the loader makes its own.
@@ -52,6 +53,7 @@ class Div2k:
                 f"{copies[0].parent} is in a format that does not allow random access; remove it "
                 f"and {_advice(root)}"
             ) from error
+        self._info = copies[0]
         self.names = [f"DIV2K {_SPLITS[split]} {i}" for i in range(len(self._examples))]
 
     def __getitem__(self, index: int) -> np.ndarray:
@@ -62,6 +64,10 @@ class Div2k:
         except Exception as error:  # a checksum of ArrayRecord, the file system, or parsing
             raise DataError(f"{name} cannot be read ({error})") from error
         return decode(encoded, name)
+
+    def identity(self, index: int) -> str:
+        """A text that changes with the photo: its place in the prepared copy; raises `OSError`."""
+        return f"{file_identity(self._info)}\n{self.names[index]}"
 
 
 def _advice(root: pathlib.Path) -> str:

@@ -14,9 +14,10 @@ from PIL import Image
 
 from data.batching.crops import gather_in_tensorflow
 from data.batching.order import Order
+from data.batching.source import Window
 from data.errors import DataError
-from data.pictures.cache import Cache
 from data.pictures.folders import check_crop
+from data.pictures.frames import Frames
 from data.pictures.memory import available_bytes
 from data.pictures.progress import parallel
 from data.sources.in_memory import Decoded
@@ -41,6 +42,14 @@ class Photos(Protocol):
 
     def __getitem__(self, index: int) -> np.ndarray:
         """A photo: uint8 [H, W, 3]; thread-safe; raises `DataError` if it does not decode."""
+        ...
+
+
+class PhotosOnDisk(Photos, Protocol):
+    """Photos that are decoded when needed."""
+
+    def identity(self, index: int) -> str:
+        """A text that changes with the photo; raises `OSError` if there is none."""
         ...
 
 
@@ -90,32 +99,46 @@ class HighResolution:
         height, width = (side - side % self.scale for side in photo.shape[:2])
         return photo[:height, :width]
 
+    def cut(self, index: int, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """A crop of a photo, degraded separately; see `data.batching.source.Cutting`."""
+        photo = self.target(index)
+        target = photo[window(photo.shape)]
+        return self.degrade(target), target
+
     def degrade(self, target: np.ndarray) -> np.ndarray:
         """Reduce a photo or a crop by the scale, and enlarge it to its size."""
         return degrade(target, self.scale)
 
 
 class HighResolutionOnDisk(HighResolution):
-    """Photos that are decoded when needed; as many as fit stay in RAM."""
+    """Photos that are decoded when needed; see `Frames` for those that are kept."""
 
-    def __init__(self, photos: Photos, *, crop: int | None, scale: int):
+    def __init__(self, photos: PhotosOnDisk, *, crop: int | None, scale: int):
         """Wrap photos; see `HighResolution`."""
         super().__init__(photos, crop=crop, scale=scale)
         available = available_bytes()
         room = _DEFAULT_CACHE if available is None else available // 2
-        self._cache = Cache[np.ndarray](room)
+        self._identify = photos.identity
+        self._frames = Frames(self._decode, self._identity, count=len(self), crop=crop, room=room)
 
     def target(self, index: int) -> np.ndarray:
         """See `HighResolution.target`."""
-        photo = self._cache.get(index)
-        if photo is None:
-            photo = super().target(index)
-            self._cache.keep(index, photo, photo.nbytes)
-        return photo
+        return self._frames[index][0]
+
+    def cut(self, index: int, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """See `HighResolution.cut`; the photo is not decoded again."""
+        (target,) = self._frames.cut(index, window)
+        return self.degrade(target), target
+
+    def _decode(self, index: int) -> tuple[np.ndarray]:
+        return (super().target(index),)
+
+    def _identity(self, index: int) -> str:
+        return f"{self._identify(index)}\nmultiples of {self.scale}"
 
     def check(self) -> None:
         """Decode every photo; raise `DataError` for the first one that is unusable."""
-        parallel(self.target, range(len(self)), "Decoding the photos")
+        parallel(self._frames.load, range(len(self)), "Decoding the photos")
 
     def dataset(self, order: Order, start_step: int) -> "Dataset":
         """Batches, cropped and degraded in parallel; see `gather_in_tensorflow`."""
@@ -123,7 +146,7 @@ class HighResolutionOnDisk(HighResolution):
 
 
 def open_high_resolution(
-    photos: Photos, *, crop: int | None, scale: int, in_memory: bool, check: bool = True
+    photos: PhotosOnDisk, *, crop: int | None, scale: int, in_memory: bool, check: bool = True
 ) -> HighResolution:
     """Open the photos of a split.
 

@@ -8,10 +8,12 @@ import numpy as np
 
 from data.batching.crops import gather_in_tensorflow
 from data.batching.order import Order
-from data.pictures.cache import Cache
+from data.batching.source import Window
 from data.pictures.folders import check_pair, hold_out, paired_names
+from data.pictures.frames import Frames
 from data.pictures.images import checked_shape, read, read_bytes
 from data.pictures.progress import parallel
+from data.pictures.stored_frames import file_identity
 
 if TYPE_CHECKING:
     from tensorflow.data import Dataset
@@ -39,7 +41,9 @@ class Pairs:
         self.names = names
         self.crop = crop
         self._folders = inputs, targets
-        self._cache = Cache[tuple[np.ndarray, np.ndarray]](_CACHE_BYTES)
+        self._frames = Frames(
+            self._decode, self._identity, count=len(names), crop=crop, room=_CACHE_BYTES
+        )
 
     def __len__(self) -> int:
         """The number of pairs."""
@@ -47,13 +51,13 @@ class Pairs:
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Decode a pair: (input, target), uint8 [H, W, 3]; raises `DataError` if it is unusable."""
-        pair = self._cache.get(index)
-        if pair is None:
-            input_path, target_path = self._paths(index)
-            pair = read(input_path), read(target_path)
-            check_pair(str(input_path), pair[0].shape, pair[1].shape, self.crop)
-            self._cache.keep(index, pair, sum(frame.nbytes for frame in pair))
-        return pair
+        photo, target = self._frames[index]
+        return photo, target
+
+    def cut(self, index: int, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Crops of a pair, without decoding it again; see `data.batching.source.Cutting`."""
+        photo, target = self._frames.cut(index, window)
+        return photo, target
 
     def check(self) -> None:
         """Read every file to its end; raise `DataError` for the first pair that is unusable."""
@@ -66,6 +70,15 @@ class Pairs:
     def _paths(self, index: int) -> tuple[pathlib.Path, pathlib.Path]:
         inputs, targets = self._folders
         return inputs / self.names[index], targets / self.names[index]
+
+    def _decode(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        input_path, target_path = self._paths(index)
+        pair = read(input_path), read(target_path)
+        check_pair(str(input_path), pair[0].shape, pair[1].shape, self.crop)
+        return pair
+
+    def _identity(self, index: int) -> str:
+        return "\n".join(map(file_identity, self._paths(index)))
 
     def _check(self, index: int) -> None:
         paths = self._paths(index)

@@ -8,6 +8,7 @@ import numpy as np
 from data.errors import DataError
 from data.pictures.folders import hold_out, natural_key
 from data.pictures.images import SUFFIXES, read
+from data.pictures.stored_frames import file_identity
 
 
 class PhotoFolder:
@@ -25,6 +26,10 @@ class PhotoFolder:
     def __getitem__(self, index: int) -> np.ndarray:
         """Decode a photo: uint8 [H, W, 3]."""
         return read(self._folder / self.names[index])
+
+    def identity(self, index: int) -> str:
+        """A text that changes with the photo's file; raises `OSError`."""
+        return file_identity(self._folder / self.names[index])
 
 
 def photo_split(
