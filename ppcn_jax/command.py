@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from ppcn_jax import __version__
 from ppcn_jax.export.command import add_export
+from ppcn_jax.pairing.command import add_pair
 from ppcn_jax.runtime.errors import InputError, printable
 from ppcn_jax.runtime.malloc import keep_freed_memory
 
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_photo_arguments(subcommands.add_parser(use, help=summary, description=_ABOUT), use)
     _add_serve_arguments(subcommands.add_parser("serve", help="local web page for single photos"))
     add_export(subcommands)
+    add_pair(subcommands)
     return parser
 
 

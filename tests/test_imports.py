@@ -18,6 +18,7 @@ WINGS = {
     "losses": "ops",
     "models": "ops",
     "photos": "runtime",
+    "pairing": "photos runtime",
     "metrics": "losses ops",
     "weights": "models runtime",
     "steps": "losses models metrics ops",
@@ -31,7 +32,7 @@ WINGS = {
         "runtime ops losses models photos metrics weights steps inference evaluation export "
         "configuration training"
     ),
-    "command": "serving export inference weights photos runtime",
+    "command": "pairing serving export inference weights photos runtime",
 }
 # Modules and packages of `data`, each with what it may import beside itself.
 DATA = {
@@ -50,6 +51,7 @@ LAUNCHER = {"benchmark", "training", "evaluation", "configuration", "runtime"}
 DOORS = {
     "orbax": ("ppcn_jax/weights/checkpoints.py", "ppcn_jax/runtime/processes.py"),
     "PIL": ("ppcn_jax/photos/",),
+    "cv2": ("ppcn_jax/pairing/",),
     "gradio": ("ppcn_jax/serving/",),
     "fastapi": ("ppcn_jax/serving/",),
     "uvicorn": ("ppcn_jax/serving/",),
@@ -170,6 +172,8 @@ def test_imports(path):
         ("ppcn_jax/training/x.py", "import orbax.checkpoint", "imports orbax"),
         ("ppcn_jax/inference/x.py", "from PIL import Image", "imports PIL"),
         ("ppcn_jax/inference/x.py", "import gradio", "imports gradio"),
+        ("ppcn_jax/photos/x.py", "import cv2", "imports cv2"),
+        ("ppcn_jax/pairing/x.py", "from ppcn_jax.models import Student", "the wing models"),
         ("ppcn_jax/benchmark/x.py", "def f():\n    import torch", "imports torch"),
         ("ppcn_jax/benchmark/pytorch/x.py", "import torch", "torch outside of a function"),
         ("ppcn_jax/photos/x.py", "def f():\n    import tensorflow", "imports tensorflow"),

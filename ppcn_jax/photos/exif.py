@@ -6,6 +6,7 @@ pixels and orientation tag always agree.
 """
 
 import contextlib
+import datetime
 import re
 import struct
 from typing import NamedTuple
@@ -14,6 +15,7 @@ import numpy as np
 
 HEADER = b"Exif\0\0"
 _WIDTHS, _HEIGHTS, _ORIENTATION, _EXIF = {0x0100, 0xA002}, {0x0101, 0xA003}, 0x0112, 0x8769
+_TAKEN, _SECONDS, _COLOR_SPACE = 0x9003, 0x9291, 0xA001
 _SHORT = 3
 _CODES = {1: "B", _SHORT: "H", 4: "I"}  # struct codes of the integer types of TIFF
 
@@ -48,6 +50,32 @@ def orientation(block: bytes) -> int:
     return 1
 
 
+def capture_time(block: bytes) -> datetime.datetime | None:
+    """When a photo was taken, by the clock of the camera and without a time zone; None if unknown."""
+    texts = {
+        entry.tag: _text(block, entry)
+        for entry in _exif_entries(block)
+        if entry.tag in (_TAKEN, _SECONDS)
+    }
+    try:
+        taken = datetime.datetime.strptime(texts.get(_TAKEN, ""), "%Y:%m:%d %H:%M:%S")
+    except ValueError:
+        return None
+    digits = texts.get(_SECONDS, "")
+    fraction = float(f"0.{digits}") if digits.isascii() and digits.isdigit() else 0.0
+    return taken + datetime.timedelta(seconds=fraction)
+
+
+def is_uncalibrated(block: bytes) -> bool:
+    """Return True if EXIF says that the colors are not sRGB; most often they are Adobe RGB."""
+    return any(
+        entry.tag == _COLOR_SPACE
+        and entry.kind == _SHORT
+        and struct.unpack_from(byte_order(block) + "H", entry.record, 8) == (0xFFFF,)
+        for entry in _exif_entries(block)
+    )
+
+
 def apply_orientation(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Turn `[H, W, ...]` pixels upright; returns a view."""
     if orientation >= 5:
@@ -70,10 +98,7 @@ def mark_upright(block: bytes, height: int, width: int) -> bytes:
     if fields:
         with contextlib.suppress(struct.error):
             struct.pack_into(order + "I", changed, fields[-1].position + 12, 0)
-    for entry in list(fields):
-        if entry.tag == _EXIF:
-            fields += _directory(block, *struct.unpack_from(order + "I", entry.record, 8))
-    for entry in fields:
+    for entry in fields + _exif_entries(block):
         position = entry.position
         if entry.tag == _ORIENTATION:
             # Rewrite the type too: some readers accept a number of any type.
@@ -88,6 +113,27 @@ def mark_upright(block: bytes, height: int, width: int) -> bytes:
 def mark_xmp_upright(xmp: bytes) -> bytes:
     """Set the orientation in an XMP packet to 1."""
     return re.sub(rb"""(tiff:Orientation(?:=["']|>))[2-8]""", rb"\g<1>1", xmp)
+
+
+def _exif_entries(block: bytes) -> list[Entry]:
+    """Fields of the directory that describes how the photo was taken."""
+    return [
+        field
+        for entry in entries(block)
+        if entry.tag == _EXIF
+        for field in _directory(
+            block, *struct.unpack_from(byte_order(block) + "I", entry.record, 8)
+        )
+    ]
+
+
+def _text(block: bytes, entry: Entry) -> str:
+    """Content of a text field, without its end; "" if it is cut off."""
+    order = byte_order(block)
+    (length,) = struct.unpack_from(order + "I", entry.record, 4)
+    start = 8 if length <= 4 else struct.unpack_from(order + "I", entry.record, 8)[0]
+    content = (entry.record if length <= 4 else block)[start : start + length]
+    return content.split(b"\0")[0].decode("ascii", "replace").strip()
 
 
 def _directory(block: bytes, offset: int) -> list[Entry]:

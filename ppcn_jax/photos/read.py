@@ -75,8 +75,34 @@ class Photo:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What a photo file says before its pixels are decoded.
+
+    Attributes:
+        pixels: their number.
+        block: EXIF, with the orientation of the file.
+    """
+
+    pixels: int
+    block: bytes
+
+
 def read_photo(path: pathlib.Path) -> Photo:
     """Read a photo; raises InputError, which names the file, if it does not decode completely."""
+    with _opened(path) as (file, formats):
+        return _read(file, formats)
+
+
+def read_header(path: pathlib.Path) -> Header:
+    """Read what precedes the pixels; raises InputError, which names the file, if it is damaged."""
+    with _opened(path) as (file, formats), Image.open(file, formats=formats) as image:
+        return Header(image.width * image.height, _exif_block(image))
+
+
+@contextlib.contextmanager
+def _opened(path: pathlib.Path) -> Iterator[tuple[BinaryIO, list[str]]]:
+    """Open a photo file and name the Pillow plugins to try; errors name the file."""
     try:
         # Check before opening: opening a pipe blocks, and a device never ends.
         status = path.stat()
@@ -89,7 +115,7 @@ def read_photo(path: pathlib.Path) -> Photo:
             file.seek(0)
             formats = _formats(start)
             with _decoding():
-                return _read(file, formats)
+                yield file, formats
     except InputError as error:
         raise InputError(f"{path} {error}") from error.__cause__
     except OSError as error:
