@@ -3,14 +3,16 @@
 import json
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_json
-from ppcn_jax.weights.load import CONFIG, read_config
+from ppcn_jax.weights.load import CONFIG, STARTED_FROM, read_config
+
+NETWORKS = "networks.json"  # hashes of the frozen networks; see configuration/networks.py
 
 # Fields that may change when a run is continued, because they do not change its training steps.
 FREE_ON_RESUME = (
@@ -37,6 +39,9 @@ _BEFORE = {
     "train.ema": 0.0,
     "start_from": "",
 }
+# Fields that name files, and the file of the workdir that has hashes of what is in them: the
+# content is compared instead (configuration/networks.py, training/start_from.py).
+_BY_CONTENT = {"teacher": NETWORKS, "vgg.weights": NETWORKS, "start_from": STARTED_FROM}
 # Fields that only workdirs of older versions have: they chose between equal computations.
 _REMOVED = ("train.onednn",)
 
@@ -60,10 +65,13 @@ def check_workdir(workdir: pathlib.Path, config: ConfigDict) -> None:
     path = workdir / CONFIG
     if config.task == "train" and path.is_file():
         old = read_config(path)
-        if differing := list(_differences(old, json.loads(config.to_json()))):
+        recorded = [field for field in _BY_CONTENT if (workdir / _BY_CONTENT[field]).is_file()]
+        if differing := list(_differences(old, json.loads(config.to_json()), recorded)):
             raise InputError(
                 "\n- ".join([f"{workdir} holds a run with another configuration:", *differing])
-                + "\nUse another --workdir, or the configuration of that run."
+                + "\nUse another --workdir, or the configuration of that run. With "
+                f"--config.start_from={workdir} and another --workdir, a new run starts from its "
+                "parameters, for example with another learning rate, schedule or batch."
             )
 
 
@@ -97,7 +105,9 @@ def removed_fields(workdir: pathlib.Path) -> list[str]:
     return [field for field in _REMOVED if field.split(".")[1] in config.get("train", {})]
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> Iterator[str]:
+def _differences(
+    old: dict[str, Any], new: dict[str, Any], recorded: Collection[str], prefix: str = ""
+) -> Iterator[str]:
     for key in sorted({*old, *new}):
         field = f"{prefix}{key}"
         now = new.get(key)
@@ -110,6 +120,16 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
         if field in (*FREE_ON_RESUME, *_REMOVED) or before == now:
             continue
         if isinstance(before, dict) and isinstance(now, dict):
-            yield from _differences(before, now, f"{field}.")
-        else:
+            yield from _differences(before, now, recorded, f"{field}.")
+        elif not (before and now and field in _BY_CONTENT):
             yield f"{field} was {before!r}, is now {now!r}"
+        elif field not in recorded and places(before) != places(now):
+            yield (
+                f"{field} was {before!r}, is now {now!r}: this workdir has no hash of it "
+                f"({_BY_CONTENT[field]}), so that only the same path is accepted"
+            )
+
+
+def places(paths: str) -> list[str]:
+    """Comma-separated paths, resolved."""
+    return [os.path.realpath(os.path.expanduser(path.strip())) for path in paths.split(",")]

@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ppcn_jax import losses
+from ppcn_jax.configuration.networks import check_networks
 from ppcn_jax.evaluation.evaluate import Enhance, Pairs, score_image
 from ppcn_jax.models import Discriminator, Vgg
 from ppcn_jax.photos.strips import strip
@@ -105,8 +106,8 @@ def make_experiment(config: ConfigDict) -> Experiment:
 def check_files(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Check the weights that a training run names, before data is opened.
 
-    These are VGG's, the teachers', and those of the network to start from, which is not read again
-    when the run resumes from a checkpoint in `workdir`.
+    These are VGG's, the teachers', which must be those of the run in `workdir`, and those of the
+    network to start from, which is not read again when that run resumes from a checkpoint.
 
     Raises:
         InputError: a file cannot be used; the message names it and says what to change.
@@ -116,7 +117,9 @@ def check_files(config: ConfigDict, workdir: pathlib.Path) -> None:
     ):
         find_vgg(config.vgg.weights)
     if config.get("teacher"):
-        load_teachers(config.teacher, model=config.model, preset=config.preset)
+        teachers = load_teachers(config.teacher, model=config.model, preset=config.preset)
+        frozen = {"teachers": [each.params for each in teachers]}
+        check_networks(workdir, frozen, complete=False)
     check_start(config, workdir)
 
 

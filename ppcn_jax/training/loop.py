@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import platform
 import time
@@ -15,6 +16,7 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from ppcn_jax.configuration.check import check
+from ppcn_jax.configuration.networks import check_networks, record_networks
 from ppcn_jax.configuration.workdir import claim_workdir, removed_fields
 from ppcn_jax.evaluation.evaluate import Pairs, evaluate, make_enhance
 from ppcn_jax.runtime.machine import versions
@@ -29,7 +31,7 @@ from ppcn_jax.training.skipped_updates import Guard, format_values
 from ppcn_jax.training.start_from import load_start, start_from, write_record
 from ppcn_jax.training.time_spent import TimeSpent
 from ppcn_jax.training.watchdog import Watchdog
-from ppcn_jax.weights.checkpoints import Checkpoints
+from ppcn_jax.weights.checkpoints import Checkpoints, steps_in
 
 Batches = Callable[[int], Generator[dict[str, np.ndarray]]]
 Samples = Callable[[int], Sequence[str]]
@@ -120,7 +122,10 @@ def run(
     first = jax.process_index() == 0
     removed = removed_fields(workdir)
     python = {"python": platform.python_version()}
-    claim_workdir(workdir, config, python | versions(), write=first)
+    check_networks(workdir, experiment.frozen)
+    claim = functools.partial(claim_workdir, workdir, config, python | versions())
+    resumable = bool(steps_in(workdir))
+    claim(write=first and not resumable)
     # Signals end nothing until the last checkpoint is on disk, when `checkpoints` is closed.
     with (
         Interruption() as interruption,
@@ -135,10 +140,22 @@ def run(
             if first:
                 write_record(workdir, record)
         start = int(state.step)
+        console = rich.console.Console(quiet=not first)
+        if start >= plan.steps:
+            console.print(
+                f"the run in {workdir} has reached step {start}, so that nothing is left to do with "
+                f"train.steps={plan.steps}; a higher number continues it",
+                soft_wrap=True,
+                highlight=False,
+            )
+            return state
+        if resumable:
+            claim(write=first)
+        if first:
+            record_networks(workdir, experiment.frozen)
         recorder = Recorder(workdir, start_step=start) if first else None
         if recorder:
             stack.callback(recorder.close)
-        console = rich.console.Console(quiet=not first)
         progress = stack.enter_context(Progress(plan.steps, start, console))
         where = f"from step {start}" if start else "from the start"
         # "paper" is also the preset of variants that train differently, such as `:quick`.

@@ -9,13 +9,14 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
+from ppcn_jax.configuration.workdir import places
 from ppcn_jax.models.layers import Params
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_json
 from ppcn_jax.steps.state import Player, TrainState
 from ppcn_jax.weights.checkpoint_record import digest
 from ppcn_jax.weights.checkpoints import FOLDER, has_tree, restore_params, steps_in
-from ppcn_jax.weights.load import STARTED_FROM, find_run, load_model
+from ppcn_jax.weights.load import STARTED_FROM, find_run, load_model, read_config
 from ppcn_jax.weights.model import Model, make_network, settings_of
 
 _DISCRIMINATOR = "discriminator"
@@ -35,13 +36,29 @@ class Start:
 
 
 def check_start(config: ConfigDict, workdir: pathlib.Path) -> None:
-    """Check the network that a run starts from, unless the run has a checkpoint to resume from.
+    """Check the network that a run starts from.
+
+    If the run has a checkpoint to resume from, that network is only read if it has another path
+    now, and must have the same parameters.
 
     Raises:
-        InputError: see `load_start`.
+        InputError: see `load_start`, or it is another network than the one the run started from.
     """
-    if config.get("start_from") and not steps_in(workdir):
+    if not config.get("start_from"):
+        return
+    record = workdir / STARTED_FROM
+    if not steps_in(workdir):
         load_start(config)
+    elif record.is_file():
+        known = read_config(record)
+        if places(config.start_from) != places(known.get("start_from", "")):
+            params = load_start(config).model.params
+            if digest(params) != known.get("sha256", {}).get("generator"):
+                raise InputError(
+                    f"config.start_from={config.start_from} has other parameters than "
+                    f"{known.get('start_from')}, from which the run in {workdir} started: name "
+                    "that one, or use another --workdir"
+                )
 
 
 def load_start(config: ConfigDict) -> Start:
