@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.batching.order import Order
-from data.batching.source import Cutting, Source
+from data.batching.source import Cutting, Placing, Source
 from data.errors import DataError, import_tensorflow
 
 if TYPE_CHECKING:
@@ -26,12 +26,14 @@ def gather(source: Source, order: Order, step: int) -> dict[str, np.ndarray]:
     assert crop is not None, "a test split has no crops"
     # Checked once per batch, because isinstance is slow with protocols.
     cutting = source if isinstance(source, Cutting) else None
+    placing = source if isinstance(source, Placing) else None
 
     def cut(position: int, sample: int) -> tuple[np.ndarray, np.ndarray]:
-        def window(shape: tuple[int, ...]) -> tuple[slice, slice]:
+        def anywhere(shape: tuple[int, ...]) -> tuple[slice, slice]:
             top, left = order.corner(position, shape[0], shape[1], crop)
             return slice(top, top + crop), slice(left, left + crop)
 
+        window = anywhere if placing is None else placing.place(sample, anywhere)
         if cutting is not None:
             return cutting.cut(sample, window)
         photo, target = source[sample]

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from tensorflow.data import Dataset
 
 
-# Maps the shape of a pair's frames to the rows and columns of a crop.
+# Maps the shape of a pair's frames to the rows and columns of a crop. `gather` draws it anywhere in
+# a frame of this shape, by a pure function of the seed and the position.
 Window = Callable[[tuple[int, ...]], tuple[slice, slice]]
 
 
@@ -66,4 +67,13 @@ class Cutting(Source, Protocol):
 
         Raises `DataError` if the pair cannot be read.
         """
+        ...
+
+
+@runtime_checkable
+class Placing(Source, Protocol):
+    """A source that decides where in its frames a crop may lie."""
+
+    def place(self, index: int, window: Window) -> Window:
+        """A window where crops of a pair may lie, drawn with one that may lie anywhere."""
         ...
