@@ -112,3 +112,30 @@ def make_source(
     if check:
         on_disk.check()
     return on_disk
+
+
+def listed_names(
+    *,
+    source: str,
+    dir: str | os.PathLike[str],
+    test_dir: str | os.PathLike[str],
+    input: str,
+    target: str,
+    holdout: int,
+    split: str,
+    **_: object,
+) -> Sequence[str]:
+    """Names of the records that a new run would use; see `make_source` for the arguments.
+
+    They are listed without opening a file; [] for sources that do not list folders.
+
+    Raises:
+      DataError: if the folders cannot be used.
+    """
+    folder = pathlib.Path(dir).expanduser()
+    if source == "pairs":
+        return open_pairs(folder, input, target, holdout, crop=None, split=split).names
+    if source == "high_resolution":
+        test_folder = pathlib.Path(test_dir).expanduser() if test_dir else None
+        return photo_split(folder, test_folder, holdout, split).names
+    return []

@@ -47,7 +47,7 @@ class OnDisk(Source, Protocol):
     """A source that decodes pairs each time they are needed."""
 
     def check(self) -> None:
-        """Raise `DataError` for the first pair that cannot be used."""
+        """Raise one `DataError` for all pairs that cannot be used."""
         ...
 
     def dataset(self, order: Order, start_step: int) -> "Dataset":
@@ -76,4 +76,16 @@ class Placing(Source, Protocol):
 
     def place(self, index: int, window: Window) -> Window:
         """A window where crops of a pair may lie, drawn with one that may lie anywhere."""
+        ...
+
+
+@runtime_checkable
+class FromFiles(Source, Protocol):
+    """A source whose records are files, which may be replaced while a run is stopped."""
+
+    def fingerprint(self, index: int, *, thorough: bool) -> str:
+        """A text that is very likely to differ for other pictures; "" if it is unknown.
+
+        `thorough` also reads the first bytes. Raises `OSError` if a file is missing.
+        """
         ...

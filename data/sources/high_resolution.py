@@ -44,6 +44,10 @@ class Photos(Protocol):
         """A photo: uint8 [H, W, 3]; thread-safe; raises `DataError` if it does not decode."""
         ...
 
+    def fingerprint(self, index: int, *, thorough: bool) -> str:
+        """See `data.batching.source.FromFiles`."""
+        ...
+
 
 class PhotosOnDisk(Photos, Protocol):
     """Photos that are decoded when needed."""
@@ -105,6 +109,10 @@ class HighResolution:
         target = photo[window(photo.shape)]
         return self.degrade(target), target
 
+    def fingerprint(self, index: int, *, thorough: bool) -> str:
+        """See `data.batching.source.FromFiles`."""
+        return self._photos.fingerprint(index, thorough=thorough)
+
     def degrade(self, target: np.ndarray) -> np.ndarray:
         """Reduce a photo or a crop by the scale, and enlarge it to its size."""
         return degrade(target, self.scale)
@@ -137,7 +145,7 @@ class HighResolutionOnDisk(HighResolution):
         return f"{self._identify(index)}\nmultiples of {self.scale}"
 
     def check(self) -> None:
-        """Decode every photo; raise `DataError` for the first one that is unusable."""
+        """Decode every photo; raise one `DataError` for all that are unusable."""
         parallel(self._frames.load, range(len(self)), "Decoding the photos")
 
     def dataset(self, order: Order, start_step: int) -> "Dataset":
@@ -158,11 +166,17 @@ def open_high_resolution(
       check: a photo that cannot be used raises now, not when it is read.
 
     Raises:
-      DataError: for the first photo that cannot be used, or if they do not fit into RAM.
+      DataError: for all photos that cannot be used, together, or if they do not fit into RAM.
     """
     source = HighResolutionOnDisk(photos, crop=crop, scale=scale)
     if in_memory:
-        decoded = Decoded(source.target, source.names, "photo", tolerant=not check)
+        decoded = Decoded(
+            source.target,
+            source.names,
+            "photo",
+            tolerant=not check,
+            fingerprint=source.fingerprint,
+        )
         return HighResolution(decoded, crop=crop, scale=scale)
     if check:
         source.check()

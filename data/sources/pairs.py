@@ -9,6 +9,7 @@ import numpy as np
 from data.batching.crops import gather_in_tensorflow
 from data.batching.order import Order
 from data.batching.source import Window
+from data.pictures.fingerprints import fingerprint
 from data.pictures.folders import check_pair, hold_out, paired_names
 from data.pictures.frames import Frames
 from data.pictures.images import checked_shape, read, read_bytes
@@ -59,8 +60,12 @@ class Pairs:
         photo, target = self._frames.cut(index, window)
         return photo, target
 
+    def fingerprint(self, index: int, *, thorough: bool) -> str:
+        """Fingerprints of both files; see `data.batching.source.FromFiles`."""
+        return " ".join(fingerprint(path, thorough=thorough) for path in self._paths(index))
+
     def check(self) -> None:
-        """Read every file to its end; raise `DataError` for the first pair that is unusable."""
+        """Read every file to its end; raise one `DataError` for all pairs that are unusable."""
         parallel(self._check, range(len(self)), "Checking the pictures")
 
     def dataset(self, order: Order, start_step: int) -> "Dataset":

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from data.errors import DataError
+from data.pictures.fingerprints import fingerprint
 from data.pictures.folders import hold_out, natural_key
 from data.pictures.images import SUFFIXES, read
 from data.pictures.stored_frames import file_identity
@@ -30,6 +31,10 @@ class PhotoFolder:
     def identity(self, index: int) -> str:
         """A text that changes with the photo's file; raises `OSError`."""
         return file_identity(self._folder / self.names[index])
+
+    def fingerprint(self, index: int, *, thorough: bool) -> str:
+        """The fingerprint of the photo's file; see `data.batching.source.FromFiles`."""
+        return fingerprint(self._folder / self.names[index], thorough=thorough)
 
 
 def photo_split(
