@@ -7,6 +7,9 @@ import importlib
 import importlib.util
 import pathlib
 import types
+from collections.abc import Sequence
+
+_NAMED = 5  # of many, the first ones are named
 
 
 class DataError(ValueError):
@@ -47,6 +50,32 @@ def import_tensorflow() -> types.ModuleType:
 def plural(count: int, noun: str) -> str:
     """The count with its noun, for messages: "1 pair", "2 pairs"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def first_of(names: Sequence[str]) -> str:
+    """The first five names, for messages: "1.jpg, 2.jpg, 3.jpg, 4.jpg, 5.jpg and 495 others"."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {plural(more, 'other')}" if more > 0 else "")
+
+
+def raise_together(errors: Sequence[DataError], total: int) -> None:
+    """Raise one error for all unusable records, so that they are not found one by one.
+
+    Args:
+      errors: one for each unusable record; none raises nothing.
+      total: number of records.
+
+    Raises:
+      DataError: the only error, or their number and the first five.
+    """
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        first = "; the first five" if len(errors) > _NAMED else ""
+        raise DataError(
+            f"{len(errors)} of {total} records cannot be used{first}:\n"
+            + "\n".join(f"- {error}" for error in errors[:_NAMED])
+        )
 
 
 def _missing(module: str, extra: str) -> MissingExtraError:

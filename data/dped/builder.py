@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from data.dped.layout import PHONES, VERSION, patch_folders
-from data.errors import DataError, require
+from data.errors import DataError, raise_together, require
 from data.pictures.folders import check_pair, paired_names
 from data.pictures.images import read_bytes, tf_decodable
 from data.pictures.progress import progress
@@ -97,16 +97,23 @@ def _checked_pairs(
     inputs: pathlib.Path, targets: pathlib.Path, names: list[str]
 ) -> Iterator[dict[str, bytes | str]]:
     first_shape = None
+    errors: list[DataError] = []
     for name in names:
         paths = inputs / name, targets / name
-        (phone, patch), (camera, target) = (
-            tf_decodable(read_bytes(path), str(path)) for path in paths
-        )
-        check_pair(str(paths[0]), patch.shape, target.shape, crop=None)
-        first_shape = first_shape or patch.shape
-        if patch.shape != first_shape:
-            raise DataError(
-                f"{paths[0]} differs in size from {inputs / names[0]}; all patches of DPED have "
-                "the same size: restore or remove the pair"
+        try:
+            (phone, patch), (camera, target) = (
+                tf_decodable(read_bytes(path), str(path)) for path in paths
             )
-        yield {"input": phone, "target": camera, "name": name}
+            check_pair(str(paths[0]), patch.shape, target.shape, crop=None)
+            first_shape = first_shape or patch.shape
+            if patch.shape != first_shape:
+                raise DataError(
+                    f"{paths[0]} differs in size from {inputs / names[0]}; all patches of DPED "
+                    "have the same size: restore or remove the pair"
+                )
+        except DataError as error:
+            errors.append(error)
+        else:
+            if not errors:  # otherwise the copy will not be used
+                yield {"input": phone, "target": camera, "name": name}
+    raise_together(errors, len(names))

@@ -20,7 +20,7 @@ def prepare(dped: pathlib.Path, phone: str) -> pathlib.Path:
     """Write the prepared copy of a phone's patches, replace an older one, and return its folder.
 
     Raises:
-      DataError: for the first pair that cannot be used.
+      DataError: for all pairs that cannot be used, together.
       MissingExtraError: if TFDS is not installed.
     """
     tfds = require("tensorflow_datasets", "data")

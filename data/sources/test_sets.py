@@ -8,6 +8,7 @@ from PIL import Image
 
 from data.errors import DataError
 from data.pictures.images import read
+from data.pictures.progress import parallel
 from data.sources.high_resolution import check_size
 from data.sources.photo_folder import photo_names
 
@@ -27,13 +28,12 @@ class TestSet:
         """Find the photos and decode each one, so that no photo fails later.
 
         Raises:
-          DataError: if there is no such folder or no photo in it, or a photo does not decode or is
-            too small.
+          DataError: if there is no such folder or no photo in it, or for all photos that do not
+            decode or are too small.
         """
         self.names = photo_names(folder)
         self._folder = folder
-        for index, name in enumerate(self.names):
-            check_size(str(folder / name), self[index].shape, crop=None)
+        parallel(self._check, range(len(self.names)), "Decoding the photos")
 
     def __len__(self) -> int:
         """The number of photos."""
@@ -45,6 +45,9 @@ class TestSet:
         photo = read(path)
         with Image.open(path) as image:
             return photo[..., :1] if image.mode in _GRAY else photo
+
+    def _check(self, index: int) -> None:
+        check_size(str(self._folder / self.names[index]), self[index].shape, crop=None)
 
 
 def open_test_sets(dirs: str) -> dict[str, TestSet]:
