@@ -10,7 +10,7 @@ from ppcn_jax.steps.state import apply_gradients, from_trees, init_state, to_tre
 PLAYERS = ("generator", "discriminator")
 
 
-def make_state(step, *, players=PLAYERS, layer="dense", shape=(3, 4), make=adam):
+def make_state(step, *, players=PLAYERS, averaged=(), layer="dense", shape=(3, 4), make=adam):
     """A state of tiny players after one update, in which all numbers differ."""
     rng = np.random.default_rng(step)
     optimizer = make(optax.constant_schedule(1e-3))
@@ -19,9 +19,11 @@ def make_state(step, *, players=PLAYERS, layer="dense", shape=(3, 4), make=adam)
         kernel = rng.standard_normal(shape, dtype=np.float32)
         return {layer: {"kernel": kernel, "bias": rng.standard_normal(4, dtype=np.float32)}}
 
-    state = init_state({name: draw() for name in players}, dict.fromkeys(players, optimizer))
+    optimizers = dict.fromkeys(players, optimizer)
+    state = init_state({name: draw() for name in players}, optimizers, averaged=averaged)
     updated = {
-        name: apply_gradients(player, draw(), optimizer) for name, player in state.players.items()
+        name: apply_gradients(player, draw(), optimizer, np.float32(0.5))
+        for name, player in state.players.items()
     }
     return jax.device_get(state.replace(step=np.int32(step), players=updated))
 

@@ -111,6 +111,22 @@ def test_a_damaged_network_is_not_used(saved, tmp_path):
         restore_params(tmp_path, 7, "generator", template)
 
 
+@pytest.mark.parametrize("damage", [flip, lambda path: path.unlink()], ids=["flip", "unlink"])
+def test_a_damaged_average_is_detected(tmp_path, damage):
+    states = {step: make_state(step, averaged=["generator"]) for step in (3, 7)}
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        for state in states.values():
+            save(checkpoints, state)
+    for data in (tmp_path / FOLDER / "7" / "generator_average").rglob("d/*"):
+        damage(data)
+    template = states[3].players["generator"].average
+    with pytest.raises(InputError, match="the generator_average of the checkpoint .*/7 cannot be"):
+        restore_params(tmp_path, 7, "generator_average", template)
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        assert_same_bits(restore(checkpoints, states[7]), states[3])
+    assert (tmp_path / FOLDER / f"7{DAMAGED}").is_dir()
+
+
 @pytest.fixture(scope="module")
 def finished(launch, tmp_path_factory):
     """The workdir of an uninterrupted run."""

@@ -99,6 +99,7 @@ OTHER = {
     "layer": {"layer": "conv"},
     "shape": {"shape": (5, 4)},
     "player": {"players": (*PLAYERS, "critic")},
+    "average": {"averaged": ["generator"]},
 }
 
 
