@@ -30,6 +30,8 @@ def make_source(
     scale: int,
     in_memory: bool,
     split: str,
+    input_name: str = "{}",
+    enlarge: bool = False,
     names: Sequence[str] | None = None,
 ) -> Source:
     """Open one split of a source of pairs and check all of its records.
@@ -48,13 +50,18 @@ def make_source(
       validation: holds out the last N training pairs, in natural order of their names, as the
         test split instead of DPED's own; 0 uses DPED's own ("dped").
       crop: side in pixels of the training crops, and of the pictures of "synthetic".
-      scale: factor by which the low-resolution images are smaller ("high_resolution", "div2k").
+      scale: factor by which the low-resolution images are smaller ("high_resolution", "div2k", and
+        "pairs" with `enlarge`).
       in_memory: decode all records once into RAM, without TensorFlow ("photos" and "synthetic"
         always do).
       split: "train" or "test".
-      names: names of the split's records when the run that is now resumed started. Folders are
-        then not listed, and an unusable training record raises when it is read. None lists the
-        folders and checks all records.
+      input_name: names of the input pictures without suffix, with "{}" for those of their targets:
+        "{}x4" for 1x4.png beside 1.jpg ("pairs").
+      enlarge: the data are for a super-resolver, so that inputs that are smaller than their targets
+        by exactly `scale` are enlarged; otherwise they are refused ("pairs").
+      names: names of the split's records when the run that is now resumed started. No others are
+        used, and an unusable training record raises when it is read. None lists the folders and
+        checks all records.
 
     Returns:
       The source.
@@ -84,7 +91,15 @@ def make_source(
             )
         case "pairs":
             on_disk = open_pairs(
-                folder, input, target, holdout, crop=crop_or_full, split=split, names=names
+                folder,
+                input,
+                target,
+                holdout,
+                crop=crop_or_full,
+                split=split,
+                input_name=input_name,
+                scale=scale if enlarge else 1,
+                names=names,
             )
         case "photos":
             return DemoPhotos(crop=crop_or_full, split=split)
@@ -122,7 +137,9 @@ def listed_names(
     input: str,
     target: str,
     holdout: int,
+    crop: int,
     split: str,
+    input_name: str = "{}",
     **_: object,
 ) -> Sequence[str]:
     """Names of the records that a new run would use; see `make_source` for the arguments.
@@ -134,7 +151,10 @@ def listed_names(
     """
     folder = pathlib.Path(dir).expanduser()
     if source == "pairs":
-        return open_pairs(folder, input, target, holdout, crop=None, split=split).names
+        pairs = open_pairs(
+            folder, input, target, holdout, crop=crop, split=split, input_name=input_name
+        )
+        return pairs.names
     if source == "high_resolution":
         test_folder = pathlib.Path(test_dir).expanduser() if test_dir else None
         return photo_split(folder, test_folder, holdout, split).names

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 from data.dped.layout import PHONES, VERSION, patch_folders
 from data.errors import DataError, raise_together, require
-from data.pictures.folders import check_pair, paired_names
+from data.pictures.folders import check_pair
 from data.pictures.images import read_bytes, tf_decodable
+from data.pictures.partners import paired_names
 from data.pictures.progress import progress
 
 _DESCRIPTION = """
@@ -78,42 +79,43 @@ def builder_class() -> Any:
                 split: patch_folders(dped, self.builder_config.name, split)
                 for split in ("train", "test")
             }
-            names = {split: paired_names(*folders[split]) for split in folders}
-            self.info.metadata["names"] = names
+            partners = {split: paired_names(*folders[split]) for split in folders}
+            self.info.metadata["names"] = {split: list(of) for split, of in partners.items()}
             return {
-                split: self._generate_examples(*folders[split], names[split]) for split in folders
+                split: self._generate_examples(*folders[split], partners[split])
+                for split in folders
             }
 
         def _generate_examples(
-            self, inputs: pathlib.Path, targets: pathlib.Path, names: list[str]
+            self, inputs: pathlib.Path, targets: pathlib.Path, partners: dict[str, str]
         ) -> Iterator[tuple[int, dict[str, bytes | str]]]:
-            pairs = enumerate(_checked_pairs(inputs, targets, names))
-            yield from progress(pairs, len(names), f"Preparing {inputs}")
+            pairs = enumerate(_checked_pairs(inputs, targets, partners))
+            yield from progress(pairs, len(partners), f"Preparing {inputs}")
 
     return Dped
 
 
 def _checked_pairs(
-    inputs: pathlib.Path, targets: pathlib.Path, names: list[str]
+    inputs: pathlib.Path, targets: pathlib.Path, partners: dict[str, str]
 ) -> Iterator[dict[str, bytes | str]]:
-    first_shape = None
+    first: tuple[pathlib.Path, tuple[int, ...]] | None = None
     errors: list[DataError] = []
-    for name in names:
-        paths = inputs / name, targets / name
+    for name, partner in partners.items():
+        paths = inputs / partner, targets / name
         try:
             (phone, patch), (camera, target) = (
                 tf_decodable(read_bytes(path), str(path)) for path in paths
             )
             check_pair(str(paths[0]), patch.shape, target.shape, crop=None)
-            first_shape = first_shape or patch.shape
-            if patch.shape != first_shape:
+            first = first or (paths[0], patch.shape)
+            if patch.shape != first[1]:
                 raise DataError(
-                    f"{paths[0]} differs in size from {inputs / names[0]}; all patches of DPED "
-                    "have the same size: restore or remove the pair"
+                    f"{paths[0]} differs in size from {first[0]}; all patches of DPED have the "
+                    "same size: restore or remove the pair"
                 )
         except DataError as error:
             errors.append(error)
         else:
             if not errors:  # otherwise the copy will not be used
                 yield {"input": phone, "target": camera, "name": name}
-    raise_together(errors, len(names))
+    raise_together(errors, len(partners))

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from data.dped.layout import PHONES, find_prepared, patch_folders, prepare_command
 from data.dped.prepared import Prepared
 from data.errors import DataError
-from data.pictures.folders import hold_out, paired_names
+from data.pictures.folders import hold_out
+from data.pictures.partners import known_partners, paired_names
 from data.sources.pairs import Pairs
 
 
@@ -36,11 +37,11 @@ def open_dped(
         raise DataError(f"phone must be one of {', '.join(PHONES)}, not {phone!r}")
     inputs, targets = patch_folders(dped, phone, "train" if validation else split)
     if names is None and inputs.is_dir():
-        names = paired_names(inputs, targets)
+        names = list(paired_names(inputs, targets))
         if validation:
             names = hold_out(names, validation, split, folder=inputs, field="validation")
     if names is not None and inputs.is_dir() and (in_memory or crop is None):
-        return Pairs(inputs, targets, names, crop=crop)
+        return Pairs(inputs, targets, known_partners(inputs, targets, names), crop=crop)
     copy = find_prepared(dped, phone)
     if copy is None and not inputs.is_dir():
         raise DataError(

@@ -1,27 +1,52 @@
-"""Folders of pictures: find pairs, check their sizes, hold out a test split."""
+"""Folders of pictures: find them, hold out a test split, check sizes."""
 
+import os
 import pathlib
 import re
-from collections.abc import Collection
 
 from data.errors import DataError, plural
 from data.pictures.images import SUFFIXES
 
 
-def paired_names(inputs: pathlib.Path, targets: pathlib.Path) -> list[str]:
-    """File names that two folders share, in natural order (2.jpg before 10.jpg).
+def pictures_below(folder: pathlib.Path, without: pathlib.Path | None = None) -> list[str]:
+    """Paths of the pictures in a folder and its subfolders, in natural order (2.jpg before 10.jpg).
 
-    Hidden files and files without a picture's suffix are ignored.
+    The paths are relative to the folder. Hidden files, hidden folders and files without a picture's
+    suffix are ignored. Links are followed; of several ways to the same folder, one without a link
+    is preferred and the others are ignored.
+
+    Args:
+      folder: the folder.
+      without: a folder that is skipped if it lies in `folder`.
 
     Raises:
-      DataError: if a folder is missing or empty, or a picture has no partner.
+      DataError: if there is no such folder, or a folder or a link below it cannot be read.
     """
-    input_names, target_names = _pictures(inputs), _pictures(targets)
-    _check_partners(inputs, input_names - target_names, targets)
-    _check_partners(targets, target_names - input_names, inputs)
-    if not input_names:
-        raise DataError(f"{inputs} holds no pictures; put pairs into it and into {targets}")
-    return sorted(input_names, key=natural_key)
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}; check the data folder's path and layout")
+    names: list[str] = []
+    found = set() if without is None else {os.path.realpath(without)}
+    folders, links = [folder], list[pathlib.Path]()
+    while folders or links:
+        if not folders:
+            links.sort(key=lambda link: natural_key(str(link)), reverse=True)
+        place = folders.pop() if folders else links.pop()
+        real = os.path.realpath(place)
+        if real in found and place != folder:
+            continue
+        found.add(real)
+        for entry in _visible(place):
+            path = place / entry.name
+            if entry.is_dir():
+                (links if entry.is_symlink() else folders).append(path)
+            elif path.suffix.lower() in SUFFIXES:
+                names.append(path.relative_to(folder).as_posix())
+            elif entry.is_symlink() and not path.exists():
+                raise DataError(
+                    f"{path} is a link to {path.readlink()}, which does not exist; restore it, or "
+                    "remove the link"
+                )
+    return sorted(names, key=natural_key)
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
@@ -71,15 +96,24 @@ def hold_out(
 
 
 def check_pair(
-    name: str, input_shape: tuple[int, ...], target_shape: tuple[int, ...], crop: int | None
+    name: str,
+    input_shape: tuple[int, ...],
+    target_shape: tuple[int, ...],
+    crop: int | None,
+    scale: int = 1,
 ) -> None:
-    """Raise `DataError` if the sizes of a pair differ or a training crop does not fit."""
-    if input_shape != target_shape:
+    """Raise `DataError` if the sizes of a pair do not fit, or a training crop does not.
+
+    The sizes must be equal, or those of the target `scale` times those of the input.
+    """
+    enlarged = (input_shape[0] * scale, input_shape[1] * scale, *input_shape[2:])
+    if target_shape not in (input_shape, enlarged):
+        sizes = "one size" if scale == 1 else f"one size, or to a target {scale} times as large"
         raise DataError(
             f"{name}: the input is {_size(input_shape)} and the target {_size(target_shape)}; "
-            "align them to one size or remove the pair"
+            f"align them to {sizes} or remove the pair"
         )
-    check_crop(name, input_shape, crop)
+    check_crop(name, target_shape, crop)
 
 
 def check_crop(name: str, shape: tuple[int, ...], crop: int | None) -> None:
@@ -95,21 +129,11 @@ def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}x{shape[0]} pixels"
 
 
-def _pictures(folder: pathlib.Path) -> set[str]:
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}; check the data folder's path and layout")
-    return {
-        path.name
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    }
-
-
-def _check_partners(folder: pathlib.Path, alone: Collection[str], other: pathlib.Path) -> None:
-    if alone:
-        first = min(alone, key=natural_key)
-        more = f" ({len(alone)} pictures of this folder have none)" if len(alone) > 1 else ""
+def _visible(folder: pathlib.Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
         raise DataError(
-            f"{folder / first} has no partner {other / first}{more}; add the partner under the "
-            "same file name or remove the picture"
-        )
+            f"{folder} cannot be listed ({error.strerror}); make it readable, or move it elsewhere"
+        ) from error

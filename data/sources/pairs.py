@@ -1,20 +1,25 @@
-"""Pairs of full frames in two folders, under the same file names."""
+"""Pairs of full frames in two folders, matched by their file names."""
 
+import logging
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from data.batching.crops import gather_in_tensorflow
 from data.batching.order import Order
 from data.batching.source import Window
+from data.errors import DataError, first_of, plural
 from data.pictures.fingerprints import fingerprint
-from data.pictures.folders import check_pair, hold_out, paired_names
+from data.pictures.folders import check_pair, hold_out
 from data.pictures.frames import Frames
 from data.pictures.images import checked_shape, read, read_bytes
+from data.pictures.partners import SAME, check_template, known_partners, paired_names
 from data.pictures.progress import parallel
 from data.pictures.stored_frames import file_identity
+from data.sources.good_windows import FILE, GoodWindows
 
 if TYPE_CHECKING:
     from tensorflow.data import Dataset
@@ -22,11 +27,14 @@ if TYPE_CHECKING:
 _CACHE_BYTES = 2 * 2**30  # decoded frames kept per source, so that a small set is decoded once
 
 
+_log = logging.getLogger(__name__)
+
+
 class Pairs:
     """Picture files in two folders, decoded by Pillow when needed.
 
     Attributes:
-      names: the file names.
+      names: the names of the targets, relative to their folder.
       crop: side of the training crops in pixels; None for full frames.
     """
 
@@ -34,16 +42,31 @@ class Pairs:
         self,
         inputs: pathlib.Path,
         targets: pathlib.Path,
-        names: Sequence[str],
+        partners: Mapping[str, str],
         *,
         crop: int | None,
+        scale: int = 1,
+        windows: GoodWindows | None = None,
     ):
-        """Set the folders of inputs and targets and the file names, without reading a file."""
-        self.names = names
+        """Set what to read, without reading a file.
+
+        Args:
+          inputs: folder of the inputs.
+          targets: folder of the targets.
+          partners: the input's name for each target's name.
+          crop: side of the training crops in pixels; None for full frames.
+          scale: inputs that are smaller than their targets by this factor are enlarged, bicubically
+            by Pillow in 8 bits; 1 allows only equal sizes.
+          windows: where crops may lie; None for anywhere.
+        """
+        self.names = list(partners)
         self.crop = crop
         self._folders = inputs, targets
+        self._inputs = list(partners.values())
+        self._scale, self._windows = scale, windows
+        self._enlarged: dict[int, bool] = {}
         self._frames = Frames(
-            self._decode, self._identity, count=len(names), crop=crop, room=_CACHE_BYTES
+            self._decode, self._identity, count=len(self), crop=crop, room=_CACHE_BYTES
         )
 
     def __len__(self) -> int:
@@ -60,9 +83,25 @@ class Pairs:
         photo, target = self._frames.cut(index, window)
         return photo, target
 
+    def place(self, index: int, window: Window) -> Window:
+        """Where a crop lies; see `data.batching.source.Placing`.
+
+        A crop of an enlarged input starts on a pixel of the small one, as every photo does that is
+        enlarged for use.
+        """
+        if self._windows is not None:
+            return self._windows.place(self._inputs[index], window)
+        if self._scale > 1 and self._is_enlarged(index):
+            assert self.crop is not None, "a test split has no crops"
+            return on_grid(window, self.crop, self._scale)
+        return window
+
     def fingerprint(self, index: int, *, thorough: bool) -> str:
-        """Fingerprints of both files; see `data.batching.source.FromFiles`."""
-        return " ".join(fingerprint(path, thorough=thorough) for path in self._paths(index))
+        """Fingerprints of both files and the good windows; see `data.batching.source.FromFiles`."""
+        texts = [fingerprint(path, thorough=thorough) for path in self._paths(index)]
+        if self._windows is not None:
+            texts.append(self._windows.fingerprint(self._inputs[index]))
+        return " ".join(texts)
 
     def check(self) -> None:
         """Read every file to its end; raise one `DataError` for all pairs that are unusable."""
@@ -74,21 +113,60 @@ class Pairs:
 
     def _paths(self, index: int) -> tuple[pathlib.Path, pathlib.Path]:
         inputs, targets = self._folders
-        return inputs / self.names[index], targets / self.names[index]
+        return inputs / self._inputs[index], targets / self.names[index]
 
     def _decode(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        input_path, target_path = self._paths(index)
-        pair = read(input_path), read(target_path)
-        check_pair(str(input_path), pair[0].shape, pair[1].shape, self.crop)
-        return pair
+        photo, target = (read(path) for path in self._paths(index))
+        self._check_sizes(index, photo.shape, target.shape)
+        return enlarge(photo, self._scale) if self._enlarged[index] else photo, target
 
     def _identity(self, index: int) -> str:
-        return "\n".join(map(file_identity, self._paths(index)))
+        files = "\n".join(map(file_identity, self._paths(index)))
+        # An enhancer must not find frames that were enlarged for a super-resolver.
+        return files if self._scale == 1 else f"{files}\nenlarged up to {self._scale} times"
 
     def _check(self, index: int) -> None:
-        paths = self._paths(index)
-        photo, target = (checked_shape(read_bytes(path), str(path)) for path in paths)
-        check_pair(str(paths[0]), photo, target, self.crop)
+        self._check_sizes(index, *self._read_shapes(index))
+
+    def _read_shapes(self, index: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        photo, target = (checked_shape(read_bytes(path), str(path)) for path in self._paths(index))
+        return photo, target
+
+    def _check_sizes(self, index: int, photo: tuple[int, ...], target: tuple[int, ...]) -> None:
+        check_pair(str(self._paths(index)[0]), photo, target, self.crop, self._scale)
+        self._enlarged[index] = photo != target
+        if self._windows is not None:
+            if photo != target:
+                raise DataError(
+                    f"{self._paths(index)[0]} is smaller than its target, but {self._windows.path} "
+                    "lists windows of frames of equal size; remove the list"
+                )
+            self._windows.check_frame(self._inputs[index], target)
+
+    def _is_enlarged(self, index: int) -> bool:
+        if index not in self._enlarged:
+            photo, target = self._read_shapes(index)
+            self._enlarged[index] = photo != target
+        return self._enlarged[index]
+
+
+def on_grid(window: Window, crop: int, step: int) -> Window:
+    """A window whose corner is uniform over the multiples of `step`, drawn with one anywhere."""
+
+    def aligned(shape: tuple[int, ...]) -> tuple[slice, slice]:
+        # In a frame in which a step is one pixel.
+        height, width = (crop + (side - crop) // step for side in shape[:2])
+        top, left = (step * part.start for part in window((height, width, 3)))
+        return slice(top, top + crop), slice(left, left + crop)
+
+    return aligned
+
+
+def enlarge(photo: np.ndarray, scale: int) -> np.ndarray:
+    """Enlarge uint8 [H, W, 3] bicubically, by Pillow in 8 bits."""
+    height, width, _ = photo.shape
+    size = (width * scale, height * scale)
+    return np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BICUBIC))
 
 
 def open_pairs(
@@ -99,16 +177,75 @@ def open_pairs(
     *,
     crop: int | None,
     split: str,
+    input_name: str = SAME,
+    scale: int = 1,
     names: Sequence[str] | None = None,
 ) -> Pairs:
     """Open one split of a folder of pairs, without checking more than their names.
 
-    For the arguments see `data.make_source`; `crop` is None for full frames.
+    In training, a list of good windows in the folder says where crops may lie. Pairs without a
+    place for a crop are skipped with a warning.
+
+    For the arguments see `data.make_source` and `Pairs`; `crop` is None for full frames.
 
     Raises:
-      DataError: if the folders do not hold pairs, or the split would be empty.
+      DataError: if the folders do not hold pairs, the split would be empty, or the list of good
+        windows cannot be used.
     """
+    check_template(input_name)
     inputs, targets = folder / input, folder / target
     if names is None:
-        names = hold_out(paired_names(inputs, targets), holdout, split, folder=inputs)
-    return Pairs(inputs, targets, names, crop=crop)
+        partners = paired_names(inputs, targets, input_name)
+        used = hold_out(list(partners), holdout, split, folder=inputs)
+    else:
+        used = list(names)
+        partners = known_partners(inputs, targets, used, input_name)
+    windows = None
+    path = folder / FILE
+    if split == "train" and crop is not None and path.exists():
+        windows = GoodWindows(path, crop)
+        used = _with_room(used, partners, windows, crop)
+        if names is not None and len(used) < len(names):
+            raise DataError(
+                f"{path} has no place for the crops of {len(names) - len(used)} pairs that this "
+                "run started with; restore the list of that time, or use another --workdir"
+            )
+    return Pairs(
+        inputs,
+        targets,
+        {name: partners[name] for name in used},
+        crop=crop,
+        scale=scale,
+        windows=windows,
+    )
+
+
+def _with_room(
+    names: Sequence[str], partners: Mapping[str, str], windows: GoodWindows, crop: int
+) -> list[str]:
+    """The names of the pairs whose good windows have a place for a crop."""
+    unknown = [partners[name] for name in names if partners[name] not in windows]
+    if unknown:
+        raise DataError(
+            f"{windows.path} lists no windows of {plural(len(unknown), 'training pair')}: "
+            f"{first_of(unknown)}; make it again with ppcn-jax pair, remove these pairs, or remove "
+            "the list to use crops from all parts of the frames"
+        )
+    used = [name for name in names if windows.has_room(partners[name])]
+    skipped = [name for name in names if not windows.has_room(partners[name])]
+    if not used:
+        raise DataError(
+            f"the good windows in {windows.path} leave no place for a crop of {crop} pixels in any "
+            "training pair; use a smaller crop"
+        )
+    if skipped:
+        _log.warning(
+            "%d of %s skipped, because the good windows in %s leave no place for a crop of %d "
+            "pixels; a smaller crop may fit: %s",
+            len(skipped),
+            f"{plural(len(names), 'training pair')} {'is' if len(skipped) == 1 else 'are'}",
+            windows.path,
+            crop,
+            first_of(skipped),
+        )
+    return used

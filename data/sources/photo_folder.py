@@ -7,7 +7,7 @@ import numpy as np
 
 from data.errors import DataError
 from data.pictures.fingerprints import fingerprint
-from data.pictures.folders import hold_out, natural_key
+from data.pictures.folders import hold_out, pictures_below
 from data.pictures.images import SUFFIXES, read
 from data.pictures.stored_frames import file_identity
 
@@ -79,22 +79,15 @@ def photo_split(
 def photo_names(folder: pathlib.Path) -> list[str]:
     """Paths of the pictures in a folder and its subfolders, in natural order.
 
-    The paths are relative to the folder. Hidden files and hidden folders are skipped.
+    See `pictures_below`.
 
     Raises:
-      DataError: if there is no such folder, or no picture in it.
+      DataError: if there is no such folder, no picture in it, or part of it cannot be read.
     """
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}; check the data folder's path")
-    relative = (path.relative_to(folder) for path in folder.rglob("*"))
-    names = [
-        path.as_posix()
-        for path in relative
-        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
-    ]
+    names = pictures_below(folder)
     if not names:
         raise DataError(
             f"{folder} and its subfolders hold no pictures ({', '.join(sorted(SUFFIXES))}); put "
             "photos there or correct the path"
         )
-    return sorted(names, key=natural_key)
+    return names
