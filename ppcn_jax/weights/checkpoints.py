@@ -164,7 +164,7 @@ def steps_in(workdir: pathlib.Path) -> list[int]:
 
 
 def has_tree(workdir: pathlib.Path, step: int, name: str) -> bool:
-    """Whether a checkpoint holds a tree of this name."""
+    """Return whether a checkpoint holds a tree of this name."""
     return (_root(workdir) / str(step) / name).is_dir()
 
 
