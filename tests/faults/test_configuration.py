@@ -214,6 +214,17 @@ def cases(folder):
             launch(new, {**distil, "teacher": folder / "released.safetensors"}, **student),
             "trained with preset 'released', but the student is configured for 'paper'",
         ),
+        "start from a student": (
+            launch(
+                new,
+                {"start_from": folder / "student.safetensors", "data.dir": folder / "absent"},
+            ),
+            "holds a student, but this run trains a teacher",
+        ),
+        "start from nothing": (
+            launch(new, {"start_from": "absent", "data.dir": folder / "absent"}),
+            "config.start_from: absent does not exist. Name a network of the package",
+        ),
         "no data folder": (
             launch(new, {**here, "data.dir": folder / "absent"}),
             "there is no folder",
