@@ -34,7 +34,7 @@ def run_training(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Open both splits of the data and train."""
     check_files(config, workdir)
     training = data.TrainingData(
-        config.data,
+        {**config.data, "enlarge": config.model == "super_resolver"},
         workdir,
         seed=config.train.seed,
         batch_size=config.train.batch_size,

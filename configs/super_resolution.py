@@ -32,7 +32,7 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.start_from = ""  # explained in configs/teacher.py
 
     config.data = enhancer.data
-    config.data.source = "high_resolution"  # or div2k, or pairs with bicubic enlargements as input
+    config.data.source = "high_resolution"  # or div2k, or pairs of small and large photos
     config.data.dir = ""  # photos, also in subfolders; div2k: TFDS's data folder, "": default
     config.data.test_dir = ""  # test photos; "": the last data.holdout, or DIV2K's own
     config.data.crop = 384  # side of the training crops, px; section 4.1

@@ -33,11 +33,12 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.data.test_dir = ""  # high_resolution, div2k: folder of the test photos
     config.data.phone = "iphone"  # dped: iphone, blackberry or sony
     config.data.input = "input"  # pairs: folder in dir with the photos to enhance
-    config.data.target = "target"  # pairs: folder in dir with their targets, same names
+    config.data.target = "target"  # pairs: folder in dir with their targets
+    config.data.input_name = "{}"  # pairs: "{}x4" for an input 1x4.png beside its target 1.png
     config.data.holdout = 10  # pairs, high_resolution: the test split is the last N files
     config.data.validation = 0  # dped: hold out the last N training pairs as the test split
     config.data.crop = 100  # side of the training patches, px; section 4.1
-    config.data.scale = 4  # high_resolution, div2k: factor between target and input
+    config.data.scale = 4  # for super-resolution: factor between target and input
     config.data.in_memory = False  # decode everything once into RAM; needs no TensorFlow
 
     config.vgg = ml_collections.ConfigDict()

@@ -4,11 +4,11 @@ A rule looks at one value and returns what is wrong with it, or None. A configur
 the fields of its table: missing and misspelt fields are reported before anything runs.
 """
 
-import difflib
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from ppcn_jax.configuration.suggestions import dotted_names, suggestion
 from ppcn_jax.models.layers import SMALLEST_SIDE
 from ppcn_jax.models.super_resolver import SCALES
 from ppcn_jax.weights.model import TRAINED_AS_ENHANCERS
@@ -71,6 +71,12 @@ def boolean(value: Any) -> str | None:
     return None if isinstance(value, bool) else "it must be True or False"
 
 
+def name_template(value: Any) -> str | None:
+    """A rule for file names with "{}" in place of another name."""
+    fits = isinstance(value, str) and value.count("{}") == 1 and "/" not in value
+    return None if fits else "it must contain {} once, and no folder, such as '{}x4'"
+
+
 def increasing(value: Any) -> str | None:
     """A rule for positive whole numbers in increasing order."""
     numbers = [0, *value] if isinstance(value, tuple | list) else [0, 0]
@@ -98,6 +104,7 @@ _DATA: Rules = {
     "phone": string,
     "input": string,
     "target": string,
+    "input_name": name_template,
     "holdout": integer(0),
     "validation": integer(0),
     "crop": integer(SMALLEST_SIDE, _LARGEST_CROP),
@@ -209,7 +216,7 @@ def rules_of(config: Mapping[str, Any]) -> Rules | None:
 
 
 def problems(
-    config: Mapping[str, Any], rules: Rules, prefix: str = ""
+    config: Mapping[str, Any], rules: Rules, prefix: str = "", known: Collection[str] = ()
 ) -> Iterator[tuple[str, str]]:
     """Check every field by itself.
 
@@ -217,22 +224,23 @@ def problems(
         config: nested dictionaries.
         rules: from `rules_of`.
         prefix: of the fields' dotted names.
+        known: dotted names of all fields, for suggestions; by default those of the rules.
 
     Yields:
         (field, what is wrong) for fields that are missing, unknown or hold a wrong value.
     """
+    known = known or list(dotted_names(rules))
     for name in sorted({*config, *rules}):
         field = f"{prefix}{name}"
         if name not in rules:
             if rules:  # the empty table of the objective allows any name
-                similar = difflib.get_close_matches(name, rules, n=1)
-                hint = f"; did you mean {similar[0]!r}?" if similar else ""
+                hint = suggestion(field, known)
                 yield field, f"is not a field of this configuration{hint}"
         elif name not in config:
             yield field, "is missing"
         elif isinstance(rules[name], Mapping):
             if isinstance(config[name], Mapping):
-                yield from problems(config[name], rules[name], f"{field}.")
+                yield from problems(config[name], rules[name], f"{field}.", known)
             else:
                 yield field, f"is {config[name]!r}; it must be a group of fields"
         elif problem := rules[name](config[name]):

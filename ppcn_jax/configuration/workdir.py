@@ -31,6 +31,7 @@ FREE_ON_RESUME = (
 # Fields that workdirs of older versions lack, with the values that reproduce those versions.
 _BEFORE = {
     "data.validation": 0,
+    "data.input_name": "{}",
     "precision": dict.fromkeys(("vgg", "discriminator", "generator"), "float32"),
     "imitation": 0.0,
     "objective.log_mse.clipped": False,
