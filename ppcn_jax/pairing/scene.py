@@ -18,7 +18,7 @@ from ppcn_jax.photos.read import Photo, read_photo
 from ppcn_jax.runtime.errors import InputError
 
 # Memory per pixel of both photos together; photos of 12 megapixels were measured.
-BYTES_PER_PIXEL = 30
+BYTES_PER_PIXEL = 20
 
 _LEAST_AREA = 0.5  # of the phone's frame; a smaller common area is reported
 _LEAST_GOOD = 0.5  # of the windows
@@ -144,7 +144,7 @@ def _judge(phone: np.ndarray, camera: np.ndarray, windows: Windows) -> list[str]
         )
     share = len(windows.good) / len(windows.reason)
     if share < _LEAST_GOOD:
-        found.append(f"only {share:.0%} of the windows fit: movement or parallax")
+        found.append(f"only {share:.0%} of the windows fit: movement, parallax or noise")
     return found
 
 

@@ -10,7 +10,7 @@ from ppcn_jax.pairing.patches import resample
 Box = tuple[int, int, int, int]
 
 _SAMPLES = 2_000_000  # taken at a time, which bounds the memory
-_REACH = 2  # px that cubic kernels need around a position
+_REACH = 4  # px that the kernels need around a position
 _CELLS = 256  # along the longer side of the frame, for the search of the common area
 
 
@@ -40,7 +40,7 @@ def warp(camera: np.ndarray, alignment: Alignment, box: Box) -> np.ndarray:
         stop = min(start + rows, bottom)
         ys = start + np.arange(-margin, (stop - start) * density + margin) / density
         positions = alignment.grid(xs, ys).astype(np.float32)
-        samples = resample(camera, positions)
+        samples = resample(camera, positions, cv2.INTER_LANCZOS4)
         if density > 1:
             samples = cv2.sepFilter2D(samples, -1, kernel, kernel)
         inner = samples[margin : len(ys) - margin : density, margin : len(xs) - margin : density]
@@ -63,37 +63,36 @@ def common_area(
     xs, ys = np.arange(0, width + step, step), np.arange(0, height + step, step)
     xs, ys = np.unique(np.minimum(xs, width)), np.unique(np.minimum(ys, height))
     positions = alignment.grid(xs - 0.5, ys - 0.5)
-    margin = _REACH + _REACH * max(1.0, alignment.scale)  # of one kernel in each frame
+    margin = _REACH * max(1.0, alignment.scale)
     limit = np.array([camera[1] - 1, camera[0] - 1]) - margin
     seen = ((positions >= margin) & (positions <= limit)).all(2) & alignment.in_front(xs, ys)
     # A cell counts if the camera sees all its corners.
     cells = seen[:-1, :-1] & seen[1:, :-1] & seen[:-1, 1:] & seen[1:, 1:]
-    box = _largest_rectangle(cells, np.diff(xs), np.diff(ys))
-    if box is None:
-        return None
-    left, top, right, bottom = box
-    return int(xs[left]), int(ys[top]), int(xs[right]), int(ys[bottom])
+    return _largest_rectangle(cells, xs, ys)
 
 
-def _largest_rectangle(cells: np.ndarray, widths: np.ndarray, heights: np.ndarray) -> Box | None:
-    """Find the rectangle of True cells with the largest area; columns and rows have sizes."""
-    best, found = 0.0, None
-    ends = np.concatenate([[0], np.cumsum(widths)])
-    tall = np.zeros(cells.shape[1])  # height of the column of True cells that ends in this row
-    count = np.zeros(cells.shape[1], int)
+def _largest_rectangle(cells: np.ndarray, xs: np.ndarray, ys: np.ndarray) -> Box | None:
+    """Find the largest box of True cells, whose edges are at `xs` [columns + 1] and `ys`."""
+    best = 0
+    found: Box | None = None
+    # Where the run of True cells that ends in this row begins, by column; one column more ends all.
+    begins = np.zeros(cells.shape[1] + 1, int)
     for row, line in enumerate(cells):
-        tall = np.where(line, tall + heights[row], 0)
-        count = np.where(line, count + 1, 0)
-        for column in np.flatnonzero(line):
-            # As far left and right as the columns are at least as tall as this one.
-            lower = np.flatnonzero(tall < tall[column])
-            after = np.searchsorted(lower, column)
-            left = lower[after - 1] + 1 if after else 0
-            right = lower[after] if after < len(lower) else len(tall)
-            area = tall[column] * (ends[right] - ends[left])
-            if area > best:
-                best = area
-                found = int(left), int(row + 1 - count[column]), int(right), row + 1
+        begins[:-1] = np.where(line, begins[:-1], row + 1)
+        begins[-1] = row + 1
+        runs: list[tuple[int, int]] = []  # (leftmost column, begin), taller to the right
+        for column, begin in enumerate(begins.tolist()):
+            leftmost = column
+            while runs and runs[-1][1] < begin:
+                leftmost, start = runs.pop()
+                area = int((xs[column] - xs[leftmost]) * (ys[row + 1] - ys[start]))
+                if area > best:
+                    best = area
+                    corners = xs[leftmost], ys[start], xs[column], ys[row + 1]
+                    left, top, right, bottom = map(int, corners)
+                    found = left, top, right, bottom
+            if not runs or runs[-1][1] > begin:
+                runs.append((leftmost, begin))
     return found
 
 

@@ -22,7 +22,7 @@ _BANDS = (1.0, 2.0)  # standard deviations in px of the two blurs between which 
 REASONS = {
     "saturated": f"more than {_MOST_CLIPPED:.0%} of the pixels are clipped",
     "different": f"correlation of {LEAST_CORRELATION} or less, and more than noise between them: "
-    "movement, parallax or other light",
+    "movement, parallax, noise or other light",
     "displaced": f"shifted by more than {_FARTHEST:g} px: movement or parallax",
     "blurred": "the camera's photo has less than half of the phone's detail",
 }

@@ -133,6 +133,8 @@ def _text(block: bytes, entry: Entry) -> str:
     (length,) = struct.unpack_from(order + "I", entry.record, 4)
     start = 8 if length <= 4 else struct.unpack_from(order + "I", entry.record, 8)[0]
     content = (entry.record if length <= 4 else block)[start : start + length]
+    if len(content) < length:
+        return ""
     return content.split(b"\0")[0].decode("ascii", "replace").strip()
 
 
