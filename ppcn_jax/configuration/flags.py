@@ -5,11 +5,15 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Mapping
+from typing import Any
 
 import absl
 import ml_collections
 from absl import flags, logging
 from ml_collections import config_flags
+
+from ppcn_jax.configuration.suggestions import dotted_names, suggestion
 
 _LIBRARIES = tuple(os.path.dirname(str(module.__file__)) for module in (absl, ml_collections))
 # Python's messages for wrong numbers, in plain words.
@@ -70,7 +74,9 @@ def parse_flags(arguments: list[str]) -> list[str]:
         # absl ends with status 1 after it has printed the help.
         sys.exit(0 if any(text.startswith(("-h", "--help", "-?")) for text in arguments) else 1)
     except Exception as error:  # noqa: BLE001  a configuration file may raise anything
-        sys.exit(f"launch.py: {_one_line(error, _config_file(arguments))}")
+        file = _config_file(arguments)
+        text = _wrong_field(arguments, file) or _one_line(error, file)
+        sys.exit(f"launch.py: {text}")
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # Orbax logs every detail of every save
     return [program]
@@ -82,6 +88,44 @@ def _config_file(arguments: list[str]) -> str:
         flag, equals, value = argument.partition("=")
         if flag in ("--config", "-config"):
             return value if equals else following
+    return ""
+
+
+def _wrong_field(arguments: list[str], file: str) -> str:
+    """What is wrong with the first flag that sets no field of the configuration, or ""."""
+    values = flags.FlagValues()
+    command = [arguments[0], f"--config={file}"]
+    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=command)
+    try:
+        values(command)
+        config = values.config.to_dict()
+    except Exception:  # noqa: BLE001  the file itself is wrong
+        return ""
+    for argument in arguments[1:]:
+        match = re.fullmatch(r"--?(?:no)?config\.([^=]+)(=.*)?", argument, re.DOTALL)
+        problem = _field_problem(match[1], match[2] or "=VALUE", config) if match else ""
+        if problem:
+            return problem
+    return ""
+
+
+def _field_problem(field: str, equals_value: str, config: Mapping[str, Any]) -> str:
+    group: Any = config
+    above: list[str] = []
+    for name in field.split("."):
+        if not isinstance(group, Mapping):
+            place = ".".join(above)
+            return f"{place} is a field and no group: write --config.{place}{equals_value}"
+        if name not in group:
+            return f"the configuration has no field {field}{suggestion(field, [*dotted_names(config)])}"
+        group = group[name]
+        above.append(name)
+    if isinstance(group, Mapping):
+        if "weight" in group or len(group) == 1:
+            name = "weight" if "weight" in group else next(iter(group))
+            return f"{field} is a group of fields: write --config.{field}.{name}{equals_value}"
+        listed = ", ".join(f"--config.{field}.{name}" for name in group)
+        return f"{field} is a group of fields: set one of {listed}"
     return ""
 
 
@@ -103,8 +147,6 @@ def _one_line(error: BaseException, config: str) -> str:
             if variant
             else f"{file} has several variants: name one after a colon, as in {file}:VARIANT"
         )
-    elif isinstance(error, AttributeError | KeyError) and not place:
-        text = f"the configuration has no field {'. '.join(str(error.args[0]).splitlines())}"
     elif isinstance(error, flags.Error | OSError | ValueError):
         text = str(error)
         for python, plain in _PLAIN.items():

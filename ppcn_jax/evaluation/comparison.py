@@ -14,6 +14,7 @@ from ppcn_jax.evaluation.evaluate import Pairs, evaluate, make_enhance, progress
 from ppcn_jax.evaluation.tables import (
     Column,
     Row,
+    check_scored,
     markdown_table,
     number,
     print_table,
@@ -54,7 +55,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, pairs: Pairs) -> list[dict[st
     for name, paths in parse_recipes(config.recipes).items():
         recipes[name] = {path: load_model(path) for path in paths}
         for model in recipes[name].values():
-            model.check_use(ENHANCERS, "enhance")
+            check_scored(model, ENHANCERS, "enhance")
     console = rich.console.Console()
     rows = []
     for name, models in recipes.items():

@@ -14,7 +14,7 @@ import rich.console
 import rich.progress
 from ml_collections import ConfigDict
 
-from ppcn_jax.evaluation.tables import Column, Row, number, print_table, print_written
+from ppcn_jax.evaluation.tables import Column, Row, check_scored, number, print_table, print_written
 from ppcn_jax.inference.enhance import apply_network
 from ppcn_jax.metrics import ms_ssim, psnr
 from ppcn_jax.models.layers import Params
@@ -135,7 +135,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, pairs: Pairs) -> dict[str, An
         raise InputError("config.weights is empty: name a training workdir with --config.weights=")
     models = [load_model(path) for path in config.weights.split(",")]
     for model in models:
-        model.check_use(ENHANCERS, "enhance")
+        check_scored(model, ENHANCERS, "enhance")
     console = rich.console.Console()
     rows: list[dict[str, Any]] = []
     for model in models:

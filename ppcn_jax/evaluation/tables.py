@@ -3,7 +3,7 @@
 import csv
 import io
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import rich.box
@@ -16,7 +16,7 @@ from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_bytes, write_json
 from ppcn_jax.runtime.machine import device_name
 from ppcn_jax.weights.load import load_model
-from ppcn_jax.weights.model import Model
+from ppcn_jax.weights.model import ENHANCERS, Model
 from ppcn_jax.weights.safetensors_file import SUFFIX
 
 Row = Mapping[str, Any]
@@ -130,8 +130,23 @@ def load_models(paths: str, *, field: str, names: Sequence[str], use: str) -> di
         raise InputError(f"config.{field} lists a model twice: {paths}")
     models = {label: load_model(path) for label, path in zip(labels, given, strict=True)}
     for model in models.values():
-        model.check_use(names, use)
+        check_scored(model, names, use)
     return models
+
+
+def check_scored(model: Model, names: Collection[str], use: str) -> None:
+    """Check that a network is one of those that a table scores; see `Model.check_use`.
+
+    Raises:
+        InputError: it is another one; the message names the configuration that scores it.
+    """
+    try:
+        model.check_use(names, use)
+    except InputError as error:
+        other = "table1.py scores super-resolvers"
+        if model.name in ENHANCERS:
+            other = "evaluate.py scores enhancers"
+        raise InputError(f"{error}; configs/{other}") from error
 
 
 def _short_name(path: str) -> str:

@@ -5,6 +5,7 @@ import pathlib
 
 import ml_collections
 import pytest
+from PIL import Image
 
 from ppcn_jax.configuration.check import check
 from ppcn_jax.configuration.workdir import claim_workdir
@@ -159,6 +160,8 @@ def folder(tmp_path_factory, write_model):
     write_model(folder / "released.safetensors", "teacher", preset="released")
     write_model(folder / "student.safetensors", "student")
     (folder / "empty").mkdir()
+    (folder / "photos").mkdir()
+    Image.new("RGB", (32, 32)).save(folder / "photos" / "photo.png")
     (folder / "file").write_text("no folder")
     (folder / "broken.py").write_text("def get_config():\n    return undefined\n")
     (folder / "syntax.py").write_text("def get_config(:\n")
@@ -180,9 +183,29 @@ def cases(folder):
     return {
         "misspelt": (
             launch(new, {"train.stepz": 3}),
-            """no field 'stepz'. Did you mean "steps" instead of "stepz"?""",
+            "no field train.stepz; did you mean train.steps?",
         ),
-        "unknown group": (launch(new, {"objektive.x": 3}), 'Did you mean "objective" instead'),
+        "unknown group": (launch(new, {"objektive.x": 3}), "did you mean objective?"),
+        "abbreviated": (
+            launch(new, {"train.lr": 1e-3}),
+            "no field train.lr; did you mean train.learning_rate?",
+        ),
+        "without its group": (
+            launch(new, {"batch_size": 8}),
+            "no field batch_size; did you mean train.batch_size?",
+        ),
+        "loss without .weight": (
+            launch(new, {"objective.ssim": 3.0}),
+            "objective.ssim is a group of fields: write --config.objective.ssim.weight=3.0",
+        ),
+        "group with a value": (
+            launch(new, {"train.guard": 3}),
+            "set one of --config.train.guard.stop_after, --config.train.guard.total_limit",
+        ),
+        "field as a group": (
+            launch(new, {"train.steps.all": 3}),
+            "train.steps is a field and no group: write --config.train.steps=3",
+        ),
         "wrong type": (
             launch(new, {"train.steps": "many"}),
             "flag --config.train.steps=many: it must be a whole number",
@@ -296,6 +319,20 @@ def cases(folder):
                 *("--config.data.source=synthetic", "--config.models=absent.safetensors"),
             ),
             "absent.safetensors",
+        ),
+        "super-resolver as an enhancer": (
+            flags_only(
+                *("--config=configs/evaluate.py", f"--workdir={new}"),
+                *("--config.data.source=synthetic", "--config.weights=super_resolver"),
+            ),
+            "; configs/table1.py scores super-resolvers",
+        ),
+        "enhancer as a super-resolver": (
+            flags_only(
+                *("--config=configs/table1.py", f"--workdir={new}"),
+                *(f"--config.data.dir={folder / 'photos'}", "--config.models=student"),
+            ),
+            "; configs/evaluate.py scores enhancers",
         ),
         "no runs": (
             flags_only("--config=configs/table1.py", f"--workdir={new}", "--config.timing.runs=0"),
