@@ -1,8 +1,8 @@
 """Files of decoded frames in square tiles, so that a crop reads only what it shows.
 
 A file holds one or several frames of the same size: a header (mark, number, height and width of the
-frames), then the tiles of each frame in reading order, each followed by its CRC-32. The tiles at
-the right and lower edges are filled up with zeros. There is no compression.
+frames), then the tiles in reading order. A tile has the pixels of all frames at its place and their
+CRC-32. Tiles at the right and lower edges are filled up with zeros. There is no compression.
 """
 
 import os
@@ -13,8 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-_SIDE = 64  # px; a crop of 100 px then reads 80 KB, where rows of 4000 px would be 1.2 MB
-_TILE = np.dtype([("pixels", "u1", (_SIDE, _SIDE, 3)), ("crc", "<u4")])
+_SIDE = 64  # px; a crop of 100 px of a pair then reads 160 KB; rows of 4000 px would be 2.4 MB
 _HEADER = struct.Struct("<8s3I")
 _MARK = b"ppcntil1"
 
@@ -27,26 +26,26 @@ class DamagedError(Exception):
 
 def file_size(frames: Sequence[np.ndarray]) -> int:
     """Bytes of the file that `write_tiles` makes."""
-    rows, columns = _counts(*frames[0].shape[:2])
-    return _HEADER.size + len(frames) * rows * columns * _TILE.itemsize
+    return _size(len(frames), *frames[0].shape[:2])
 
 
 def write_tiles(path: pathlib.Path, frames: Sequence[np.ndarray]) -> None:
     """Write frames of equal size, uint8 [H, W, 3]; raises `OSError`."""
     height, width, _ = frames[0].shape
-    rows, columns = _counts(height, width)
+    columns = _count(width)
     strip = np.zeros((_SIDE, columns * _SIDE, 3), np.uint8)
-    tiles = np.empty(columns, _TILE)
+    tiles = np.empty(columns, _tile(len(frames)))
     with path.open("wb") as file:
         file.write(_HEADER.pack(_MARK, len(frames), height, width))
-        for frame in frames:
-            for row in range(rows):
-                part = frame[row * _SIDE : (row + 1) * _SIDE]
+        for top in range(0, height, _SIDE):
+            for number, frame in enumerate(frames):
+                part = frame[top : top + _SIDE]
                 strip[: len(part), :width] = part
                 strip[len(part) :] = 0
-                tiles["pixels"] = strip.reshape(_SIDE, columns, _SIDE, 3).swapaxes(0, 1)
-                tiles["crc"] = [zlib.crc32(pixels) for pixels in tiles["pixels"]]
-                file.write(tiles.tobytes())
+                pixels = strip.reshape(_SIDE, columns, _SIDE, 3).swapaxes(0, 1)
+                tiles["pixels"][:, number] = pixels
+            tiles["crc"] = [zlib.crc32(pixels) for pixels in tiles["pixels"]]
+            file.write(tiles.tobytes())
 
 
 def read_window(path: pathlib.Path, window: Window) -> tuple[np.ndarray, ...]:
@@ -70,45 +69,40 @@ def read_window(path: pathlib.Path, window: Window) -> tuple[np.ndarray, ...]:
         if len(header) < _HEADER.size:
             raise DamagedError(f"{path} is truncated")
         mark, count, height, width = _HEADER.unpack(header)
-        rows, columns = _counts(height, width)
-        size = _HEADER.size + count * rows * columns * _TILE.itemsize
-        if mark != _MARK or os.fstat(file).st_size != size:
+        if mark != _MARK or os.fstat(file).st_size != _size(count, height, width):
             raise DamagedError(f"{path} is truncated or altered")
-        place = window((height, width, 3))
-        return tuple(
-            _read(file, path, frame * rows, columns, *place, (height, width))
-            for frame in range(count)
-        )
+        down, across = window((height, width, 3))
+        (top, bottom, _), (left, right, _) = down.indices(height), across.indices(width)
+        first, last = left // _SIDE, _count(right)
+        tile, strips = _tile(count), []
+        for row in range(top // _SIDE, _count(bottom)):
+            offset = _HEADER.size + (row * _count(width) + first) * tile.itemsize
+            content = os.pread(file, (last - first) * tile.itemsize, offset)
+            if len(content) != (last - first) * tile.itemsize:
+                raise DamagedError(f"{path} is truncated")
+            tiles = np.frombuffer(content, tile)
+            if any(zlib.crc32(each["pixels"]) != each["crc"] for each in tiles):
+                raise DamagedError(f"{path} is altered")
+            # From [tile, frame, row, column, channel] to rows of each frame.
+            strip = tiles["pixels"].transpose(1, 2, 0, 3, 4)
+            strips.append(strip.reshape(count, _SIDE, (last - first) * _SIDE, 3))
     finally:
         os.close(file)
+    if not strips:
+        return tuple(np.empty((0, right - left, 3), np.uint8) for _ in range(count))
+    above, beside = top % _SIDE, left % _SIDE
+    crops = np.concatenate(strips, axis=1)[:, above:, beside:]
+    return tuple(crops[:, : bottom - top, : right - left])
 
 
-def _read(
-    file: int,
-    path: pathlib.Path,
-    first_row: int,
-    columns: int,
-    down: slice,
-    across: slice,
-    sides: tuple[int, int],
-) -> np.ndarray:
-    (top, bottom, _), (left, right, _) = down.indices(sides[0]), across.indices(sides[1])
-    upper, lower = top // _SIDE, -(-bottom // _SIDE)
-    first, last = left // _SIDE, -(-right // _SIDE)
-    pixels = np.empty(((lower - upper) * _SIDE, (last - first) * _SIDE, 3), np.uint8)
-    for row in range(upper, lower):
-        offset = _HEADER.size + ((first_row + row) * columns + first) * _TILE.itemsize
-        content = os.pread(file, (last - first) * _TILE.itemsize, offset)
-        if len(content) != (last - first) * _TILE.itemsize:
-            raise DamagedError(f"{path} is truncated")
-        tiles = np.frombuffer(content, _TILE)
-        if any(zlib.crc32(tile["pixels"]) != tile["crc"] for tile in tiles):
-            raise DamagedError(f"{path} is altered")
-        strip = pixels[(row - upper) * _SIDE :][:_SIDE]
-        strip.reshape(_SIDE, last - first, _SIDE, 3)[:] = tiles["pixels"].swapaxes(0, 1)
-    return pixels[top - upper * _SIDE :, left - first * _SIDE :][: bottom - top, : right - left]
+def _tile(frames: int) -> np.dtype:
+    return np.dtype([("pixels", "u1", (frames, _SIDE, _SIDE, 3)), ("crc", "<u4")])
 
 
-def _counts(height: int, width: int) -> tuple[int, int]:
-    """Number of tiles down and across."""
-    return -(-height // _SIDE), -(-width // _SIDE)
+def _count(side: int) -> int:
+    """Number of tiles that cover a side, px."""
+    return -(-side // _SIDE)
+
+
+def _size(frames: int, height: int, width: int) -> int:
+    return _HEADER.size + _count(height) * _count(width) * _tile(frames).itemsize
