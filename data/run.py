@@ -120,8 +120,8 @@ class TrainingData:
             if first is not None:
                 raise DataError(
                     f"{len(changed)} of {plural(len(source), split + ' record')} in {folder} are "
-                    f"other files than when the run in {self._workdir} started, for example "
-                    f"{source.names[first]}: name the folder of that run, restore the files, or "
+                    f"other files than when the run in {self._workdir} started, or have other good "
+                    f"windows, for example {source.names[first]}: name the folder of that run, restore the files, or "
                     f"use another --workdir. If their pixels are the same, remove {path}"
                 )
 

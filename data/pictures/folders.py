@@ -111,7 +111,7 @@ def check_pair(
         sizes = "one size" if scale == 1 else f"one size, or to a target {scale} times as large"
         raise DataError(
             f"{name}: the input is {_size(input_shape)} and the target {_size(target_shape)}; "
-            f"align them to {sizes} or remove the pair"
+            f"align them to {sizes}, or remove the pair"
         )
     check_crop(name, target_shape, crop)
 

@@ -20,6 +20,7 @@ from data.pictures.folders import check_crop
 from data.pictures.frames import Frames
 from data.pictures.memory import available_bytes
 from data.pictures.progress import parallel
+from data.pictures.resize import enlarge
 from data.sources.in_memory import Decoded
 
 if TYPE_CHECKING:
@@ -203,4 +204,4 @@ def degrade(image: np.ndarray, scale: int) -> np.ndarray:
     small = Image.fromarray(image).resize(
         (width // scale, height // scale), Image.Resampling.BICUBIC
     )
-    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+    return enlarge(np.asarray(small), scale)

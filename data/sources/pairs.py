@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from data.batching.crops import gather_in_tensorflow
 from data.batching.order import Order
@@ -18,6 +17,7 @@ from data.pictures.frames import Frames
 from data.pictures.images import checked_shape, read, read_bytes
 from data.pictures.partners import SAME, check_template, known_partners, paired_names
 from data.pictures.progress import parallel
+from data.pictures.resize import enlarge
 from data.pictures.stored_frames import file_identity
 from data.sources.good_windows import FILE, GoodWindows
 
@@ -162,13 +162,6 @@ def on_grid(window: Window, crop: int, step: int) -> Window:
     return aligned
 
 
-def enlarge(photo: np.ndarray, scale: int) -> np.ndarray:
-    """Enlarge uint8 [H, W, 3] bicubically, by Pillow in 8 bits."""
-    height, width, _ = photo.shape
-    size = (width * scale, height * scale)
-    return np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BICUBIC))
-
-
 def open_pairs(
     folder: pathlib.Path,
     input: str,
@@ -204,12 +197,16 @@ def open_pairs(
     path = folder / FILE
     if split == "train" and crop is not None and path.exists():
         windows = GoodWindows(path, crop)
-        used = _with_room(used, partners, windows, crop)
-        if names is not None and len(used) < len(names):
+        _check_listed([partners[name] for name in used], windows)
+        skipped = [name for name in used if not windows.has_room(partners[name])]
+        if names is not None and skipped:
             raise DataError(
-                f"{path} has no place for the crops of {len(names) - len(used)} pairs that this "
-                "run started with; restore the list of that time, or use another --workdir"
+                f"{path} has no place for a crop in {plural(len(skipped), 'pair')} with which this "
+                f"run started: {first_of(skipped)}; restore the list of that time, or use another "
+                "--workdir"
             )
+        _report_skipped(skipped, len(used), path, crop)
+        used = [name for name in used if name not in set(skipped)]
     return Pairs(
         inputs,
         targets,
@@ -220,32 +217,30 @@ def open_pairs(
     )
 
 
-def _with_room(
-    names: Sequence[str], partners: Mapping[str, str], windows: GoodWindows, crop: int
-) -> list[str]:
-    """The names of the pairs whose good windows have a place for a crop."""
-    unknown = [partners[name] for name in names if partners[name] not in windows]
+def _check_listed(inputs: Sequence[str], windows: GoodWindows) -> None:
+    unknown = [name for name in inputs if name not in windows]
     if unknown:
         raise DataError(
             f"{windows.path} lists no windows of {plural(len(unknown), 'training pair')}: "
             f"{first_of(unknown)}; make it again with ppcn-jax pair, remove these pairs, or remove "
             "the list to use crops from all parts of the frames"
         )
-    used = [name for name in names if windows.has_room(partners[name])]
-    skipped = [name for name in names if not windows.has_room(partners[name])]
-    if not used:
+
+
+def _report_skipped(skipped: Sequence[str], total: int, path: pathlib.Path, crop: int) -> None:
+    if len(skipped) == total:
         raise DataError(
-            f"the good windows in {windows.path} leave no place for a crop of {crop} pixels in any "
+            f"the good windows in {path} leave no place for a crop of {crop} pixels in any "
             "training pair; use a smaller crop"
         )
     if skipped:
         _log.warning(
-            "%d of %s skipped, because the good windows in %s leave no place for a crop of %d "
+            "%d of %s %s skipped, because the good windows in %s leave no place for a crop of %d "
             "pixels; a smaller crop may fit: %s",
             len(skipped),
-            f"{plural(len(names), 'training pair')} {'is' if len(skipped) == 1 else 'are'}",
-            windows.path,
+            plural(total, "training pair"),
+            "is" if len(skipped) == 1 else "are",
+            path,
             crop,
             first_of(skipped),
         )
-    return used
