@@ -22,12 +22,13 @@ SEED = 7  # determines when processes are killed
 
 @pytest.fixture(scope="module")
 def start_student(launch, write_model, tmp_path_factory):
-    """Starts a student with a teacher and a discriminator: two players, two optimizers."""
+    """Starts a student with a teacher, a discriminator and an average: five trees."""
     teacher = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
     changed = {
         "teacher": write_model(teacher, "teacher"),
         "objective.texture.weight": 50.0,
         "train.batch_size": 2,
+        "train.ema": 0.9,
         "train.steps": STEPS,
         "checkpoint.every": EVERY,
         "evaluate.every": STEPS // 2,
@@ -58,7 +59,7 @@ def test_same_seed_and_configuration_give_the_same_bits(start_student, uninterru
     ]
     players = {"discriminator", "generator"}
     optimizers = {f"{player}_optimizer" for player in players}
-    assert read_state(tmp_path, STEPS).keys() == players | optimizers
+    assert read_state(tmp_path, STEPS).keys() == players | optimizers | {"generator_average"}
     assert_same_run(tmp_path, uninterrupted)
 
 
