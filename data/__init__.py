@@ -11,9 +11,10 @@ The batch of step s is a pure function of (source, seed, s, global batch size B)
 global positions p = s·B … s·B + B − 1. With n samples, position p is in epoch e = p // n and
 holds sample `numpy.random.default_rng([seed, e]).permutation(n)[p % n]`. A batch may span epochs,
 no sample is dropped, and starting at any step costs nothing. The random crop at p is drawn from
-(seed, p). Process k of P takes the k-th contiguous slice of the global batch and splits it over
-its local devices in order, so the global batch does not depend on the number of processes or
-devices.
+(seed, p), from all places in its frame or from those that the source allows
+(`data.batching.source.Placing`). Process k of P takes the k-th contiguous slice of the global batch
+and splits it over its local devices in order, so the global batch does not depend on the number of
+processes or devices.
 
 A record that becomes unreadable goes into a quarantine, which is a file in the run's workdir. From
 that step on, the next record of its epoch that is not in quarantine takes its place
@@ -21,7 +22,8 @@ that step on, the next record of its epoch that is not in quarantine takes its p
 folders hold now (`data.run`).
 
 Where inputs are made from targets (super-resolution), each crop is degraded separately; crops are
-not cut from a degraded photo. The host does no other augmentation: flips, rotations and the
+not cut from a degraded photo. Real small inputs (`pairs`) are enlarged before crops are cut from
+them. The host does no other augmentation: flips, rotations and the
 conversion to float run on the device. A test split is not batched but read one full image at a
 time::
 

@@ -119,7 +119,9 @@ def test_missing_folder(pairs, make):
 
 def test_empty_folders(tmp_path, make):
     write_pairs(tmp_path / "phone", tmp_path / "camera", [])
-    with pytest.raises(data.DataError, match="phone and its subfolders hold no pictures; put pairs"):
+    with pytest.raises(
+        data.DataError, match="phone and its subfolders hold no pictures; put pairs"
+    ):
         make()
 
 
