@@ -11,14 +11,15 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ppcn_jax.pairing.features import Matches, local_scale, match_features, transform
-from ppcn_jax.pairing.field import Field, fit_field, zero_field
+from ppcn_jax.pairing.features import Matches, local_scale, match_features, tolerance, transform
+from ppcn_jax.pairing.field import Field, fit_field, fit_lens
 from ppcn_jax.pairing.patches import measure_shifts
 
 # Longest sides of the levels in px; the last one is the frame's own, if it is smaller.
 _LEVELS = (1000, 2000, 4000, 8000)
 # The field is stiff at first, so that moving objects do not pull it along before they stand out.
 _STIFFNESS = (3.0, 0.3, 0.1)
+_GROWTH = 10  # rounds, at most, until no more features fit
 _GRID = 24  # patches along the longer side
 _LEAST_PATCHES = 12  # a level with fewer keeps the field of the one before
 
@@ -30,7 +31,7 @@ class Alignment:
     Attributes:
         homography: `[3, 3]`, from the phone's px to the camera's.
         field: displacements in the phone's px, added before the homography.
-        inliers: number of features that fit the homography.
+        inliers: number of features that fit, after lens distortion.
         scale: px of the camera per px of the phone, the median over the features.
     """
 
@@ -65,9 +66,9 @@ def align(phone: np.ndarray, camera: np.ndarray) -> Alignment:
     """Align two gray frames, uint8 `[H, W]`; raises InputError if they do not show one scene."""
     matches = match_features(phone, camera)
     height, width = phone.shape
-    scale = float(np.median(local_scale(matches.homography, matches.phone)))
-    field = _field_of_features(matches, width, height)
-    alignment = Alignment(matches.homography, field, len(matches.phone), scale)
+    scales = local_scale(matches.homography, matches.phone[matches.inliers])
+    field, inliers = _grow(matches, phone.shape)
+    alignment = Alignment(matches.homography, field, inliers, float(np.median(scales)))
     longest = max(width, height)
     for side in [side for side in _LEVELS if side < longest] + [longest]:
         level = make_level(phone, camera, alignment, side / longest)
@@ -130,11 +131,21 @@ def patch_grid(width: int, height: int, count: int) -> np.ndarray:
     return np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 2)
 
 
-def _field_of_features(matches: Matches, width: int, height: int) -> Field:
-    if len(matches.phone) < 3:
-        return zero_field(width, height)
-    back = transform(np.linalg.inv(matches.homography), matches.camera)
-    return fit_field(matches.phone, back - matches.phone, width, height, _STIFFNESS[0])
+def _grow(matches: Matches, shape: tuple[int, ...]) -> tuple[Field, int]:
+    """Fit lens distortion to the features, from those that fit the homography outward.
+
+    Returns the field and the number of features that fit it.
+    """
+    height, width = shape
+    back = transform(np.linalg.inv(matches.homography), matches.camera) - matches.phone
+    fits = matches.inliers
+    for _ in range(_GROWTH):
+        field = fit_lens(matches.phone[fits], back[fits], width, height)
+        errors = np.linalg.norm(back - field.at(matches.phone), axis=1)
+        before, fits = fits.sum(), errors < tolerance(shape)
+        if fits.sum() <= before:
+            break
+    return field, int(fits.sum())
 
 
 def _shrink(image: np.ndarray, factor: float) -> np.ndarray:

@@ -22,18 +22,20 @@ _LEAST_ROUNDNESS = 1 / 3  # of a square after the homography
 
 
 class Matches(NamedTuple):
-    """Features that fit one homography.
+    """Features of the phone's frame that look like one of the camera's.
 
     Attributes:
         homography: `[3, 3]`, from the phone's px to the camera's; its denominator is positive at
-            the features.
-        phone: positions `[n, 2]` of the inliers in the phone's frame.
+            the inliers.
+        phone: positions `[n, 2]` in the phone's frame.
         camera: those in the camera's frame.
+        inliers: bool `[n]`; True where the homography fits.
     """
 
     homography: np.ndarray
     phone: np.ndarray
     camera: np.ndarray
+    inliers: np.ndarray
 
 
 def match_features(phone: np.ndarray, camera: np.ndarray) -> Matches:
@@ -51,37 +53,37 @@ def match_features(phone: np.ndarray, camera: np.ndarray) -> Matches:
             )
     pairs = _ratio_test(phone_descriptors, camera_descriptors)
     phone_points, camera_points = phone_points[pairs[:, 0]], camera_points[pairs[:, 1]]
-    scale = max(1.0, max(camera.shape) / FEATURE_SIDE)
     if len(pairs) < LEAST_INLIERS:
         raise _too_few(len(pairs))
     homography, mask = cv2.findHomography(
-        phone_points, camera_points, cv2.USAC_MAGSAC, _TOLERANCE * scale, None, 20_000, 0.9999
+        phone_points, camera_points, cv2.USAC_MAGSAC, tolerance(camera.shape), None, 20_000, 0.9999
     )
-    inliers = np.flatnonzero(mask) if homography is not None else np.empty(0, int)
-    if len(inliers) < LEAST_INLIERS:
-        raise _too_few(len(inliers))
-    matches = Matches(homography, phone_points[inliers], camera_points[inliers])
+    inliers = mask.ravel() > 0 if homography is not None else np.zeros(len(pairs), bool)
+    if inliers.sum() < LEAST_INLIERS:
+        raise _too_few(int(inliers.sum()))
+    matches = Matches(homography, phone_points, camera_points, inliers)
     return check_geometry(matches, phone.shape)
 
 
 def check_geometry(matches: Matches, shape: tuple[int, ...]) -> Matches:
     """Raise InputError if two cameras beside each other cannot see this in a frame of `shape`.
 
-    Returns the matches with a homography whose denominator is positive at the features.
+    Returns the matches with a homography whose denominator is positive at the inliers.
     """
     height, width = shape[:2]
-    hull = cv2.convexHull(matches.phone.astype(np.float32))
+    points = matches.phone[matches.inliers]
+    hull = cv2.convexHull(points.astype(np.float32))
     if cv2.contourArea(hull) < _LEAST_SPREAD * height * width:
         raise InputError(
             "the photos match only in a small part of the phone's frame: another subject, or too "
             "much movement between the two"
         )
     # Where the features are, not in the corners: those may lie beyond the horizon of a good match.
-    depths = _depths(matches.homography, matches.phone)
-    scales = local_scale(matches.homography, matches.phone)
+    depths = _depths(matches.homography, points)
+    scales = local_scale(matches.homography, points)
     if (scales < 0).all():
         raise InputError("one photo is a mirror image of the other; switch mirroring off")
-    singular = np.linalg.svd(_jacobians(matches.homography, matches.phone), compute_uv=False)
+    singular = np.linalg.svd(_jacobians(matches.homography, points), compute_uv=False)
     possible = (
         (depths * depths[0] > 0)
         & (scales > _SCALES[0])
@@ -94,6 +96,11 @@ def check_geometry(matches: Matches, shape: tuple[int, ...]) -> Matches:
             "see: another subject, or taken from positions too far apart"
         )
     return matches._replace(homography=matches.homography * np.sign(depths[0]))
+
+
+def tolerance(shape: tuple[int, ...]) -> float:
+    """How far in px a feature may lie from where it should in a frame of `shape`."""
+    return _TOLERANCE * max(1.0, max(shape) / FEATURE_SIDE)
 
 
 def transform(homography: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -1,4 +1,8 @@
-"""Smooth displacement fields: cubic B-splines over a frame, fitted robustly to measurements."""
+"""Smooth displacement fields over a frame: cubic B-splines, fitted robustly to measurements.
+
+A fit has two parts: polynomials for the distortion of both lenses, which also hold where nothing
+was measured, and a remainder that bends little.
+"""
 
 import dataclasses
 
@@ -8,13 +12,14 @@ import scipy.sparse.linalg
 from scipy.interpolate import BSpline
 
 _DEGREE = 3
-# Intervals between knots along the longer side of a frame. Lens distortion needs few; the rest
-# follows what a homography cannot, such as a rolling shutter or gentle relief.
+# Intervals between knots along the longer side of a frame: enough for what lenses and homographies
+# do not explain, such as a rolling shutter or gentle relief.
 _INTERVALS = 12
 _ROUNDS = 6  # of reweighting
 _TUKEY = 4.685  # 95 % efficiency for Gaussian errors
 # Smallest assumed scale of errors in px: a perfect fit must not reject all other measurements.
 _SMALLEST_SCALE = 0.05
+_RIDGE = 1e-3  # keeps polynomials small where measurements lie close together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +44,7 @@ class Field:
 
     def at(self, points: np.ndarray) -> np.ndarray:
         """Evaluate at points `[n, 2]`."""
-        count_y, count_x = self.coefficients.shape[:2]
-        design = _design(points, self.width, self.height, count_y, count_x)
-        return design @ self.coefficients.reshape(-1, 2)
+        return _design(points, self) @ self.coefficients.reshape(-1, 2)
 
 
 def zero_field(width: int, height: int) -> Field:
@@ -51,33 +54,88 @@ def zero_field(width: int, height: int) -> Field:
     return Field(np.zeros((*counts, 2)), width, height)
 
 
+def fit_lens(points: np.ndarray, displacements: np.ndarray, width: int, height: int) -> Field:
+    """Fit lens distortion to displacements `[n, 2]` measured at points `[n, 2]`, both in px.
+
+    The model has all quadratic terms and radial distortion of third order. The quadratic terms
+    allow for any center of distortion, and for an inaccurate homography.
+    """
+    penalty = scipy.sparse.diags_array(_RIDGE * np.array([0, 0, 0, 1, 1, 1, 1.0]))
+    field = zero_field(width, height)
+    # A spline is exactly the polynomial that it equals at enough points.
+    xs, ys = (np.linspace(-0.5, side - 0.5, 4 * _INTERVALS) for side in (width, height))
+    grid = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 2)
+    design = _design(grid, field)
+    normal = (design.T @ design).tocsc()
+    columns = []
+    weights = np.ones(len(points))
+    for _ in range(_ROUNDS):
+        columns = [
+            _solve(_lens_terms(points, field, axis), displacements[:, axis], weights, penalty)
+            for axis in (0, 1)
+        ]
+        fitted = [_lens_terms(points, field, axis) @ columns[axis] for axis in (0, 1)]
+        weights = _weights(displacements - np.stack(fitted, -1))
+    values = np.stack([_lens_terms(grid, field, axis) @ columns[axis] for axis in (0, 1)], -1)
+    coefficients = scipy.sparse.linalg.spsolve(normal, design.T @ values)
+    return dataclasses.replace(field, coefficients=coefficients.reshape(field.coefficients.shape))
+
+
 def fit_field(
     points: np.ndarray, displacements: np.ndarray, width: int, height: int, stiffness: float
 ) -> Field:
-    """Fit a field to displacements `[n, 2]` measured at points `[n, 2]`, both in px.
+    """Fit lens distortion and a smooth remainder to displacements measured at points, in px.
 
-    Minimizes Tukey's biweight of the errors plus `stiffness` times the sum of squared second
-    differences of the coefficients (P-splines). Measurements that disagree with their surroundings,
-    such as those on moving objects, lose their influence; where there are none, the field is
-    extrapolated linearly.
+    The remainder minimizes Tukey's biweight of the errors plus `stiffness` times the sum of squared
+    second differences of its coefficients (P-splines). Measurements that disagree with their
+    surroundings, such as those on moving objects, lose their influence; where there are none, the
+    remainder is extrapolated linearly.
     """
-    field = zero_field(width, height)
-    count_y, count_x = field.coefficients.shape[:2]
-    design = _design(points, width, height, count_y, count_x)
+    lens = fit_lens(points, displacements, width, height)
+    count_y, count_x = lens.coefficients.shape[:2]
+    design = _design(points, lens)
     # The tiny ridge decides where fewer than three measurements leave the plane open.
     penalty = stiffness * _bending(count_y, count_x) + 1e-9 * scipy.sparse.eye(count_y * count_x)
+    remainder = displacements - lens.at(points)
     weights = np.ones(len(points))
-    coefficients = np.zeros((count_y * count_x, 2))
     for _ in range(_ROUNDS):
-        # Sparse, and so without BLAS, whose threads compete with those of other scenes.
-        weighted = design.multiply(weights[:, None])
-        normal = (design.T @ weighted + penalty).tocsc()
-        coefficients = scipy.sparse.linalg.spsolve(normal, weighted.T @ displacements)
-        errors = np.linalg.norm(displacements - design @ coefficients, axis=1)
-        # The median length of two Gaussian errors is 1.1774 times their standard deviation.
-        scale = max(float(np.median(errors)) / 1.1774, _SMALLEST_SCALE)
-        weights = np.clip(1 - (errors / (_TUKEY * scale)) ** 2, 0, None) ** 2
-    return Field(coefficients.reshape(count_y, count_x, 2), width, height)
+        coefficients = _solve(design, remainder, weights, penalty)
+        weights = _weights(remainder - design @ coefficients)
+    total = lens.coefficients + coefficients.reshape(lens.coefficients.shape)
+    return dataclasses.replace(lens, coefficients=total)
+
+
+def _solve(
+    design: scipy.sparse.sparray | np.ndarray,
+    values: np.ndarray,
+    weights: np.ndarray,
+    penalty: scipy.sparse.sparray,
+) -> np.ndarray:
+    """Solve penalized least squares.
+
+    Sparse, and so without BLAS, whose threads compete with those of other scenes.
+    """
+    design = scipy.sparse.csr_array(design)
+    weighted = design.multiply(weights[:, None])
+    normal = (design.T @ weighted + penalty).tocsc()
+    return scipy.sparse.linalg.spsolve(normal, weighted.T @ values)
+
+
+def _weights(errors: np.ndarray) -> np.ndarray:
+    """Tukey's biweight of errors `[n, 2]`."""
+    lengths = np.linalg.norm(errors, axis=1)
+    # The median length of two Gaussian errors is 1.1774 times their standard deviation.
+    scale = max(float(np.median(lengths)) / 1.1774, _SMALLEST_SCALE)
+    return np.clip(1 - (lengths / (_TUKEY * scale)) ** 2, 0, None) ** 2
+
+
+def _lens_terms(points: np.ndarray, field: Field, axis: int) -> np.ndarray:
+    """Terms of the displacement along an axis, `[n, 7]`: up to quadratic ones, and r^2 x or r^2 y."""
+    size = np.array([field.width, field.height])
+    centered = (points - (size - 1) / 2) / (size.max() / 2)
+    x, y = centered.T
+    radial = (x * x + y * y) * centered[:, axis]
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y, radial], -1)
 
 
 def _basis(positions: np.ndarray, side: int, count: int) -> scipy.sparse.csr_array:
@@ -88,12 +146,11 @@ def _basis(positions: np.ndarray, side: int, count: int) -> scipy.sparse.csr_arr
     return BSpline.design_matrix(inside, knots, _DEGREE)
 
 
-def _design(
-    points: np.ndarray, width: int, height: int, rows: int, columns: int
-) -> scipy.sparse.csr_array:
+def _design(points: np.ndarray, field: Field) -> scipy.sparse.csr_array:
     """Values of all products of a B-spline in x and one in y at points: `[n, rows * columns]`."""
-    x = _basis(points[:, 0], width, columns)
-    y = _basis(points[:, 1], height, rows)
+    rows, columns = field.coefficients.shape[:2]
+    x = _basis(points[:, 0], field.width, columns)
+    y = _basis(points[:, 1], field.height, rows)
     # Each row has as many entries as B-splines overlap.
     shape = len(points), _DEGREE + 1
     values = y.data.reshape(shape)[:, :, None] * x.data.reshape(shape)[:, None, :]

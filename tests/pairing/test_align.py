@@ -123,6 +123,7 @@ def test_frames_that_do_not_fit(picture):
 
 def test_impossible_geometry_is_rejected(picture):
     points = np.random.default_rng(0).uniform(0, 500, (50, 2))
+    all_fit = np.ones(50, bool)
     for homography, message in (
         (np.diag([-1.0, 1.0, 1.0]), "mirror image"),
         (np.diag([0.2, 1.0, 1.0]), "distorted"),
@@ -130,8 +131,8 @@ def test_impossible_geometry_is_rejected(picture):
         (np.array([[1.0, 0, 0], [0, 1, 0], [-0.004, 0, 1]]), "distorted"),  # through the horizon
     ):
         with pytest.raises(InputError, match=message):
-            check_geometry(Matches(homography, points, points), (500, 500))
-    kept = check_geometry(Matches(-np.eye(3), points, points), (500, 500))
+            check_geometry(Matches(homography, points, points, all_fit), (500, 500))
+    kept = check_geometry(Matches(-np.eye(3), points, points, all_fit), (500, 500))
     assert (kept.homography == np.eye(3)).all()
 
 
