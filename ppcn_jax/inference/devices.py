@@ -7,17 +7,16 @@ neither a convolution nor a statistic sees.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
-from flax.linen.module import InterceptorContext
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ppcn_jax.models.layers import Conv, Params, Statistics, layer_input
+from ppcn_jax.inference.padding import hide_padding
+from ppcn_jax.models.layers import Params
 
 _AXIS = "devices"
 
@@ -80,33 +79,7 @@ def _apply_batch(module: nn.Module, params: Params, images: jax.Array) -> Any:
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _apply_sharded(module: nn.Module, height: int, params: Params, image: jax.Array) -> Any:
-    with nn.intercept_methods(_hide_padding(height, len(image))):
+    padded, width, _ = image.shape
+    with nn.intercept_methods(hide_padding((height, width), (padded, width))):
         output: Any = module.apply({"params": params}, image[None])
         return output[0]
-
-
-def _hide_padding(height: int, padded: int) -> Callable[..., Any]:
-    """Interceptor that hides the rows below the image from convolutions and statistics."""
-
-    def intercept(
-        call: Callable[..., Any], args: Any, kwargs: Any, context: InterceptorContext
-    ) -> Any:
-        if height == padded or not isinstance(context.module, Conv | Statistics):
-            return call(*args, **kwargs)
-        x = layer_input(args, kwargs)
-        rows = height * x.shape[1] // padded  # fewer after strided convolutions
-        inside = (jnp.arange(x.shape[1]) < rows)[None, :, None, None]
-        if isinstance(context.module, Conv):
-            return call(jnp.where(inside, x, 0))
-        return _statistics(x.astype(jnp.float32), inside, rows)
-
-    return intercept
-
-
-def _statistics(x: jax.Array, inside: jax.Array, rows: int) -> tuple[jax.Array, jax.Array]:
-    def mean(values: jax.Array) -> jax.Array:
-        over_columns = jnp.where(inside, values, 0).mean(axis=2, keepdims=True)
-        return over_columns.sum(axis=1, keepdims=True) / rows
-
-    average = mean(x)
-    return average, mean(jnp.square(x - average))

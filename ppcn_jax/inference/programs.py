@@ -1,6 +1,7 @@
 """Compiled programs for photos of many sizes, a limited number of them at a time."""
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ class BoundedJit:
         self._function, self._static_argnums = function, static_argnums
         self._jitted: Any = None
         self._traced = 0
+        self._lock = threading.Lock()
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: Any) -> Any:
@@ -34,11 +36,12 @@ class BoundedJit:
         return self._current().lower(*args)
 
     def _current(self) -> Any:
-        if self._jitted is None or self._traced >= _MOST_PROGRAMS:
-            # JAX keeps compiled programs for as long as the function object that it jitted.
-            self._jitted = jax.jit(self._counting(), static_argnums=self._static_argnums)
-            self._traced = 0
-        return self._jitted
+        with self._lock:  # threads of several devices share the programs
+            if self._jitted is None or self._traced >= _MOST_PROGRAMS:
+                # JAX keeps compiled programs for as long as the function object that it jitted.
+                self._jitted = jax.jit(self._counting(), static_argnums=self._static_argnums)
+                self._traced = 0
+            return self._jitted
 
     def _counting(self) -> Callable[..., Any]:
         @functools.wraps(self._function)

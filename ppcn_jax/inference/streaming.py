@@ -11,8 +11,10 @@ Where memory allows, the results of some convolutions are kept from the first pa
 them, and what leads to them is not computed a second time.
 """
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -21,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.linen.module import InterceptorContext
 
+from ppcn_jax.inference.padding import hide_padding, row_moments_inside
 from ppcn_jax.inference.programs import BoundedJit
 from ppcn_jax.inference.reach import reach
 from ppcn_jax.models.layers import SMALLEST_SIDE, Conv, Params, Statistics, layer_input
@@ -63,7 +66,7 @@ def default_band(module: nn.Module, params: Params, width: int) -> int:
     it has itself.
     """
     window = jax.ShapeDtypeStruct((_PROBE_ROWS, width, 3), jnp.float32)
-    memory: Any = _output.lower(module, params, {}, window, {}).compile().memory_analysis()
+    memory: Any = _output.lower(module, params, {}, window, {}, None).compile().memory_analysis()
     # Inputs and outputs also exist on the host, before and after.
     total = memory.temp_size_in_bytes + 2 * (
         memory.argument_size_in_bytes + memory.output_size_in_bytes
@@ -79,7 +82,13 @@ def can_keep(module: nn.Module, height: int, width: int) -> bool:
 
 
 def stream(
-    module: nn.Module, params: Params, image: np.ndarray, *, band: int, keep: bool = False
+    module: nn.Module,
+    params: Params,
+    image: np.ndarray,
+    *,
+    band: int,
+    keep: bool = False,
+    padded_width: int | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """A network's output for one image, from the top down.
 
@@ -90,6 +99,9 @@ def stream(
             a multiple of s.
         band: rows that are computed at a time.
         keep: keep `kept_results` between passes, in host memory, float32 `[H, W, C]` each.
+        padded_width: pad rows to this width, at least W and a multiple of s, and do not adapt the
+            height of bands to that of the image, so that images of many sizes share programs. The
+            result is the same up to rounding.
 
     Returns:
         An iterator over (first row, float32 `[rows, W, 3]`), unclipped.
@@ -101,16 +113,24 @@ def stream(
         raise ValueError(f"band must be at least 1, got {band}")
     kept = tuple(kept_results(module)) if keep else ()
     params = jax.device_put(params)
+    height, width = image.shape[:2]
+    columns = None if padded_width is None else np.int32(width)
     known: dict[str, tuple[jax.Array, jax.Array]] = {}
     results: dict[str, np.ndarray] = {}
 
-    def inputs(window: Window) -> tuple[np.ndarray, Results]:
+    def windows() -> Iterator[Window]:
+        return _windows(module, height, band, results, even=padded_width is None)
+
+    def inputs(window: Window) -> tuple[np.ndarray, Results, np.int32 | None]:
         given = {name: window.cut(result) for name, result in results.items()}
-        return to_float(window.cut(image)), given
+        rows = to_float(window.cut(image))
+        if padded_width is not None:
+            rows = np.pad(rows, [(0, 0), (0, padded_width - width), (0, 0)])
+        return rows, given, columns
 
     for statistic, _ in _stages(module):
         moments, new = [], dict[str, np.ndarray]()
-        for window in _windows(module, len(image), band, results):
+        for window in windows():
             rows, computed = _gather(module, kept, params, known, *inputs(window))
             moments.append(np.stack([window.band(moment) for moment in rows]))
             for name, result in computed.items():
@@ -120,8 +140,9 @@ def stream(
                 new[name][window.first : window.last] = values
         known[statistic] = _moments_of_image(*np.concatenate(moments, axis=1).astype(np.float64))
         results |= new
-    for window in _windows(module, len(image), band, results):
-        yield window.first, window.band(_output(module, params, known, *inputs(window)))
+    for window in windows():
+        rows = window.band(_output(module, params, known, *inputs(window)))
+        yield window.first, rows[:, :width]
 
 
 @functools.cache
@@ -169,14 +190,16 @@ def _stages(module: nn.Module) -> list[tuple[str, dict[str, int]]]:
 
 
 def _windows(
-    module: nn.Module, height: int, band: int, given: Iterable[str] = ()
+    module: nn.Module, height: int, band: int, given: Iterable[str] = (), *, even: bool = True
 ) -> Iterator[Window]:
     """Bands of an image, and the rows they are computed from if some results are given.
 
-    All windows have the same height, so that they share a compiled program; bands are as even as
-    possible, so that the last window repeats few rows of the one before.
+    All windows have the same height, so that they share a compiled program. Even bands are as
+    equal as possible, so that the last window repeats few rows of the one before; the height of
+    others depends on that of the image only if that is smaller.
     """
-    band = -(-height // -(-height // band))
+    if even:
+        band = -(-height // -(-height // band))
     multiple = getattr(module, "scale", 1)  # strided networks are aligned to multiples of it
     around = -(-reach(module, frozenset(given)) // multiple) * multiple
     band = -(-band // multiple) * multiple
@@ -233,6 +256,7 @@ def _gather(
     known: Known,
     window: jax.Array,
     given: Mapping[str, jax.Array],
+    columns: jax.Array | None,
 ) -> tuple[Moments, dict[str, jax.Array]]:
     """Moments of the rows that the first unknown statistic is taken of, `[rows, 1, C]` each.
 
@@ -241,9 +265,12 @@ def _gather(
     """
     unknown: list[jax.Array] = []
     computed: dict[str, jax.Array] = {}
-    with nn.intercept_methods(_supply(known, given, unknown, computed)):
+    with nn.intercept_methods(_supply(known, given, unknown, computed)), _hidden(columns, window):
         module.apply({"params": params}, window[None])
-    rows = row_moments(unknown[0])
+    if columns is None:
+        rows = row_moments(unknown[0])
+    else:
+        rows = row_moments_inside(unknown[0], columns * unknown[0].shape[2] // window.shape[1])
     return Moments(rows.mean[0], rows.variance[0]), {
         name: computed[name] for name in kept if name in computed
     }
@@ -256,7 +283,16 @@ def _output(
     known: Known,
     window: jax.Array,
     given: Mapping[str, jax.Array],
+    columns: jax.Array | None,
 ) -> Any:
-    with nn.intercept_methods(_supply(known, given, [], {})):
+    with nn.intercept_methods(_supply(known, given, [], {})), _hidden(columns, window):
         output: Any = module.apply({"params": params}, window[None])
         return output[0]
+
+
+def _hidden(columns: jax.Array | None, window: jax.Array) -> AbstractContextManager[None]:
+    """Hide the columns of a window from `columns` on; None if it has no padding."""
+    if columns is None:
+        return contextlib.nullcontext()
+    height, width = window.shape[:2]
+    return nn.intercept_methods(hide_padding((height, columns), (height, width)))
