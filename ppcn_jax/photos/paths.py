@@ -84,17 +84,31 @@ def _find_matches(pattern: str, output: pathlib.Path) -> Iterator[_Found]:
 
 
 def photos_below(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Photos in a folder and its subfolders, sorted by folder and name, without hidden ones."""
+    """Photos in a folder and its subfolders, sorted by folder and name, without hidden ones.
+
+    Linked folders follow in the end. A folder that is reached in several ways is searched once.
+    """
 
     def fail(error: OSError) -> None:
         raise error
 
-    for parent, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = pathlib.Path(parent, name)
-            if not name.startswith(".") and _is_photo(path):
-                yield path
+    searched: set[str] = set()
+    links = [str(folder)]
+    while links:
+        for parent, folders, names in os.walk(links.pop(0), onerror=fail):
+            real = os.path.realpath(parent)
+            if real in searched:
+                folders.clear()
+                continue
+            searched.add(real)
+            visible = sorted(name for name in folders if not name.startswith("."))
+            linked = [name for name in visible if os.path.islink(os.path.join(parent, name))]
+            links += [os.path.join(parent, name) for name in linked]
+            folders[:] = [name for name in visible if name not in linked]
+            for name in sorted(names):
+                path = pathlib.Path(parent, name)
+                if not name.startswith(".") and _is_photo(path):
+                    yield path
 
 
 def _is_photo(path: pathlib.Path) -> bool:

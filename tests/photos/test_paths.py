@@ -128,3 +128,23 @@ def test_a_folder_that_cannot_be_read(here, monkeypatch):
     monkeypatch.setattr("os.scandir", fail)
     with pytest.raises(PermissionError):
         plan("album")
+
+
+def test_linked_folders_are_searched_once(here):
+    Path("album/away").symlink_to("../other")
+    Path("album/again").symlink_to("../other")
+    Path("album/loop").symlink_to(".")
+    Path("album/deep/up").symlink_to("..")
+    Path("album/.secret").symlink_to("../with space é")
+    assert plan("album") == {
+        "album/a.jpg": "out/a.jpg",
+        "album/deep/b.PNG": "out/deep/b.PNG",
+        "album/again/a.jpg": "out/again/a.jpg",
+    }
+
+
+def test_results_behind_a_link_are_not_input(here):
+    Path("album/out").mkdir()
+    Path("album/out/a.jpg").touch()
+    Path("album/link").symlink_to("out")
+    assert set(plan("album", output="album/out")) == {"album/a.jpg", "album/deep/b.PNG"}
