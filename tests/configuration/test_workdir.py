@@ -119,3 +119,14 @@ def test_run_without_frozen_networks(tmp_path):
     record_networks(tmp_path, {})
     check_networks(tmp_path, {})
     assert json.loads((tmp_path / "networks.json").read_text()) == {}
+
+
+def test_workdir_of_a_version_without_a_template_of_input_names(run):
+    workdir, config = run
+    fields = json.loads((workdir / "config.json").read_text())
+    del fields["data"]["input_name"]
+    (workdir / "config.json").write_text(json.dumps(fields))
+    check_workdir(workdir, config)
+    config.data.input_name = "{}x4"
+    with pytest.raises(InputError, match="data.input_name was '{}', is now '{}x4'"):
+        check_workdir(workdir, config)

@@ -162,6 +162,11 @@ def folder(tmp_path_factory, write_model):
     (folder / "empty").mkdir()
     (folder / "photos").mkdir()
     Image.new("RGB", (32, 32)).save(folder / "photos" / "photo.png")
+    for side, size in ((32, "input"), (64, "target")):
+        (folder / "pairs" / size).mkdir(parents=True)
+        for name in ("1", "2"):
+            suffix = "_small" if size == "input" else ""
+            Image.new("RGB", (side, side)).save(folder / "pairs" / size / f"{name}{suffix}.png")
     (folder / "file").write_text("no folder")
     (folder / "broken.py").write_text("def get_config():\n    return undefined\n")
     (folder / "syntax.py").write_text("def get_config(:\n")
@@ -180,6 +185,12 @@ def cases(folder):
     new, student = folder / "new", {"config": "student.py"}
     distil = {"objective.contextual.weight": 0.0}
     here = {"data.source": "pairs", "data.dir": folder / "empty"}
+    small = {
+        "data.source": "pairs",
+        "data.dir": folder / "pairs",
+        "data.input_name": "{}_small",
+        "data.holdout": 1,
+    }
     return {
         "misspelt": (
             launch(new, {"train.stepz": 3}),
@@ -251,6 +262,22 @@ def cases(folder):
         "no data folder": (
             launch(new, {**here, "data.dir": folder / "absent"}),
             "there is no folder",
+        ),
+        "other names": (
+            launch(new, {**small, "data.input_name": "{}x2"}),
+            "1_small.png has no partner, because its name does not follow input_name='{}x2'",
+        ),
+        "no name": (launch(new, {**small, "data.input_name": "small"}), "must contain {} once"),
+        "small input of an enhancer": (
+            launch(new, {**small, "data.scale": 2}),
+            "the input is 32x32 pixels and the target 64x64 pixels; align them to one size, or rem",
+        ),
+        "small input of another scale": (
+            flags_only(
+                *("--config=configs/super_resolution.py", f"--workdir={new}"),
+                *(f"--config.{field}={value}" for field, value in small.items()),
+            ),
+            "or to a target 4 times as large",
         ),
         "empty data folder": (launch(new, here), "check the data folder"),
         "unknown source": (launch(new, {"data.source": "dpde"}), "source must be 'dped'"),
