@@ -135,7 +135,7 @@ def load_models(paths: str, *, field: str, names: Sequence[str], use: str) -> di
 
 
 def check_scored(model: Model, names: Collection[str], use: str) -> None:
-    """Check that a network is one of those that a table scores; see `Model.check_use`.
+    """Check that a table scores a network; see `Model.check_use`.
 
     Raises:
         InputError: it is another one; the message names the configuration that scores it.
