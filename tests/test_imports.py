@@ -23,7 +23,7 @@ WINGS = {
     "weights": "models runtime",
     "steps": "losses models metrics ops",
     "inference": "weights models photos ops runtime",
-    "evaluation": "inference weights models photos metrics ops runtime",
+    "evaluation": "inference weights models losses photos metrics ops runtime",
     "export": "inference weights models photos ops runtime",
     "serving": "inference weights photos runtime",
     "configuration": "steps weights models runtime",
