@@ -16,5 +16,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.task = "photo_faults"
     config.models = "student"  # names, weights files, workdirs or checkpoints, separated by commas
     config.photos = ""  # folder of photos, with subfolders
+    config.targets = ""  # the camera's pictures under the same names, as another row; "": none
     config.every = 1  # use every Nth photo only, in the order of their names
     return config

@@ -163,7 +163,13 @@ _LOADER: Rules = {"data": _DATA, "batch_size": integer()}
 OTHERS: Mapping[str, Rules] = {
     "evaluate": {"task": string, "weights": string, "data": _DATA},
     "comparison": {"task": string, "recipes": string, "data": _DATA},
-    "photo_faults": {"task": string, "models": string, "photos": string, "every": integer()},
+    "photo_faults": {
+        "task": string,
+        "models": string,
+        "photos": string,
+        "targets": string,
+        "every": integer(),
+    },
     "table1": {
         "task": string,
         "models": string,

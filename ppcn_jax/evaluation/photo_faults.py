@@ -38,6 +38,7 @@ COLUMNS = (
 )
 _KINDS = ("hue", "lost", "dimmed", "grain", "border")  # one row of the picture each
 _CROP = 200  # px
+_TARGET = "target"
 
 
 class _Crop(NamedTuple):
@@ -53,23 +54,34 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> list[dict[str, Any]]:
     """Measure the faults of `config.models` on the photos in `config.photos`.
 
     Writes faults.json, faults.md and faults.png (the worst places of each kind) into `workdir`.
-    Returns the rows of the table, the means over photos.
+    Returns the rows of the table, the means over photos. `config.targets` adds a row: what the
+    pictures that the models were trained to match change in the photos.
 
     Raises:
-        InputError: a model or photo cannot be used, or the folder has no photos.
+        InputError: a model or picture cannot be used, a target is missing, or the folder has no photos.
     """
     models = load_models(config.models, field="models", names=ENHANCERS, use="enhance")
-    paths = _photos(config.photos, config.every)
+    photos = _photos(config.photos, config.every)
+    targets = _targets(config.targets, photos)
+    names = [*models, *([_TARGET] if targets else [])]
     console = rich.console.Console()
-    results: dict[str, list[dict[str, Any]]] = {name: [] for name in models}
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     worst: dict[tuple[str, str], _Crop] = {}
-    for index in progress_bar("photos", console)(range(len(paths))):
-        photo = to_float(read_photo(paths[index]).pixels)
-        photo_name = paths[index].relative_to(config.photos).as_posix()
-        for name, model in models.items():
-            after = enhance(photo, model)
+    for index in progress_bar("photos", console)(range(len(photos))):
+        photo_name = photos[index].as_posix()
+        photo = to_float(read_photo(pathlib.Path(config.photos) / photos[index]).pixels)
+        for name in names:
+            if name in models:
+                after = enhance(photo, models[name])
+            else:
+                after = to_float(read_photo(targets[index]).pixels)
             if not np.isfinite(after).all():
                 raise diverged(photo_name)
+            if after.shape != photo.shape:
+                raise InputError(
+                    f"{targets[index]} is {after.shape[1]}x{after.shape[0]} px, but its photo "
+                    f"{photo.shape[1]}x{photo.shape[0]}; align them to one size"
+                )
             values, maps = measure(photo, after)
             results[name].append({"name": photo_name, **values})
             for kind in _KINDS:
@@ -78,16 +90,16 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> list[dict[str, Any]]:
                     worst.get((kind, name), crop), crop, key=lambda c: c.severity
                 )
     rows: list[dict[str, Any]] = [
-        {"model": name, **_means(photos)} for name, photos in results.items()
+        {"model": name, **_means(scores)} for name, scores in results.items()
     ]
-    note = f"Means over {len(paths)} photos of {config.photos}."
+    note = f"Means over {len(photos)} photos of {config.photos}."
     files = [workdir / f"faults.{suffix}" for suffix in ("json", "md", "png")]
     per_photo = [
-        {**row, "per_photo": photos} for row, photos in zip(rows, results.values(), strict=True)
+        {**row, "per_photo": scores} for row, scores in zip(rows, results.values(), strict=True)
     ]
-    write_json(files[0], {"photos": len(paths), "models": per_photo})
+    write_json(files[0], {"photos": len(photos), "models": per_photo})
     write_bytes(files[1], (markdown_table(COLUMNS, rows) + f"\n{note}\n").encode())
-    save_png(files[2], _picture(list(models), worst))
+    save_png(files[2], _picture(names, worst))
     print_table(console, COLUMNS, rows)
     console.print(note, markup=False, highlight=False)
     print_written(*files)
@@ -95,19 +107,32 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def _photos(folder: str, every: int) -> list[pathlib.Path]:
+    """Paths of the photos, relative to the folder."""
     if not folder or not pathlib.Path(folder).is_dir():
         raise InputError(f"config.photos={folder!r} is no folder; name a folder of good photos")
-    paths = list(photos_below(pathlib.Path(folder)))
-    if not paths:
+    photos = [path.relative_to(folder) for path in photos_below(pathlib.Path(folder))]
+    if not photos:
         raise InputError(f"config.photos={folder} contains no photos")
-    return paths[::every]
+    return photos[::every]
 
 
-def _means(photos: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+def _targets(folder: str, photos: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+    """The target of each photo; none if no folder is named."""
+    targets = [pathlib.Path(folder) / photo for photo in photos] if folder else []
+    for target in targets:
+        if not target.is_file():
+            raise InputError(
+                f"{target} does not exist; config.targets must hold a picture under the same name "
+                "for each photo"
+            )
+    return targets
+
+
+def _means(scores: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     """Means over the photos in which a fault could be measured."""
     means: dict[str, float | None] = {}
     for fault in FAULTS:
-        known = [photo[fault] for photo in photos if photo[fault] is not None]
+        known = [score[fault] for score in scores if score[fault] is not None]
         means[fault] = float(np.mean(known)) if known else None
     return means
 

@@ -1,6 +1,7 @@
 """The judgment of enhancers on a folder of photos: table, files, and errors before any work."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -61,6 +62,25 @@ def test_every_takes_fewer_photos(photos, tmp_path):
     photo_faults.run(make_config(photos=str(photos), every=2), tmp_path)
     photo_rows = json.loads((tmp_path / "faults.json").read_text())["models"][0]["per_photo"]
     assert [row["name"] for row in photo_rows] == ["a.png", "more/c.png"]
+
+
+def test_targets_are_another_row(photos, tmp_path):
+    fields = {"photos": str(photos), "targets": str(photos)}
+    rows = photo_faults.run(make_config(**fields), tmp_path)
+    assert [row["model"] for row in rows] == ["student", "target"]
+    assert rows[1]["hue"] == rows[1]["border"] == 0  # the photos themselves
+
+
+def test_a_missing_target_and_one_of_another_size_are_named(photos, tmp_path):
+    targets = tmp_path / "targets"
+    shutil.copytree(photos, targets)
+    Image.new("RGB", (20, 30)).save(targets / "b.png")
+    fields = {"photos": str(photos), "targets": str(targets)}
+    with pytest.raises(InputError, match="b.png is 20x30 px, but its photo 50x40"):
+        photo_faults.run(make_config(**fields), tmp_path)
+    (targets / "b.png").unlink()
+    with pytest.raises(InputError, match="b.png does not exist; config.targets must hold"):
+        photo_faults.run(make_config(**fields), tmp_path)
 
 
 def test_a_missing_folder_is_named(tmp_path):
