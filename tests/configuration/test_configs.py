@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from configs import demo, evaluate, student, super_resolution, teacher
+from configs import demo, evaluate, student, super_resolution, teacher, your_camera
 from ppcn_jax.configuration.check import check
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.objective import make_objective
@@ -22,6 +22,8 @@ TRAINING = {
     "student:quick_no_distillation": lambda: student.get_config("quick_no_distillation"),
     "demo:teacher": lambda: demo.get_config("teacher"),
     "demo:student": lambda: demo.get_config("student"),
+    "your_camera": lambda: your_camera.get_config(),
+    "your_camera:from_scratch": lambda: your_camera.get_config("from_scratch"),
     "super_resolution": lambda: super_resolution.get_config(),
     "super_resolution:released": lambda: super_resolution.get_config("released"),
     "super_resolution:quick": lambda: super_resolution.get_config("quick"),
