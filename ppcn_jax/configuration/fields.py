@@ -19,6 +19,8 @@ Rules = Mapping[str, Any]  # name -> a rule, or the table of a group of fields
 _LARGEST_INTEGER = 2**31 - 1  # steps are counted in int32
 _LARGEST_FLOAT = 3.4e38  # float32
 _LARGEST_CROP = 16_384  # px; photos of phones are no larger
+# px; what a super-resolver's border of up to 4 px leaves of it is larger than SSIM's window
+_SMALLEST_SCORED = 32
 _LARGEST_SEED = 2**32 - 1  # random keys keep 32 bits of a seed
 
 
@@ -52,6 +54,14 @@ def below(limit: float) -> Rule:
     """A rule for numbers from 0 to just below `limit`."""
     rule = number(zero=True)
     return lambda value: rule(value) or (None if value < limit else f"it must be below {limit}")
+
+
+def crop_or_zero(value: Any) -> str | None:
+    """A rule for the side of a crop that is scored, px, or 0."""
+    rule = integer(0, _LARGEST_CROP)
+    return rule(value) or (
+        f"it must be 0 or at least {_SMALLEST_SCORED}" if 0 < value < _SMALLEST_SCORED else None
+    )
 
 
 def choice(*values: Any) -> Rule:
@@ -133,7 +143,7 @@ _TRAINING: Rules = {
         "unreadable": number(zero=True, most=1),
     },
     "checkpoint": {"every": integer(), "keep": integer()},
-    "evaluate": {"every": integer()},
+    "evaluate": {"every": integer(), "images": integer(0), "largest": crop_or_zero},
     "log": {"every": integer()},
     "hang": {"report_after": number(), "end_after": number(zero=True)},
 }
@@ -161,7 +171,12 @@ SUPER_RESOLVER: Rules = {
 }
 _LOADER: Rules = {"data": _DATA, "batch_size": integer()}
 OTHERS: Mapping[str, Rules] = {
-    "evaluate": {"task": string, "weights": string, "data": _DATA},
+    "evaluate": {
+        "task": string,
+        "weights": string,
+        "evaluate": {"largest": crop_or_zero},
+        "data": _DATA,
+    },
     "comparison": {"task": string, "recipes": string, "data": _DATA},
     "photo_faults": {
         "task": string,

@@ -10,7 +10,9 @@ import rich.console
 from ml_collections import ConfigDict
 
 from ppcn_jax.evaluation.curves import Curve, draw_curves
-from ppcn_jax.evaluation.evaluate import Pairs, evaluate, make_enhance, progress_bar
+from ppcn_jax.evaluation.evaluate import evaluate, make_enhance
+from ppcn_jax.evaluation.progress import progress_bar
+from ppcn_jax.evaluation.selection import Pairs
 from ppcn_jax.evaluation.tables import (
     Column,
     Row,

@@ -13,8 +13,11 @@ COLORS = ("#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#b83280", "#718096")
 _TICKS = 5  # approximate number per axis
 
 
-def draw_curves(curves: Mapping[str, Curve], title: str) -> str:
-    """Draw curves, given by name, into one plot with a legend; returns an SVG document."""
+def draw_curves(curves: Mapping[str, Curve], title: str, axis: str = "steps") -> str:
+    """Draw curves, given by name, into one plot with a legend; returns an SVG document.
+
+    `axis` names what the first numbers of the points count.
+    """
     points = [point for curve in curves.values() for point in curve]
     parts = [_text(LEFT, 18, title)]
     if points:
@@ -37,7 +40,7 @@ def draw_curves(curves: Mapping[str, Curve], title: str) -> str:
         for step in _ticks(0, last):
             if step <= last:
                 parts.append(_text(x(step), HEIGHT - BOTTOM + 18, f"{step:,.0f}", "middle"))
-        parts.append(_text(WIDTH - RIGHT, HEIGHT - 4, "steps", "end"))
+        parts.append(_text(WIDTH - RIGHT, HEIGHT - 4, axis, "end"))
         for index, (name, curve) in enumerate(curves.items()):
             color = COLORS[index % len(COLORS)]
             upper = [f"{x(s):.1f} {y(max(v)):.1f}" for s, v in curve]

@@ -1,25 +1,27 @@
 """Evaluation of enhancers: PSNR and MS-SSIM on test pairs, with a table and a strip of pictures."""
 
-import functools
 import math
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import rich.console
-import rich.progress
 from ml_collections import ConfigDict
 
+from ppcn_jax.evaluation import image_scores
+from ppcn_jax.evaluation.progress import progress_bar
+from ppcn_jax.evaluation.selection import Pairs, Selection
+from ppcn_jax.evaluation.sharing import Track, gather, on_devices, share, useful_devices
 from ppcn_jax.evaluation.tables import Column, Row, check_scored, number, print_table, print_written
-from ppcn_jax.inference.enhance import apply_network
+from ppcn_jax.inference.any_size import apply_to_any_size, shares_size
 from ppcn_jax.metrics import ms_ssim, psnr
 from ppcn_jax.models.layers import Params
 from ppcn_jax.photos.levels import to_float
-from ppcn_jax.photos.strips import save_png, strip
+from ppcn_jax.photos.strips import reduce_panel, save_png, strip
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_json
 from ppcn_jax.weights.load import load_model
@@ -28,24 +30,14 @@ from ppcn_jax.weights.model import ENHANCERS, Model
 Enhance = Callable[[np.ndarray], np.ndarray]  # uint8 [H, W, C] -> float32, unclipped
 Score = dict[str, Any]
 ScoreImage = Callable[[str, np.ndarray, np.ndarray], Score]  # of (name, output, target)
-Track = Callable[[Iterable[int]], Iterable[int]]  # wraps a loop to show its progress
-
-
-class Pairs(Protocol):
-    """A test split: pairs (input, target) of uint8 images."""
-
-    @property
-    def names(self) -> Sequence[str]: ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]: ...
+# Sees (index, input, output, target) of each image that this process scores.
+Look = Callable[[int, np.ndarray, np.ndarray, np.ndarray], None]
 
 
 def make_enhance(module: nn.Module, params: Params) -> Enhance:
-    """Bind an enhancer to its parameters; it is compiled once per image size."""
+    """Bind an enhancer to its parameters. Programs are shared; see `apply_to_any_size`."""
     params = jax.device_put(params)
-    return lambda image: np.asarray(apply_network(module, params, image))
+    return lambda image: apply_to_any_size(module, params, image)
 
 
 def unchanged(image: np.ndarray) -> np.ndarray:
@@ -58,20 +50,26 @@ def score_image(name: str, enhanced: np.ndarray, target: np.ndarray) -> Score:
 
     `enhanced` is float32 `[H, W, 3]`, unclipped; `target` is uint8. See `make_score`.
     """
-    # to_float divides in NumPy. XLA would multiply by 1/255, and the PSNR of identical images
-    # would be finite.
-    return make_score(name, ("psnr", "ms_ssim"), _scores(enhanced, to_float(target)))
+    # PSNR of what would be written to a file, but MS-SSIM of the network's unclipped output: the
+    # protocol of the reference evaluation.
+    if max(target.shape) <= image_scores.TILE and shares_size(*target.shape[:2]):
+        # to_float divides in NumPy. XLA would multiply by 1/255, and the PSNR of identical images
+        # would be finite.
+        values = _scores_of_patch(enhanced, to_float(target))
+    else:
+        clipped = np.clip(enhanced, 0, 1)
+        values = image_scores.psnr(clipped, target), image_scores.ms_ssim(enhanced, target)
+    return make_score(name, ("psnr", "ms_ssim"), values)
 
 
 @jax.jit
-def _scores(enhanced: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _scores_of_patch(enhanced: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The scores by one program for this size, which is faster than tiles."""
     enhanced, target = enhanced[None], target[None]
-    # PSNR of what would be written to a file, but MS-SSIM of the network's unclipped output: the
-    # protocol of the reference evaluation.
     return psnr(jnp.clip(enhanced, 0, 1), target)[0], ms_ssim(enhanced, target)[0]
 
 
-def make_score(name: str, fields: Sequence[str], values: Sequence[jax.Array]) -> Score:
+def make_score(name: str, fields: Sequence[str], values: Sequence[Any]) -> Score:
     """Build the score of one image; an infinite PSNR becomes None because JSON has no infinity.
 
     Raises InputError if a value is NaN.
@@ -109,19 +107,46 @@ def summarize(scores: Sequence[Score]) -> dict[str, Any]:
 
 
 def evaluate(
-    enhance: Enhance, pairs: Pairs, *, score: ScoreImage = score_image, track: Track = iter
+    enhance: Enhance,
+    pairs: Pairs,
+    *,
+    score: ScoreImage = score_image,
+    track: Track = iter,
+    look: Look | None = None,
+    devices: Sequence[jax.Device] | None = None,
 ) -> dict[str, Any]:
-    """Score an enhancer on every pair; returns the means of `summarize`."""
-    scores = []
-    for index in track(range(len(pairs))):
+    """Score an enhancer on every pair; returns the means of `summarize`.
+
+    The processes of a run share the pairs and return the same result.
+
+    Args:
+        enhance: the enhancer; called in threads, one for each device.
+        pairs: the test split.
+        score: `(name, output, target)` -> the score of one image.
+        track: shows the progress of this process.
+        look: is called with each image that this process scores, in threads.
+        devices: of this process, which share its pairs; None takes `useful_devices`.
+    """
+
+    def score_pair(index: int) -> Score:
         image, target = pairs[index]
-        scores.append(score(pairs.names[index], enhance(image), target))
-    return summarize(scores)
+        output = enhance(image)
+        if look:
+            look(index, image, output, target)
+        return score(pairs.names[index], output, target)
+
+    mine = share(len(pairs), jax.process_index(), jax.process_count())
+    scores = on_devices(score_pair, mine, devices or useful_devices(), track)
+    return summarize(_gather(scores, pairs.names) if jax.process_count() > 1 else scores)
 
 
-def progress_bar(title: str, console: rich.console.Console) -> Track:
-    """A progress bar for `evaluate`."""
-    return functools.partial(rich.progress.track, description=title, console=console)
+def _gather(scores: Sequence[Score], names: Sequence[str]) -> list[Score]:
+    """The scores of all processes, in the order of `names`."""
+    fields = [field for field in scores[0] if field != "name"]
+    # None stands for an infinite PSNR.
+    rows = [[math.inf if s[f] is None else s[f] for f in fields] for s in scores]
+    values = gather(np.array(rows, np.float64), len(names))
+    return [make_score(name, fields, row) for name, row in zip(names, values, strict=True)]
 
 
 def run(config: ConfigDict, workdir: pathlib.Path, pairs: Pairs) -> dict[str, Any]:
@@ -136,6 +161,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, pairs: Pairs) -> dict[str, An
     models = [load_model(path) for path in config.weights.split(",")]
     for model in models:
         check_scored(model, ENHANCERS, "enhance")
+    pairs = Selection(pairs, largest=config.evaluate.largest)
     console = rich.console.Console()
     rows: list[dict[str, Any]] = []
     for model in models:
@@ -183,7 +209,7 @@ def picture(models: Sequence[Model], scores: Sequence[Score], pairs: Pairs) -> n
     for index in sorted(chosen, key=order.index):
         image, target = pairs[index]
         enhanced = [make_enhance(model.module, model.params)(image) for model in models]
-        rows.append([image, *enhanced, target])
+        rows.append([reduce_panel(x, 3, len(models) + 2) for x in (image, *enhanced, target)])
         value = scores[index]["psnr"]
         label = "identical" if value is None else f"{value:.2f} dB"
         captions.append(f"{chosen[index]}: {pairs.names[index]}, {label}")

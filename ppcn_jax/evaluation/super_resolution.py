@@ -12,12 +12,11 @@ from the scores:
 from collections.abc import Sequence
 from typing import Protocol
 
-import jax
 import numpy as np
 
 from ppcn_jax.evaluation.evaluate import Score, ScoreImage, diverged, make_score
-from ppcn_jax.metrics import luma, ms_ssim, psnr, ssim
-from ppcn_jax.ops.luma import STUDIO_WEIGHTS
+from ppcn_jax.evaluation.image_scores import ms_ssim, psnr, ssim
+from ppcn_jax.ops.luma import STUDIO_BLACK, STUDIO_WEIGHTS
 from ppcn_jax.photos import resize
 from ppcn_jax.photos.levels import to_float, to_uint8
 
@@ -63,16 +62,11 @@ def scorer(scale: int, kernel: str) -> ScoreImage:
         on_y = score_y(name, output, target, scale=scale, kernel=kernel)
         if kernel == "matlab":
             output = to_uint8(output)
-        scores = _scores_rgb(*(to_float(_crop(image, scale)) for image in (output, target)))
+        images = [_crop(image, scale) for image in (output, target)]
+        scores = [metric(*images) for metric in (psnr, ssim, ms_ssim)]
         return on_y | make_score(name, ("psnr_rgb", "ssim_rgb", "ms_ssim_rgb"), scores)
 
     return score
-
-
-@jax.jit
-def _scores_rgb(y: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    y, t = y[None], t[None]
-    return psnr(y, t)[0], ssim(y, t)[0], ms_ssim(y, t)[0]
 
 
 def score_y(name: str, output: np.ndarray, target: np.ndarray, *, scale: int, kernel: str) -> Score:
@@ -95,14 +89,20 @@ def score_luma(name: str, prediction: np.ndarray, target: np.ndarray, *, border:
     `make_score` does. Raises ValueError for unequal shapes, and if the rest is smaller than
     SSIM's window of 11 px.
     """
-    scores = _scores_y(*(to_float(_crop(image, border)) for image in (prediction, target)))
-    return make_score(name, ("psnr_y", "ssim_y"), scores)
+    if prediction.shape != target.shape:
+        raise ValueError(f"the images differ in shape: {prediction.shape} and {target.shape}")
+    images = [_luma(_crop(image, border)) for image in (prediction, target)]
+    return make_score(name, ("psnr_y", "ssim_y"), [psnr(*images), ssim(*images)])
 
 
-@jax.jit
-def _scores_y(prediction: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
-    y, t = luma(prediction[None]), luma(target[None])
-    return psnr(y, t)[0], ssim(y, t)[0]
+def _luma(image: np.ndarray) -> np.ndarray:
+    """Y of an image `[H, W, 1 or 3]`, float32 `[H, W, 1]`; see `metrics.luma`."""
+    if image.shape[2] == 1:
+        return to_float(image)
+    y = np.full((*image.shape[:2], 1), STUDIO_BLACK, np.float32)
+    for channel, weight in enumerate(STUDIO_WEIGHTS):
+        y[..., 0] += to_float(image[..., channel]) * np.float32(weight)
+    return y
 
 
 def _luma8(image: np.ndarray) -> np.ndarray:

@@ -8,8 +8,9 @@ import numpy as np
 import rich.console
 from ml_collections import ConfigDict
 
-from ppcn_jax.evaluation.evaluate import Enhance, evaluate, make_enhance, progress_bar, unchanged
+from ppcn_jax.evaluation.evaluate import Enhance, evaluate, make_enhance, unchanged
 from ppcn_jax.evaluation.paper import super_resolution_score
+from ppcn_jax.evaluation.progress import progress_bar
 from ppcn_jax.evaluation.super_resolution import Degraded, Photos, scorer
 from ppcn_jax.evaluation.tables import (
     Column,

@@ -7,8 +7,10 @@ from typing import Any
 import rich.console
 from ml_collections import ConfigDict
 
-from ppcn_jax.evaluation.evaluate import Pairs, evaluate, make_enhance, progress_bar, unchanged
+from ppcn_jax.evaluation.evaluate import evaluate, make_enhance, unchanged
 from ppcn_jax.evaluation.paper import enhancement_scores, published_in_table3
+from ppcn_jax.evaluation.progress import progress_bar
+from ppcn_jax.evaluation.selection import Pairs
 from ppcn_jax.evaluation.tables import (
     Column,
     Row,

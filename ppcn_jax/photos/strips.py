@@ -11,6 +11,7 @@ from ppcn_jax.photos.levels import to_uint8
 from ppcn_jax.runtime.files import write_bytes
 
 GAP, LABEL_HEIGHT = 4, 18
+MOST_PIXELS = 2**21  # of a strip whose images are reduced: 2 megapixels
 
 
 def strip(
@@ -34,6 +35,38 @@ def strip(
             line[: image.shape[0], left : left + image.shape[1]] = to_uint8(image)
         parts.append(line)
     return np.concatenate(parts)
+
+
+def reduce_panel(image: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Reduce an image so that a strip of such images has at most `MOST_PIXELS`.
+
+    Args:
+        image: `[H, W, 3]`, float in [0, 1] or uint8.
+        rows: of the strip, each with a caption.
+        columns: of the strip.
+
+    Returns:
+        The image itself if it is small enough; otherwise uint8 means of areas, with the same aspect
+        ratio.
+    """
+    most_height, most_width = panel_size(rows, columns)
+    height, width = image.shape[:2]
+    factor = min(most_height / height, most_width / width)
+    if factor >= 1:
+        return image
+    size = max(int(factor * width), 1), max(int(factor * height), 1)
+    return np.asarray(Image.fromarray(to_uint8(image)).resize(size, Image.Resampling.BOX))
+
+
+def panel_size(rows: int, columns: int) -> tuple[int, int]:
+    """The largest height and width, 3 to 4, of the images of a strip of `MOST_PIXELS`."""
+    width = 2048
+    while True:
+        height = 3 * width // 4
+        strip_height = LABEL_HEIGHT + rows * (LABEL_HEIGHT + height + GAP)
+        if strip_height * (columns * (width + GAP) + GAP) <= MOST_PIXELS or width <= 16:
+            return height, width
+        width -= 4
 
 
 def most_detailed(image: np.ndarray, side: int) -> tuple[int, int]:

@@ -11,25 +11,27 @@ from ml_collections import ConfigDict
 
 from ppcn_jax import losses
 from ppcn_jax.configuration.networks import check_networks
-from ppcn_jax.evaluation.evaluate import Enhance, Pairs, score_image
+from ppcn_jax.evaluation.evaluate import score_image
 from ppcn_jax.models import Discriminator, Vgg
-from ppcn_jax.photos.strips import strip
+from ppcn_jax.photos.strips import reduce_panel
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.enhancer import Networks, make_train_step
 from ppcn_jax.steps.objective import LOSSES, make_objective
 from ppcn_jax.steps.optimizers import adam, step_decay
 from ppcn_jax.steps.state import init_state
 from ppcn_jax.training.experiment import (
+    SHOWN,
     Experiment,
     averaged,
     initial_params,
     make_optimizer,
-    sample_pairs,
 )
 from ppcn_jax.training.start_from import check_start
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import Model, make_network
 from ppcn_jax.weights.vgg import find_vgg, load_vgg
+
+COLUMNS = ("input", "enhanced", "target")
 
 
 def make_experiment(config: ConfigDict) -> Experiment:
@@ -99,7 +101,8 @@ def make_experiment(config: ConfigDict) -> Experiment:
         learning_rate,
         score=score_image,
         metrics=("psnr", "ms_ssim"),
-        picture=comparison,
+        panels=panels,
+        columns=COLUMNS,
     )
 
 
@@ -146,10 +149,6 @@ def load_teachers(paths: str, *, model: str, preset: str) -> list[Model]:
     return teachers
 
 
-def comparison(enhance: Enhance, pairs: Pairs) -> np.ndarray:
-    """Picture of a few test images, uint8 `[H, W, 3]`: input, enhanced, target."""
-    rows, names = [], []
-    for name, image, target in sample_pairs(pairs):
-        rows.append([image, enhance(image), target])
-        names.append(name)
-    return strip(rows, ["input", "enhanced", "target"], names)
+def panels(image: np.ndarray, output: np.ndarray, target: np.ndarray) -> list[list[np.ndarray]]:
+    """The row of a test image in the picture of an evaluation."""
+    return [[reduce_panel(x, SHOWN, len(COLUMNS)) for x in (image, output, target)]]

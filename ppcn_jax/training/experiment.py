@@ -1,7 +1,7 @@
 """What the training loop needs to know of a network and how it is trained."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ppcn_jax.evaluation.evaluate import Enhance, Pairs, ScoreImage
+from ppcn_jax.evaluation.evaluate import ScoreImage
 from ppcn_jax.models.layers import Params
 from ppcn_jax.steps.optimizers import adam, muon
 from ppcn_jax.steps.state import TrainState, TrainStep
+
+SHOWN = 3  # test images in a picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +31,9 @@ class Experiment:
         score: `(name, output, target)` -> the scores of one test image.
         metrics: names of the scores to record; the checkpoint with the highest mean of the first
             is the best one.
-        picture: `(network, test split)` -> a picture to log after an evaluation, uint8
-            `[H, W, 3]`.
+        panels: `(input, output, target)` -> rows of images that show one of `SHOWN` test images in
+            the picture of an evaluation; see `strip` and `reduce_panel`.
+        columns: headings of the images in a row.
     """
 
     module: nn.Module
@@ -40,7 +43,8 @@ class Experiment:
     learning_rate: optax.Schedule
     score: ScoreImage
     metrics: tuple[str, ...]
-    picture: Callable[[Enhance, Pairs], np.ndarray]
+    panels: Callable[[np.ndarray, np.ndarray, np.ndarray], list[list[np.ndarray]]]
+    columns: tuple[str, ...]
 
 
 def make_optimizer(
@@ -64,10 +68,3 @@ def initial_params(key: jax.Array, module: nn.Module, side: int, channels: int =
     options = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
     init: Callable[..., Any] = jax.jit(module.init, compiler_options=options)
     return init(key, jnp.zeros((1, side, side, channels)))["params"]
-
-
-def sample_pairs(pairs: Pairs, count: int = 3) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Up to `count` evenly spaced test pairs: name, input, target."""
-    for index in np.unique(np.linspace(0, len(pairs) - 1, count).round().astype(int)):
-        image, target = pairs[int(index)]
-        yield pairs.names[int(index)], image, target

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from ppcn_jax.configuration.check import check
 from ppcn_jax.configuration.networks import check_networks, record_networks
 from ppcn_jax.configuration.workdir import claim_workdir, removed_fields
-from ppcn_jax.evaluation.evaluate import Pairs, evaluate, make_enhance
+from ppcn_jax.evaluation.selection import Pairs, Selection
 from ppcn_jax.runtime.machine import versions
 from ppcn_jax.steps.parallel import IN_FLIGHT, Calls, replicate, to_host
 from ppcn_jax.steps.state import TrainState, from_trees, to_trees, without_guard
@@ -29,6 +29,7 @@ from ppcn_jax.training.logs import Progress, Recorder
 from ppcn_jax.training.replica_check import check_agreement
 from ppcn_jax.training.skipped_updates import Guard, format_values
 from ppcn_jax.training.start_from import load_start, start_from, write_record
+from ppcn_jax.training.test_split import score_test_split
 from ppcn_jax.training.time_spent import TimeSpent
 from ppcn_jax.training.watchdog import Watchdog
 from ppcn_jax.weights.checkpoints import Checkpoints, steps_in
@@ -119,6 +120,12 @@ def run(
         evaluate_every=config.evaluate.every,
         checkpoint_every=config.checkpoint.every,
     )
+    scored = Selection(
+        pairs,
+        images=config.evaluate.images,
+        largest=config.evaluate.largest,
+        scale=getattr(experiment.module, "scale", 1),
+    )
     first = jax.process_index() == 0
     removed = removed_fields(workdir)
     python = {"python": platform.python_version()}
@@ -162,7 +169,7 @@ def run(
         preset = "" if config.preset == "paper" else f" ({config.preset} preset)"
         progress.say(
             f"training the {config.model}{preset} {where} to {plan.steps} on "
-            f"{jax.device_count()} {jax.default_backend()} device(s); {len(pairs)} test images"
+            f"{jax.device_count()} {jax.default_backend()} device(s); {scored}"
         )
         if origin:
             progress.say(origin)
@@ -177,7 +184,7 @@ def run(
             samples=samples,
             report=services.report_skipped,
         )
-        state = _loop(experiment, state, batches, pairs, plan, guard, services)
+        state = _loop(experiment, state, batches, scored, plan, guard, services)
     return state
 
 
@@ -272,13 +279,20 @@ def _evaluate(
     experiment: Experiment, state: TrainState, pairs: Pairs, services: RunServices
 ) -> float | None:
     """Record scores and a picture of the test split; returns the score to choose checkpoints by."""
-    enhance = make_enhance(experiment.module, state.players["generator"].result)
-    result = evaluate(enhance, pairs, score=experiment.score)
-    step = int(state.step)
-    if services.recorder:
+    step, say = int(state.step), services.progress.say
+    result, picture = score_test_split(
+        experiment,
+        state.players["generator"].result,
+        pairs,
+        step,
+        say=say,
+        doing=services.watchdog.doing,
+        pictured=services.recorder is not None,
+    )
+    if services.recorder and picture is not None:
         values = {name: result[name] for name in experiment.metrics if result[name] is not None}
         services.recorder.scalars(step, "test", values)
-        services.recorder.picture(step, "test", experiment.picture(enhance, pairs))
+        services.recorder.picture(step, "test", picture)
         scores = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
-        services.progress.say(f"step {step}: test split  {scores}")
+        say(f"step {step}: test split  {scores}")
     return result[experiment.metrics[0]]

@@ -7,24 +7,25 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from ppcn_jax.evaluation.evaluate import Enhance, Pairs
 from ppcn_jax.evaluation.super_resolution import score_luma
-from ppcn_jax.photos.strips import closeup, most_detailed, strip
+from ppcn_jax.photos.strips import closeup, most_detailed, panel_size, reduce_panel
 from ppcn_jax.steps.objective import make_objective
 from ppcn_jax.steps.optimizers import step_decay
 from ppcn_jax.steps.state import init_state
 from ppcn_jax.steps.super_resolver import make_train_step
 from ppcn_jax.training.experiment import (
+    SHOWN,
     Experiment,
     averaged,
     initial_params,
     make_optimizer,
-    sample_pairs,
 )
 from ppcn_jax.weights.model import make_network
 
-# A closeup shows a square of the photo's smaller side divided by this, enlarged by the same factor.
+# A closeup shows a square of the photo's smaller side, or of the height of a panel in the picture,
+# divided by this, enlarged by the same factor.
 CLOSEUP = 5
+COLUMNS = ("bicubic", "ours", "target")
 
 
 def make_experiment(config: ConfigDict) -> Experiment:
@@ -61,20 +62,20 @@ def make_experiment(config: ConfigDict) -> Experiment:
         learning_rate=learning_rate,
         score=functools.partial(score_luma, border=config.data.scale),
         metrics=("psnr_y", "ssim_y"),
-        picture=comparison,
+        panels=panels,
+        columns=COLUMNS,
     )
 
 
-def comparison(enlarge: Enhance, pairs: Pairs) -> np.ndarray:
-    """Picture of a few test photos, uint8 `[H, W, 3]`: bicubic, ours, target.
+def panels(bicubic: np.ndarray, output: np.ndarray, target: np.ndarray) -> list[list[np.ndarray]]:
+    """The rows of a test photo in the picture of an evaluation.
 
-    Below each photo is a closeup of where it has the most detail.
+    Below the photo is a closeup of where it has the most detail.
     """
-    rows, captions = [], []
-    for name, bicubic, target in sample_pairs(pairs):
-        images = [bicubic, enlarge(bicubic), target]
-        side = min(target.shape[:2]) // CLOSEUP
-        corner = most_detailed(target, side)
-        rows += [images, [closeup(image, corner, side, CLOSEUP) for image in images]]
-        captions += [name, ""]
-    return strip(rows, ["bicubic", "ours", "target"], captions)
+    images, size = (bicubic, output, target), (2 * SHOWN, len(COLUMNS))
+    side = min(*target.shape[:2], *panel_size(*size)) // CLOSEUP
+    corner = most_detailed(target, side)
+    return [
+        [reduce_panel(image, *size) for image in images],
+        [closeup(image, corner, side, CLOSEUP) for image in images],
+    ]

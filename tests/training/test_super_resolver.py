@@ -13,9 +13,9 @@ import data
 from configs import super_resolution as configs
 from ppcn_jax.evaluation.super_resolution import score_luma
 from ppcn_jax.models import SuperResolver
-from ppcn_jax.photos.strips import GAP, LABEL_HEIGHT
+from ppcn_jax.photos.strips import GAP, LABEL_HEIGHT, MOST_PIXELS, strip
 from ppcn_jax.training import loop
-from ppcn_jax.training.super_resolver import CLOSEUP, comparison, make_experiment
+from ppcn_jax.training.super_resolver import CLOSEUP, make_experiment, panels
 from ppcn_jax.weights.checkpoints import steps_in
 from tests.data.sample_pictures import draw
 
@@ -138,17 +138,27 @@ def test_stopping_and_resuming_gives_the_bits_of_an_uninterrupted_run(finished, 
 
 
 def test_the_picture_shows_bicubic_ours_target_and_their_closeups(config):
-    pairs = data.make_source(**config.data, split="test")
-    picture = comparison(lambda image: np.zeros(image.shape, np.float32), pairs)
-    side = SIZE[0] // CLOSEUP
-    height = 2 * LABEL_HEIGHT + SIZE[0] + GAP + side * CLOSEUP + GAP
-    assert picture.shape == (2 * height - LABEL_HEIGHT, 3 * (SIZE[1] + GAP) + GAP, 3)
-    top = 2 * LABEL_HEIGHT
-    bicubic, target = pairs[0]
-    for column, image in enumerate((bicubic, np.zeros_like(target), target)):
-        left = GAP + column * (SIZE[1] + GAP)
-        part = picture[top : top + SIZE[0], left : left + SIZE[1]]
-        np.testing.assert_array_equal(part, image)
+    bicubic, target = data.make_source(**config.data, split="test")[0]
+    photos, closeups = panels(bicubic, np.zeros(target.shape, np.float32), target)
+    for image, expected in zip(photos, (bicubic, np.zeros_like(target), target), strict=True):
+        np.testing.assert_array_equal(image, expected)
+    assert {image.shape for image in closeups} == {(SIZE[0] // CLOSEUP * CLOSEUP,) * 2 + (3,)}
+    assert not closeups[1].any() and closeups[2].any()
+
+
+def test_the_picture_of_large_photos_is_small():
+    photo = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), np.uint8)
+    rows = 3 * panels(photo, photo, photo)
+    picture = strip(rows, ["bicubic", "ours", "target"], 3 * ["name", ""])
+    assert 0.9 * MOST_PIXELS < picture.shape[0] * picture.shape[1] <= MOST_PIXELS
+
+
+def test_a_run_has_the_picture_of_its_test_photos(finished):
+    with Image.open(finished[0] / "strips" / "0000006.png") as picture:
+        height = LABEL_HEIGHT + 2 * (
+            LABEL_HEIGHT + SIZE[0] + GAP + SIZE[0] // CLOSEUP * CLOSEUP + GAP
+        )
+        assert picture.size == (3 * (SIZE[1] + GAP) + GAP, height)
 
 
 def test_data_scale_sets_every_scale():
