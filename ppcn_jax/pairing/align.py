@@ -18,7 +18,7 @@ from ppcn_jax.pairing.patches import measure_shifts
 # Longest sides of the levels in px; the last one is the frame's own, if it is smaller.
 _LEVELS = (1000, 2000, 4000, 8000)
 # The field is stiff at first, so that moving objects do not pull it along before they stand out.
-_STIFFNESS = (3.0, 0.3, 0.1)
+_STIFFNESS = (3.0, 0.3, 0.05)
 _GROWTH = 10  # rounds, at most, until no more features fit
 _GRID = 24  # patches along the longer side
 _LEAST_PATCHES = 12  # a level with fewer keeps the field of the one before

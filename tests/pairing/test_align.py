@@ -84,7 +84,7 @@ def test_lens_distortion_is_undone(picture, turned):
     homography = np.array([[0.95, -0.03, 120.0], [0.02, 0.97, 90.0], [2e-5, -1e-5, 1.0]])
 
     def camera_mapping(points):
-        return transform(homography, radial(points, -0.02, size))
+        return transform(homography, radial(points, -0.04, size))
 
     phone = view(picture, lambda p: p * 0.9 + [130, 105], size)
     camera = view(picture, camera_mapping, size)
@@ -97,12 +97,12 @@ def test_lens_distortion_is_undone(picture, turned):
     if turned:
         mapped = np.array([size[0] - 1, size[1] - 1]) - mapped
     errors = np.linalg.norm(camera_mapping(mapped) - (points * 0.9 + [130, 105]), axis=1)
-    assert np.median(errors) < 0.05 and errors.max() < 0.3
+    assert np.median(errors) < 0.05 and errors.max() < 0.5
     without = dataclasses.replace(alignment, field=zero_field(*size))
     plain = without.at(points)
     if turned:
         plain = np.array([size[0] - 1, size[1] - 1]) - plain
-    assert np.median(np.linalg.norm(mapped - plain, axis=1)) > 0.3  # a homography is not enough
+    assert np.median(np.linalg.norm(mapped - plain, axis=1)) > 0.5  # a homography is not enough
 
 
 def test_frames_that_do_not_fit(picture):

@@ -195,9 +195,9 @@ def test_jpeg_and_color_profiles(scenes, tmp_path, capsys):
     phone.mkdir()
     camera.mkdir()
     with Image.open(scenes / "iphonex" / "009.jpg") as frame:
-        frame.crop((100, 100, 500, 400)).save(phone / "a.png")
+        frame.crop((150, 120, 450, 370)).save(phone / "a.png")
     with Image.open(scenes / "nikon" / "009.jpg") as frame:
-        frame = frame.resize((812, 580)).crop((100, 100, 500, 400))
+        frame = frame.resize((812, 580)).crop((150, 120, 450, 370))
     frame.save(camera / "a.png")
     pair(phone, camera, output)
     plain = opened(output / "target" / "a.png").astype(int)
