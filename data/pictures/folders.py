@@ -35,16 +35,16 @@ def pictures_below(folder: pathlib.Path, without: pathlib.Path | None = None) ->
         if real in found and place != folder:
             continue
         found.add(real)
+        prefix = "" if place == folder else f"{place.relative_to(folder).as_posix()}/"
         for entry in _visible(place):
-            path = place / entry.name
             if entry.is_dir():
-                (links if entry.is_symlink() else folders).append(path)
-            elif path.suffix.lower() in SUFFIXES:
-                names.append(path.relative_to(folder).as_posix())
-            elif entry.is_symlink() and not path.exists():
+                (links if entry.is_symlink() else folders).append(place / entry.name)
+            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                names.append(prefix + entry.name)
+            elif entry.is_symlink() and not os.path.exists(entry):
                 raise DataError(
-                    f"{path} is a link to {path.readlink()}, which does not exist; restore it, or "
-                    "remove the link"
+                    f"{place / entry.name} is a link to {os.readlink(entry)}, which does not exist; "
+                    "restore it, or remove the link"
                 )
     return sorted(names, key=natural_key)
 

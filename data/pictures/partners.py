@@ -37,8 +37,8 @@ def paired_names(
             f"{inputs} and its subfolders hold no pictures; put pairs into it and into {targets}"
         )
     found = match(inputs, input_names, targets, target_names, template)
-    _check_partners(inputs, input_names, [*found.values()], targets, template, _target_name)
-    _check_partners(targets, target_names, [*found], inputs, template, _input_name)
+    _check_partners(inputs, input_names, {*found.values()}, targets, template, _target_name)
+    _check_partners(targets, target_names, found.keys(), inputs, template, _input_name)
     return found
 
 
@@ -100,19 +100,19 @@ def match(
 def _check_partners(
     folder: pathlib.Path,
     names: Sequence[str],
-    used: Collection[str],
+    used: Collection[str],  # sets
     other: pathlib.Path,
     template: str,
     partner: Callable[[str, str], str | None],
 ) -> None:
     """Raise `DataError` for the pictures of a folder that have no partner in the other."""
-    alone = [name for name in names if name not in set(used)]
+    alone = [name for name in names if name not in used]
     if not alone:
         return
     first = alone[0]
-    for name in used:
-        if _stem(name) == _stem(first):
-            raise _ambiguous(folder, [first, name], other)
+    stem = _stem(first)
+    if others := sorted((name for name in used if _stem(name) == stem), key=natural_key):
+        raise _ambiguous(folder, [first, *others], other)
     expected = partner(first, template)
     if expected is None:
         reason = f", because its name does not follow input_name={template!r}"
@@ -146,6 +146,8 @@ def _by_stem(names: Iterable[str]) -> Mapping[str, list[str]]:
 
 
 def _input_name(target: str, template: str) -> str:
+    if template == SAME:
+        return target
     path = pathlib.PurePosixPath(target)
     return str(path.with_name(template.replace(SAME, path.stem) + path.suffix))
 

@@ -198,7 +198,8 @@ def open_pairs(
     if split == "train" and crop is not None and path.exists():
         windows = GoodWindows(path, crop)
         _check_listed([partners[name] for name in used], windows)
-        skipped = [name for name in used if not windows.has_room(partners[name])]
+        room = {name: windows.has_room(partners[name]) for name in used}
+        skipped = [name for name in used if not room[name]]
         if names is not None and skipped:
             raise DataError(
                 f"{path} has no place for a crop in {plural(len(skipped), 'pair')} with which this "
@@ -206,7 +207,7 @@ def open_pairs(
                 "--workdir"
             )
         _report_skipped(skipped, len(used), path, crop)
-        used = [name for name in used if name not in set(skipped)]
+        used = [name for name in used if room[name]]
     return Pairs(
         inputs,
         targets,
