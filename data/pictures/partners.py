@@ -116,13 +116,15 @@ def _check_partners(
     expected = partner(first, template)
     if expected is None:
         reason = f", because its name does not follow input_name={template!r}"
+        remedy = "rename"
     else:
         reason = f" {other / expected}"
+        remedy = "add the partner under this name, with any suffix,"
     more = f" ({len(alone)} pictures of this folder have none: {first_of(alone)})"
     raise DataError(
-        f"{folder / first} has no partner{reason}{more if len(alone) > 1 else ''}; add the partner "
-        "under this name, with any suffix, remove the picture, or set input_name to how the inputs "
-        "are named, such as '{}x4' for 1x4.png beside 1.png"
+        f"{folder / first} has no partner{reason}{more if len(alone) > 1 else ''}; {remedy} "
+        "or remove the picture, or set input_name to how the inputs are named, such as '{}x4' for "
+        "1x4.png beside 1.png"
     )
 
 
