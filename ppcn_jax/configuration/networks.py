@@ -14,7 +14,14 @@ from ppcn_jax.runtime.files import write_json
 from ppcn_jax.weights.checkpoint_record import digest
 from ppcn_jax.weights.load import read_config
 
-_FIELDS = {"teachers": "teacher", "vgg": "vgg.weights"}
+# The field that names each kind of network, and where the same parameters may be found.
+_FIELDS = {
+    "teachers": (
+        "teacher",
+        " (of a teacher that was trained further: its checkpoint WORKDIR/checkpoints/STEP)",
+    ),
+    "vgg": ("vgg.weights", ""),
+}
 
 
 def check_networks(
@@ -35,11 +42,14 @@ def check_networks(
         return
     known = read_config(path)
     now = _digests(frozen)
-    for name, field in _FIELDS.items():
+    for name, (field, place) in _FIELDS.items():
         if name in now or complete:
             before, after = known.get(name, []), now.get(name, [])
             if before != after:
-                raise InputError(f"config.{field}: {_difference(before, after)} {_advice(workdir)}")
+                raise InputError(
+                    f"config.{field}: {_difference(before, after)}. Name the same parameters{place}, "
+                    f"or start a new run with --config.start_from={workdir} and another --workdir"
+                )
 
 
 def record_networks(workdir: pathlib.Path, frozen: Mapping[str, Any]) -> None:
@@ -66,22 +76,11 @@ def _digests(frozen: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _difference(before: list[str], after: list[str]) -> str:
     if len(before) != len(after):
-        return f"names {len(after)} networks, but this run started with {len(before)}."
+        return f"names {len(after)} networks, but this run started with {len(before)}"
     if sorted(before) == sorted(after):
-        return "names the networks of this run in another order."
+        return "names the networks of this run in another order"
     changed = [
         str(number) for number, (a, b) in enumerate(zip(before, after, strict=True), 1) if a != b
     ]
     which = "the network" if len(after) == 1 else f"network {', '.join(changed)} of {len(after)}"
-    return (
-        f"{which} has other parameters than when this run started, for example because it was "
-        "trained further."
-    )
-
-
-def _advice(workdir: pathlib.Path) -> str:
-    return (
-        "Name the same parameters (of a workdir, maybe an earlier checkpoint: "
-        f"WORKDIR/checkpoints/STEP), or start a new run with --config.start_from={workdir} and "
-        "another --workdir."
-    )
+    return f"{which} has other parameters than when this run started"

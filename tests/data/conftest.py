@@ -1,9 +1,17 @@
 """Fixtures: a folder of pairs, and `make_source` with matching defaults."""
 
+import os
+
 import pytest
 
 import data
 from tests.data.sample_pictures import write_pairs
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """Keep stored frames out of the user's cache folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", os.fspath(tmp_path / "cache"))
 
 
 @pytest.fixture
