@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ppcn_jax.losses.ssim import SCALE_SIGMA, SCALE_WEIGHTS, SCALE_WINDOW, ssim_maps
-from ppcn_jax.ops.gaussian import gaussian_window
+from ppcn_jax.losses.ssim import SCALE_SIGMA, SCALE_WEIGHTS, SCALE_WINDOW, similarity
+from ppcn_jax.ops.gaussian import filter_planes, gaussian_window
 from ppcn_jax.photos.levels import to_float
 
 # Positions of the window per side of a tile: larger tiles do not fit into the caches of processors.
@@ -74,7 +74,7 @@ def _similarity(prediction: np.ndarray, target: np.ndarray) -> tuple[float, floa
 def _tile(image: np.ndarray, top: int, left: int) -> np.ndarray:
     """A tile, float32 `[1, side, side, C]`; beyond the image its outermost pixels are repeated.
 
-    The values there do not count, but zeros would be far from the mean that `ssim_maps` subtracts.
+    The values there do not count, but zeros would be far from the mean that `_sums` subtracts.
     """
     side = TILE + SCALE_WINDOW - 1
     part = to_float(image[top : top + side, left : left + side])
@@ -91,7 +91,20 @@ def _sums(
     Only positions in the first `rows` and `columns` count. A kernel that is smaller than the window
     ends with zeros.
     """
-    luminance, contrast = ssim_maps(prediction, target, kernel, data_range=1.0)
+    x, y = jnp.moveaxis(prediction, 3, 1), jnp.moveaxis(target, 3, 1)
+    # Variances do not depend on a shift, but E[x^2] - E[x]^2 cancels less about the mean.
+    shift_x, shift_y = (jnp.mean(z, (2, 3), keepdims=True) for z in (x, y))
+    x, y = x - shift_x, y - shift_y
+    # Filtered together: on processors that is seven times as fast as the loss, which keeps apart
+    # what its gradient needs.
+    planes = jnp.stack([x, y, x * x + y * y, x * y])
+    mean_x, mean_y, squares, products = filter_planes(planes, kernel, same=False)
+    luminance, contrast = similarity(
+        mean_x + shift_x,
+        mean_y + shift_y,
+        squares - mean_x**2 - mean_y**2,
+        products - mean_x * mean_y,
+    )
     inside = (jnp.arange(contrast.shape[2]) < rows)[None, None, :, None]
     inside &= (jnp.arange(contrast.shape[3]) < columns)[None, None, None, :]
 

@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ppcn_jax.losses.arguments import as_float_pair
 from ppcn_jax.ops.gaussian import filter_planes, gaussian_window
@@ -50,8 +49,9 @@ def ssim(
     prediction, target = as_float_pair(prediction, target)
     if min(prediction.shape[1:3]) < window:
         raise ValueError(f"SSIM needs sides of at least {window} px, got {prediction.shape}")
-    kernel = gaussian_window(window, sigma)
-    luminance, contrast = ssim_maps(prediction, target, kernel, data_range, k1, k2)
+    luminance, contrast = _ssim_maps(
+        prediction, target, data_range=data_range, window=window, sigma=sigma, k1=k1, k2=k2
+    )
     return 1 - jnp.mean(luminance * contrast, axis=(1, 2, 3))
 
 
@@ -94,7 +94,7 @@ def multi_scale_similarity(
     for scale, weight in enumerate(SCALE_WEIGHTS, start=1):
         window = min(SCALE_WINDOW, *x.shape[1:3])
         sigma = SCALE_SIGMA * window / SCALE_WINDOW
-        luminance, contrast = ssim_maps(x, y, gaussian_window(window, sigma), data_range)
+        luminance, contrast = _ssim_maps(x, y, data_range=data_range, window=window, sigma=sigma)
         if scale == len(SCALE_WEIGHTS):
             contrast = luminance * contrast
         product *= jnp.maximum(jnp.mean(contrast, axis=(1, 2, 3)), floor) ** weight
@@ -102,18 +102,18 @@ def multi_scale_similarity(
     return product
 
 
-def ssim_maps(
+def _ssim_maps(
     x: jax.Array,
     y: jax.Array,
-    kernel: np.ndarray | jax.Array,
+    *,
     data_range: float,
+    window: int,
+    sigma: float,
     k1: float = 0.01,
     k2: float = 0.03,
 ) -> tuple[jax.Array, jax.Array]:
-    """Luminance and contrast-structure (Eq. 5) of images `[N, H, W, C]` for a window `[k]`.
-
-    Each is `[N, C, H-k+1, W-k+1]`.
-    """
+    """Luminance and contrast-structure (Eq. 5), each `[N, C, H-window+1, W-window+1]`."""
+    kernel = gaussian_window(window, sigma)
     x, y = jnp.moveaxis(x, 3, 1), jnp.moveaxis(y, 3, 1)
     # Variances do not depend on a shift, but E[x^2] - E[x]^2 cancels less about the mean.
     shift_x, shift_y = (jax.lax.stop_gradient(jnp.mean(z, (2, 3), keepdims=True)) for z in (x, y))
@@ -127,8 +127,21 @@ def ssim_maps(
     mean_y, yy = moments(y, y * y)
     variances = xx - mean_x**2 + yy - mean_y**2
     covariance = xy - mean_x * mean_y
-    mean_x, mean_y = mean_x + shift_x, mean_y + shift_y
+    means = mean_x + shift_x, mean_y + shift_y
+    return similarity(*means, variances, covariance, data_range=data_range, k1=k1, k2=k2)
 
+
+def similarity(
+    mean_x: jax.Array,
+    mean_y: jax.Array,
+    variances: jax.Array,
+    covariance: jax.Array,
+    *,
+    data_range: float = 1.0,
+    k1: float = 0.01,
+    k2: float = 0.03,
+) -> tuple[jax.Array, jax.Array]:
+    """Luminance and contrast-structure (Eq. 5) from local moments; `variances` are both in sum."""
     c1, c2 = (k1 * data_range) ** 2, (k2 * data_range) ** 2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     contrast = (2 * covariance + c2) / (variances + c2)
