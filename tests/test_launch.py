@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import data
 from configs import student
+from ppcn_jax.evaluation.evaluate import evaluate, make_enhance
 from ppcn_jax.runtime.processes import START_AGAIN
 from ppcn_jax.training.enhancer import make_experiment
 from ppcn_jax.weights.checkpoints import Checkpoints, restore_params, steps_in
+from ppcn_jax.weights.load import load_model
 from tests.processes import REPOSITORY, end, last_step, rows, wait_until
 from tests.states import restore
 
@@ -131,6 +134,13 @@ def test_two_processes_of_two_devices_train_as_one(launch, undisturbed, tmp_path
     assert len(list((tmp_path / "tensorboard").iterdir())) == 1
     for row, expected in zip(trained, rows(undisturbed[0]), strict=False):
         assert row["ssim"] == pytest.approx(expected["ssim"], rel=1e-4)
+    # They share the test split, and its scores are those of one process.
+    (tested,) = [row for row in rows(tmp_path) if row["split"] == "test"]
+    model = load_model(tmp_path / "checkpoints" / str(steps))
+    enhance = make_enhance(model.module, model.params)
+    expected = evaluate(enhance, data.make_source(**configuration().data, split="test"))
+    for score in ("psnr", "ms_ssim"):
+        assert tested[score] == pytest.approx(expected[score], rel=1e-5)
 
     start = make_experiment(configuration()).state.players["generator"].params
     final = restore_params(tmp_path, steps, "generator", start)
