@@ -222,7 +222,7 @@ def test_a_mistake_of_the_user_is_reported_without_a_stack_trace(refusals, name,
 def test_a_misspelt_field_is_named(refusals):
     status, stdout, stderr, workdir = refusals["misspelt field"]
     assert status != 0 and stdout == ""
-    assert 'no field train.stepz; did you mean train.steps?' in stderr
+    assert "no field train.stepz; did you mean train.steps?" in stderr
     assert not workdir.exists()
 
 

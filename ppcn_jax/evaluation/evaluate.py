@@ -2,7 +2,7 @@
 
 import math
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -16,7 +16,7 @@ from ppcn_jax.evaluation import image_scores
 from ppcn_jax.evaluation.progress import progress_bar
 from ppcn_jax.evaluation.selection import Pairs, Selection
 from ppcn_jax.evaluation.sharing import Track, gather, on_devices, share, useful_devices
-from ppcn_jax.evaluation.tables import Column, Row, check_scored, number, print_table, print_written
+from ppcn_jax.evaluation.tables import Column, Row, load_models, number, print_table, print_written
 from ppcn_jax.inference.any_size import apply_to_any_size, shares_size
 from ppcn_jax.metrics import ms_ssim, psnr
 from ppcn_jax.models.layers import Params
@@ -24,7 +24,6 @@ from ppcn_jax.photos.levels import to_float
 from ppcn_jax.photos.strips import reduce_panel, save_png, strip
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_json
-from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import ENHANCERS, Model
 
 Enhance = Callable[[np.ndarray], np.ndarray]  # uint8 [H, W, C] -> float32, unclipped
@@ -156,29 +155,34 @@ def run(config: ConfigDict, workdir: pathlib.Path, pairs: Pairs) -> dict[str, An
     scores of the first model, "input" with those of the unchanged input, and "models" with those
     of every model.
     """
-    if not config.weights.strip():
-        raise InputError("config.weights is empty: name a training workdir with --config.weights=")
-    models = [load_model(path) for path in config.weights.split(",")]
-    for model in models:
-        check_scored(model, ENHANCERS, "enhance")
+    models = _by_label(load_models(config.weights, field="weights", names=ENHANCERS, use="enhance"))
     pairs = Selection(pairs, largest=config.evaluate.largest)
     console = rich.console.Console()
     rows: list[dict[str, Any]] = []
-    for model in models:
+    for label, model in models.items():
         enhance = make_enhance(model.module, model.params)
-        scores = evaluate(enhance, pairs, track=progress_bar(model.name, console))
-        about = {"model": model.name, "weights": model.source, "parameters": model.parameters}
-        rows.append(about | scores)
+        scores = evaluate(enhance, pairs, track=progress_bar(label, console))
+        about = {"label": label, "model": model.name, "weights": model.source}
+        rows.append({**about, "parameters": model.parameters, **scores})
     baseline = evaluate(unchanged, pairs, track=progress_bar("input", console))
     results = {**rows[0], "input": baseline, "models": rows}
     write_json(workdir / "results.json", results)
     save_png(workdir / "strip.png", picture(models, rows[0]["per_image"], pairs))
-    rows = [{"model": "input", "parameters": 0, **baseline}, *rows]
+    rows = [{"label": "input", "parameters": 0, **baseline}, *rows]
     print_table(console, COLUMNS, rows)
     if any(row["infinite_psnr"] for row in rows):
         console.print("Mean PSNR excludes images with infinite PSNR (identical to their target).")
     print_written(workdir / "results.json", workdir / "strip.png")
     return results
+
+
+def _by_label(models: Mapping[str, Model]) -> dict[str, Model]:
+    """Models by the name of the network, and of the file where several have the same one."""
+    networks = [model.name for model in models.values()]
+    return {
+        model.name if networks.count(model.name) == 1 else f"{model.name} ({name})": model
+        for name, model in models.items()
+    }
 
 
 def _mean_psnr(row: Row) -> str:
@@ -189,7 +193,7 @@ def _mean_psnr(row: Row) -> str:
 
 
 COLUMNS = (
-    Column("model", lambda row: row["model"]),
+    Column("model", lambda row: row["label"]),
     number("parameters", "parameters", ","),
     number("images", "images", ""),
     Column("PSNR, dB", _mean_psnr, folds=False),
@@ -197,10 +201,11 @@ COLUMNS = (
 )
 
 
-def picture(models: Sequence[Model], scores: Sequence[Score], pairs: Pairs) -> np.ndarray:
+def picture(models: Mapping[str, Model], scores: Sequence[Score], pairs: Pairs) -> np.ndarray:
     """Strip of the pairs with the best, the median and the worst PSNR of the first model.
 
-    `scores` are those of the first model, in the order of `pairs`. Returns uint8 `[H, W, 3]`.
+    Models are given by label; `scores` are those of the first, in the order of `pairs`. Returns
+    uint8 `[H, W, 3]`.
     """
     decibels = [math.inf if score["psnr"] is None else score["psnr"] for score in scores]
     order = sorted(range(len(scores)), key=lambda i: -decibels[i])
@@ -208,9 +213,9 @@ def picture(models: Sequence[Model], scores: Sequence[Score], pairs: Pairs) -> n
     rows, captions = [], []
     for index in sorted(chosen, key=order.index):
         image, target = pairs[index]
-        enhanced = [make_enhance(model.module, model.params)(image) for model in models]
+        enhanced = [make_enhance(m.module, m.params)(image) for m in models.values()]
         rows.append([reduce_panel(x, 3, len(models) + 2) for x in (image, *enhanced, target)])
         value = scores[index]["psnr"]
         label = "identical" if value is None else f"{value:.2f} dB"
         captions.append(f"{chosen[index]}: {pairs.names[index]}, {label}")
-    return strip(rows, ["input", *(model.name for model in models), "target"], captions)
+    return strip(rows, ["input", *models, "target"], captions)

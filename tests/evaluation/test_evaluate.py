@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -128,7 +129,7 @@ def test_progress_covers_every_image():
     [(22.1234, 0, "22.123"), (22.1234, 1, "22.123 (3 finite)"), (None, 4, "infinite")],
 )
 def test_the_table_says_how_many_images_a_mean_covers(psnr, infinite, cell):
-    row = {"model": "student", "parameters": 2715, "images": 4, "psnr": psnr, "ms_ssim": 0.91234}
+    row = {"label": "student", "parameters": 2715, "images": 4, "psnr": psnr, "ms_ssim": 0.91234}
     cells = [column.cell({**row, "infinite_psnr": infinite}) for column in COLUMNS]
     assert cells == ["student", "2,715", "4", cell, "0.9123"]
 
@@ -158,7 +159,7 @@ def request(*weights):
 
 
 SUMMARY = {"images", "psnr", "ms_ssim", "infinite_psnr", "per_image"}
-ROW = {"model", "weights", "parameters"} | SUMMARY
+ROW = {"label", "model", "weights", "parameters"} | SUMMARY
 
 
 def test_models_are_compared(workdirs, tmp_path, capsys):
@@ -181,6 +182,16 @@ def test_models_are_compared(workdirs, tmp_path, capsys):
     assert "Mean PSNR excludes images with infinite PSNR" in out
     with Image.open(tmp_path / "strip.png") as strip:
         assert strip.size[0] == GAP + 4 * (SIDE + GAP)  # input, two models, target
+
+
+def test_models_of_one_network_are_told_apart_by_their_names(workdirs, tmp_path, capsys):
+    copy = tmp_path / "mine"
+    shutil.copytree(workdirs["student"], copy)
+    results = run(request(workdirs["student"], copy), tmp_path / "scores", Pairs(5))
+    labels = [f"student ({folder.name})" for folder in (workdirs["student"], copy)]
+    assert [row["label"] for row in results["models"]] == labels
+    out = capsys.readouterr().out
+    assert all(label in out for label in labels)
 
 
 def test_printed_paths_can_be_copied(workdirs, tmp_path, capsys):
@@ -207,7 +218,7 @@ def test_the_picture_repeats_no_image(workdirs, images):
     brighter = (40, 10, 30, 20, 50)[:images]
     pairs = Pairs(*brighter)
     scores = evaluate(unchanged, pairs)["per_image"]
-    strip = picture([load_model(workdirs["student"])], scores, pairs)
+    strip = picture({"student": load_model(workdirs["student"])}, scores, pairs)
     rows = min(images, 3)
     assert len(strip) == LABEL_HEIGHT + rows * (LABEL_HEIGHT + SIDE + GAP)
     # The smaller the difference in brightness, the better; the best is first.
@@ -224,7 +235,7 @@ def test_a_psnr_of_0_is_the_worst(workdirs):
         {"name": name, "psnr": psnr, "ms_ssim": 0.5}
         for name, psnr in zip(pairs.names, (12.0, 0.0, 20.0), strict=True)
     ]
-    strip = picture([load_model(workdirs["student"])], scores, pairs)
+    strip = picture({"student": load_model(workdirs["student"])}, scores, pairs)
     worst = strip[-SIDE - GAP : -GAP, GAP : GAP + SIDE]
     np.testing.assert_array_equal(worst, pairs[1][0])
 

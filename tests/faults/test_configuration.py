@@ -11,7 +11,15 @@ from ppcn_jax.configuration.check import check
 from ppcn_jax.configuration.workdir import claim_workdir
 from ppcn_jax.runtime.errors import InputError
 
-CONFIGS = ("teacher", "super_resolution", "evaluate", "table1", "table3", "benchmark")
+CONFIGS = (
+    "teacher",
+    "super_resolution",
+    "evaluate",
+    "photo_faults",
+    "table1",
+    "table3",
+    "benchmark",
+)
 # Values that a field of each type must refuse.
 WRONG = {
     bool: ("x", None, 2, 0.5),
@@ -32,6 +40,8 @@ MAY_BE_ZERO = (
     "end_after",
     "weight_decay",
     "ema",
+    "images",
+    "largest",
 )
 
 
