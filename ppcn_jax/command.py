@@ -1,7 +1,6 @@
 """The command `ppcn-jax`."""
 
 import argparse
-import os
 import pathlib
 import re
 import sys
@@ -12,6 +11,7 @@ from ppcn_jax import __version__
 from ppcn_jax.export.command import add_export
 from ppcn_jax.pairing.command import add_pair
 from ppcn_jax.runtime.errors import InputError, printable
+from ppcn_jax.runtime.files import make_output_folder
 from ppcn_jax.runtime.malloc import keep_freed_memory
 
 FORMATS = ("jpeg", "png", "webp", "tiff")
@@ -177,7 +177,7 @@ def _photos(options: argparse.Namespace) -> None:
     from ppcn_jax.inference.photo import make_operation
 
     operation = make_operation(options.subcommand, model, getattr(options, "strength", 1.0))
-    _make_folder(options.output)
+    make_output_folder(pathlib.Path(options.output))
     failures = run_jobs(
         jobs,
         operation,
@@ -203,13 +203,3 @@ def _serve(options: argparse.Namespace) -> None:
     named = options.model or [("", name) for name in SHIPPED]
     models = ((name, load_model(file)) for name, file in named)
     serve(models, host=options.host, port=options.port)
-
-
-def _make_folder(output: str) -> None:
-    folder = pathlib.Path(output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--output {folder} cannot be created: {error.strerror}") from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"--output {folder}: no permission to write there")

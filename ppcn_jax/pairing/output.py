@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import pathlib
 from typing import Any
 
@@ -13,7 +12,7 @@ from ppcn_jax.pairing.windows import STRIDE, WINDOW
 from ppcn_jax.photos.read import SUFFIXES, Photo
 from ppcn_jax.photos.write import encode_photo
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.runtime.files import write_bytes, write_json
+from ppcn_jax.runtime.files import make_output_folder, write_bytes, write_json
 
 # Increase it when the same photos give other pairs: earlier results are then made again.
 _VERSION = 1
@@ -40,14 +39,7 @@ class Output:
         self.format = format
         self.records: dict[str, Record] = {}
         self.windows: dict[str, list[list[int]]] = {}
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"--output {folder} is a file; name a folder")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--output {folder} cannot be created: {error.strerror}") from error
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise InputError(f"--output {folder}: no permission to write there")
+        make_output_folder(folder)
         if (folder / "report.json").is_file():
             self._read()
         elif any(folder.iterdir()):
