@@ -1,8 +1,6 @@
 """A super-resolver's training run: its files, its scores, and resuming to the same bits."""
 
 import json
-import os
-import signal
 
 import jax
 import numpy as np
@@ -14,10 +12,10 @@ from configs import super_resolution as configs
 from ppcn_jax.evaluation.super_resolution import score_luma
 from ppcn_jax.models import SuperResolver
 from ppcn_jax.photos.strips import GAP, LABEL_HEIGHT, MOST_PIXELS, strip
-from ppcn_jax.training import loop
 from ppcn_jax.training.super_resolver import CLOSEUP, make_experiment, panels
 from ppcn_jax.weights.checkpoints import steps_in
 from tests.data.sample_pictures import draw
+from tests.tiny_runs import rows, run
 
 SIZE = (40, 52)  # height and width of the photos
 
@@ -45,31 +43,6 @@ def config(photos):
     config.evaluate.every = 3
     config.checkpoint.every = 2
     return config
-
-
-def run(config, workdir, interrupt_at=None):
-    source = data.make_source(**config.data, split="train")
-
-    def batches(step):
-        stream = data.batches(
-            source,
-            seed=config.train.seed,
-            batch_size=config.train.batch_size,
-            start_step=step,
-            local_devices=jax.local_device_count(),
-        )
-        for index, batch in enumerate(stream, start=step):
-            if index == interrupt_at:
-                os.kill(os.getpid(), signal.SIGINT)
-            yield batch
-
-    return loop.run(config, workdir, batches, data.make_source(**config.data, split="test"))
-
-
-def rows(workdir):
-    """Rows that are equal in every run with the same seed, i.e. without those of times."""
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    return [row for row in map(json.loads, lines) if row["split"] != "time"]
 
 
 @pytest.fixture(scope="module")
