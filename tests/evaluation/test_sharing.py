@@ -62,6 +62,8 @@ def test_an_error_ends_the_evaluation_without_the_images_that_have_not_begun():
         began.append(index)
         if index == 1:
             raise OSError("1.png cannot be read")
+        if index > 1:
+            time.sleep(0.01)  # the error must arrive while images are waiting
         return index
 
     with pytest.raises(OSError, match=r"1\.png cannot be read"):
