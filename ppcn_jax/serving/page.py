@@ -127,7 +127,9 @@ def make_page(choices: Mapping[str, Operation], folder: pathlib.Path) -> Any:
             with gr.Column(scale=1, min_width=280):
                 upload = gr.File(label="Photo", file_types=list(ALL_SUFFIXES), height=160)
                 label = gr.Radio(list(choices), value=next(iter(choices)), label="Model")
-                strength = gr.Slider(0, 1, 1, step=0.05, label="Strength, when not enlarging")
+                strength = gr.Slider(
+                    0, 1, 1, step=0.05, label="Strength", info="Not used for enlarging."
+                )
                 button = gr.Button("Enhance", variant="primary")
                 line = gr.HTML()
                 download = gr.DownloadButton(visible=False)
