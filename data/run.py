@@ -121,8 +121,9 @@ class TrainingData:
                 raise DataError(
                     f"{len(changed)} of {plural(len(source), split + ' record')} in {folder} are "
                     f"other files than when the run in {self._workdir} started, or have other good "
-                    f"windows, for example {source.names[first]}: name the folder of that run, restore the files, or "
-                    f"use another --workdir. If their pixels are the same, remove {path}"
+                    f"windows, for example {source.names[first]}: name the folder of that run, "
+                    "restore the files, or use another --workdir. If their pixels are the same, "
+                    f"remove {path}"
                 )
 
     def samples(self, step: int) -> list[str]:

@@ -117,7 +117,8 @@ def _field_problem(field: str, equals_value: str, config: Mapping[str, Any]) -> 
             place = ".".join(above)
             return f"{place} is a field and no group: write --config.{place}{equals_value}"
         if name not in group:
-            return f"the configuration has no field {field}{suggestion(field, [*dotted_names(config)])}"
+            hint = suggestion(field, [*dotted_names(config)])
+            return f"the configuration has no field {field}{hint}"
         group = group[name]
         above.append(name)
     if isinstance(group, Mapping):
