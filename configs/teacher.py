@@ -21,6 +21,10 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.task = "train"
     config.preset = "released" if variant == "released" else "paper"
     config.model = "teacher"
+    config.model_settings = ml_collections.ConfigDict()
+    # What convolutions see beyond the edges: zeros, or reflect, which continues the photo by
+    # reflection and leaves the continuation out of the instance norms' statistics.
+    config.model_settings.padding = "zeros"
     # Start from these parameters instead of random ones: a shipped network's name, a weights file,
     # a workdir, one of its checkpoints, or a released checkpoint; optimizers are new.
     config.start_from = ""

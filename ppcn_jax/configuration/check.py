@@ -77,7 +77,8 @@ def _training_problems(config: Mapping[str, Any], devices: int) -> Iterator[str]
         weights = {name: term["weight"] for name, term in config["objective"].items()}
         if not any(weights.values()):
             yield "all weights in objective are 0; give at least one loss a weight"
-        yield from (_super_resolver if "model_settings" in config else _enhancer)(config, weights)
+        rules = _super_resolver if config["model"] == "super_resolver" else _enhancer
+        yield from rules(config, weights)
 
 
 def _term_problems(terms: Mapping[str, Any], *, side: int, outputs: int) -> Iterator[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from ppcn_jax.configuration.suggestions import dotted_names, suggestion
-from ppcn_jax.models.layers import SMALLEST_SIDE
+from ppcn_jax.models.layers import PADDINGS, SMALLEST_SIDE
 from ppcn_jax.models.super_resolver import SCALES
 from ppcn_jax.weights.model import TRAINED_AS_ENHANCERS
 
@@ -151,6 +151,7 @@ _PRECISION = choice("float32", "bfloat16")
 ENHANCER: Rules = {
     **_TRAINING,
     "model": choice(*TRAINED_AS_ENHANCERS),
+    "model_settings": {"padding": choice(*PADDINGS)},
     "teacher": string,
     "imitation": number(zero=True, most=1),
     "vgg": {"weights": string},
@@ -232,7 +233,7 @@ def rules_of(config: Mapping[str, Any]) -> Rules | None:
     """The table for a configuration's task, or None if the task is unknown."""
     task = config.get("task")
     if task == "train":
-        return SUPER_RESOLVER if "model_settings" in config else ENHANCER
+        return SUPER_RESOLVER if config.get("model") == "super_resolver" else ENHANCER
     return OTHERS.get(task) if isinstance(task, str) else None
 
 

@@ -39,6 +39,7 @@ _BEFORE = {
     "train.weight_decay": 0.0,
     "train.ema": 0.0,
     "start_from": "",
+    "model_settings": {"padding": "zeros"},
 }
 # Fields that name files, and the file of the workdir that has hashes of what is in them: the
 # content is compared instead (configuration/networks.py, training/start_from.py).

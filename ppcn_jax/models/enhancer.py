@@ -13,15 +13,20 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ppcn_jax.models.layers import (
+    PADDINGS,
     Conv,
     InstanceNorm,
+    Reflection,
     Statistics,
     check_images,
     enhancer_output,
+    inside,
 )
 
 CONTRAST = 1.2
 SLOPE = 0.05
+# Pixels in each direction that an output pixel depends on, in both networks.
+REACH = 10
 
 Taps = tuple[jax.Array, jax.Array]
 
@@ -55,32 +60,38 @@ class Student(nn.Module):
     float32 `[N, H, W, 1]` each, the channel means of the stages that Eq. 12 compares.
 
     Attributes:
+        padding: what convolutions see beyond the edges: "zeros" as in the paper, or "reflect", which
+            continues the images by reflection and leaves the continuation out of all statistics.
+            Parameters that were trained with one are of no use with the other.
         dtype: compute type of the convolutions; statistics and output stay float32.
 
     Raises:
         TypeError: images are not floating.
-        ValueError: not `[N, H, W, 3]`, or a side below 16 px.
+        ValueError: not `[N, H, W, 3]`, a side below 16 px, or another padding.
 
     Reference:
         Fig. 3, lower half.
     """
 
+    padding: str = "zeros"
     dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, images: jax.Array, *, taps: bool = False) -> Any:
         check_images(images)
         conv = functools.partial(Conv, dtype=self.dtype)
-        mean, _ = Statistics(name="contrast")(images)
+        images, border = _continued(images, self.padding)
+        norm = functools.partial(InstanceNorm, border=border)
+        mean, _ = Statistics(name="contrast")(inside(images, border))
         x = stretch_contrast(images, mean)
         x = lrelu(conv(8, (1, 7), name="conv0")(x))
         c1 = lrelu(conv(8, (7, 1), name="conv1")(x))
         x = conv(16, (1, 7), dilation=2, before_norm=True, name="conv2")(c1)
-        x = lrelu(InstanceNorm(name="norm2")(x))
+        x = lrelu(norm(name="norm2")(x))
         x = conv(8, (7, 1), dilation=2, before_norm=True, name="conv3")(x)
-        c3 = lrelu(InstanceNorm(name="norm3")(x)) + c1
+        c3 = lrelu(norm(name="norm3")(x)) + c1
         x = conv(3, (3, 3), name="conv4")(c3)
-        return _output(x, (c1, c3), taps)
+        return _output(x, (c1, c3), taps, border)
 
 
 class Teacher(nn.Module):
@@ -91,45 +102,60 @@ class Teacher(nn.Module):
     float32 `[N, H, W, 1]` each, the channel means of the stages that Eq. 12 compares.
 
     Attributes:
+        padding: what convolutions see beyond the edges: "zeros" as in the paper, or "reflect", which
+            continues the images by reflection and leaves the continuation out of all statistics.
+            Parameters that were trained with one are of no use with the other.
         dtype: compute type of the convolutions; statistics and output stay float32.
 
     Raises:
         TypeError: images are not floating.
-        ValueError: not `[N, H, W, 3]`, or a side below 16 px.
+        ValueError: not `[N, H, W, 3]`, a side below 16 px, or another padding.
 
     Reference:
         Fig. 3, upper half.
     """
 
+    padding: str = "zeros"
     dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, images: jax.Array, *, taps: bool = False) -> Any:
         check_images(images)
         conv = functools.partial(Conv, dtype=self.dtype)
-        mean, _ = Statistics(name="contrast")(images)
+        images, border = _continued(images, self.padding)
+        norm = functools.partial(InstanceNorm, border=border)
+        mean, _ = Statistics(name="contrast")(inside(images, border))
         x = stretch_contrast(images, mean)
         x = lrelu(conv(16, (1, 7), name="conv0")(x))
         c1 = lrelu(conv(16, (7, 1), name="conv1")(x))
         x = conv(32, (3, 3), before_norm=True, name="conv2")(c1)
-        x = lrelu(InstanceNorm(name="norm2")(x))
+        x = lrelu(norm(name="norm2")(x))
         x = conv(16, (3, 3), before_norm=True, name="conv3")(x)
-        c3 = InstanceNorm(name="norm3")(x) + c1
+        c3 = norm(name="norm3")(x) + c1
         x = conv(32, (3, 3), dilation=2, before_norm=True, name="conv4")(c3)
-        x = lrelu(InstanceNorm(name="norm4")(x))
+        x = lrelu(norm(name="norm4")(x))
         x = conv(16, (3, 3), dilation=2, before_norm=True, name="conv5")(x)
-        c5 = InstanceNorm(name="norm5")(x) + c3
+        c5 = norm(name="norm5")(x) + c3
         c6 = lrelu(conv(16, (1, 1), name="conv6")(jnp.concatenate([c3, c5], axis=-1)))
         x = conv(3, (3, 3), name="conv7")(c6)
-        return _output(x, (c1, c6), taps)
+        return _output(x, (c1, c6), taps, border)
 
 
-def _output(x: jax.Array, stages: Taps, taps: bool) -> Any:
-    images = enhancer_output(x)
+def _continued(images: jax.Array, padding: str) -> tuple[jax.Array, int]:
+    """The images that the convolutions see, and how many pixels they are continued by."""
+    if padding not in PADDINGS:
+        raise ValueError(f"padding must be one of {', '.join(PADDINGS)}, not {padding!r}")
+    if padding == "zeros":
+        return images, 0
+    return Reflection(REACH, name="reflection")(images), REACH
+
+
+def _output(x: jax.Array, stages: Taps, taps: bool, border: int) -> Any:
+    images = enhancer_output(inside(x, border))
     if not taps:
         return images
-    first, second = stages
-    return images, (_attention(first), _attention(second))
+    first, second = (_attention(inside(stage, border)) for stage in stages)
+    return images, (first, second)
 
 
 def _attention(stage: jax.Array) -> jax.Array:

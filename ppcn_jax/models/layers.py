@@ -16,10 +16,13 @@ from jax.typing import DTypeLike
 
 from ppcn_jax.ops.convolution import convolve
 from ppcn_jax.ops.moments import spatial_moments
+from ppcn_jax.ops.reflection import reflect
 
 Params = Any
 
 SMALLEST_SIDE = 16
+# What a network sees beyond the edges of an image.
+PADDINGS = ("zeros", "reflect")
 
 _KERNEL_INIT = nn.initializers.truncated_normal(0.01)
 _BIAS_INIT = nn.initializers.constant(0.01)
@@ -92,6 +95,30 @@ class Conv(nn.Module):
         return (y.astype(bias.dtype) + bias[None, None, None]).astype(y.dtype)
 
 
+class Reflection(nn.Module):
+    """Continuation of images beyond their edges by reflection, which repeats no edge.
+
+    Call with `[N, H, W, C]`, H and W larger than the border; returns
+    `[N, H + 2 border, W + 2 border, C]`. A network continues its images by as many pixels as an
+    output pixel depends on in each direction, so that no convolution's zeros reach its output.
+
+    Attributes:
+        border: pixels on each side.
+    """
+
+    border: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return reflect(x, self.border)
+
+
+def inside(x: jax.Array, border: int) -> jax.Array:
+    """`[N, H, W, C]` without `border` pixels on each side."""
+    _, height, width, _ = x.shape
+    return x[:, border : height - border, border : width - border]
+
+
 class Statistics(nn.Module):
     """Mean and biased variance over height and width, per image and channel.
 
@@ -110,16 +137,21 @@ class InstanceNorm(nn.Module):
 
     Call with `[N, H, W, C]`. Statistics are float32 whatever the input's type; biased variance,
     1e-3 inside the root.
+
+    Attributes:
+        epsilon: added to the variance.
+        border: pixels on each side that the statistics leave out, because they continue the image.
     """
 
     epsilon: float = 1e-3
+    border: int = 0
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         channels = x.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (channels,))[None, None, None]
         shift = self.param("shift", nn.initializers.zeros, (channels,))[None, None, None]
-        mean, variance = Statistics(name="statistics")(x)
+        mean, variance = Statistics(name="statistics")(inside(x, self.border))
         centered = x.astype(jnp.float32) - mean
         y = centered * (scale * lax.rsqrt(variance + self.epsilon)) + shift
         return y.astype(x.dtype)

@@ -54,7 +54,7 @@ def make_experiment(config: ConfigDict) -> Experiment:
     if config.teacher:
         teachers = load_teachers(config.teacher, model=config.model, preset=config.preset)
         teacher, frozen["teachers"] = teachers[0].module, [each.params for each in teachers]
-    module = generator = make_network(config.model)
+    module = generator = make_network(config.model, config.model_settings.to_dict())
     if config.precision.generator != "float32":
         generator = module.clone(dtype=config.precision.generator)
     discriminator = Discriminator(

@@ -11,7 +11,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ppcn_jax import models
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models.layers import PADDINGS, Params
 from ppcn_jax.runtime.errors import InputError
 
 
@@ -118,7 +118,12 @@ def make_network(name: str, settings: Mapping[str, Any] | None = None) -> nn.Mod
     if unknown:
         raise InputError(f"the network {name} has no setting {', '.join(sorted(unknown))}")
     for setting, value in settings.items():
-        if type(value) is not int or not 1 <= value <= _LARGEST_SETTING:
+        if setting == "padding":
+            if value not in PADDINGS:
+                raise InputError(
+                    f"the network {name} has padding {value!r}; it must be {' or '.join(PADDINGS)}"
+                )
+        elif type(value) is not int or not 1 <= value <= _LARGEST_SETTING:
             raise InputError(
                 f"the network {name} has {setting} {value!r}; it must be a whole number from 1 to "
                 f"{_LARGEST_SETTING}"
