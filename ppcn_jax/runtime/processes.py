@@ -46,9 +46,10 @@ def join_processes(
         detect: without `coordinator`, look for a cluster that JAX knows.
         silence: see `SharedFate`.
     """
-    # JAX's own timeout also works when Python is stuck. It is longer, because the message of
-    # `SharedFate` is clearer.
-    timeout = math.ceil(2 * silence)
+    # JAX's own timeout also works when Python is stuck, but it aborts the process. It must be the
+    # later one even if a process dies just before its next heartbeat to JAX, of which there are
+    # two in a timeout, and if the threads of `SharedFate` wait for a busy processor.
+    timeout = math.ceil(4 * silence)
     if coordinator is not None:
         jax.distributed.initialize(coordinator, count, index, heartbeat_timeout_seconds=timeout)
     elif detect:
@@ -64,9 +65,10 @@ class SharedFate:
 
     If a process fails by an exception, the others get a message at once and end as it does, with
     status 1 (or `START_AGAIN` if a disk is full). If it dies or hangs, the others notice after
-    `silence` seconds and at most a fifth more, and end with `START_AGAIN`. The coordination
-    service dies with process 0: the others then end at once, with the same status or because JAX
-    aborts them and names "the leader task".
+    `silence` seconds and at most a fifth more, and end with `START_AGAIN`; if their own Python is
+    stuck for as long again, JAX aborts them (SIGABRT). The coordination service dies with process
+    0: the others then end at once, with the same status or because JAX aborts them and names "the
+    leader task".
 
     Args:
         silence: seconds without a heartbeat after which a process counts as dead.

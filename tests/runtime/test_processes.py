@@ -54,6 +54,18 @@ def test_other_errors_of_a_cluster_are_raised(monkeypatch):
     join_processes(None, None, None, detect=False, silence=60.0)
 
 
+@pytest.mark.parametrize("silence", [0.5, 5.0, 60.0])
+def test_jax_notices_a_dead_process_later_than_we_do(monkeypatch, silence):
+    given = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *_, **kwargs: given.append(kwargs))
+    join_processes(None, None, None, detect=True, silence=silence)
+    join_processes("localhost:1", 2, 0, detect=False, silence=silence)
+    for kwargs in given:
+        # A process that dies just before its next heartbeat has been silent for half of it.
+        assert kwargs["heartbeat_timeout_seconds"] / 2 > 1.2 * silence + silence / 2
+    assert len(given) == 2
+
+
 def test_the_coordination_service_offers_what_messages_need():
     # Orbax's access to it, and the methods, are not part of JAX's documented interface.
     with socket.socket() as probe:
