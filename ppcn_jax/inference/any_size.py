@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ppcn_jax.inference.borders import continue_by_reflection, without_reflection
 from ppcn_jax.inference.enhance import WHOLE_PIXELS, apply_network
 from ppcn_jax.inference.padding import hide_padding
 from ppcn_jax.inference.programs import BoundedJit
@@ -71,9 +72,12 @@ def apply_to_any_size(module: nn.Module, params: Params, image: np.ndarray) -> n
     if shares_size(height, width, scale):
         return np.asarray(apply_network(module, params, image))
     below, right = (shared_side(side, scale) - side for side in (height, width))
-    padded = np.pad(image, [(0, below), (0, right), (0, 0)])
-    output = _apply_padded(module, params, padded, np.int32(height), np.int32(width))
-    return np.asarray(output)[:height, :width]
+    module, border = without_reflection(module)
+    continued = continue_by_reflection(image, border)
+    size = np.int32(continued.shape[0]), np.int32(continued.shape[1])
+    padded = np.pad(continued, [(0, below), (0, right), (0, 0)])
+    output = np.asarray(_apply_padded(module, border, params, padded, *size))
+    return output[border : border + height, border : border + width]
 
 
 def _in_bands(module: nn.Module, params: Params, image: np.ndarray, scale: int) -> np.ndarray:
@@ -88,13 +92,18 @@ def _in_bands(module: nn.Module, params: Params, image: np.ndarray, scale: int) 
     return output
 
 
-@functools.partial(BoundedJit, static_argnums=0)
+@functools.partial(BoundedJit, static_argnums=(0, 1))
 def _apply_padded(
-    module: nn.Module, params: Params, padded: jax.Array, height: jax.Array, width: jax.Array
+    module: nn.Module,
+    border: int,
+    params: Params,
+    padded: jax.Array,
+    height: jax.Array,
+    width: jax.Array,
 ) -> Any:
     if padded.dtype == jnp.uint8:
         padded = padded.astype(jnp.float32) / 255
     full_height, full_width, _ = padded.shape
-    with nn.intercept_methods(hide_padding((height, width), (full_height, full_width))):
+    with nn.intercept_methods(hide_padding((height, width), (full_height, full_width), border)):
         output: Any = module.apply({"params": params}, padded[None])
         return output[0]

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ppcn_jax.inference.borders import continue_by_reflection, without_reflection
 from ppcn_jax.inference.padding import hide_padding
 from ppcn_jax.models.layers import Params
 
@@ -56,10 +57,13 @@ def apply_sharded(
     Returns:
         float32 `[H, W, 3]`, unclipped.
     """
-    height, multiple = len(image), getattr(module, "scale", 1) * len(devices)
+    module, border = without_reflection(module)
+    continued = continue_by_reflection(image, border)
+    height, multiple = len(continued), getattr(module, "scale", 1) * len(devices)
     padding = [(0, -height % multiple), (0, 0), (0, 0)]
-    everywhere, rows = _shard(params, np.pad(image, padding), devices)
-    return np.asarray(_apply_sharded(module, height, everywhere, rows))[:height]
+    everywhere, rows = _shard(params, np.pad(continued, padding), devices)
+    output = np.asarray(_apply_sharded(module, border, height, everywhere, rows))
+    return output[border : border + len(image), border : border + image.shape[1]]
 
 
 def _shard(
@@ -77,9 +81,11 @@ def _apply_batch(module: nn.Module, params: Params, images: jax.Array) -> Any:
     return module.apply({"params": params}, images)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _apply_sharded(module: nn.Module, height: int, params: Params, image: jax.Array) -> Any:
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _apply_sharded(
+    module: nn.Module, border: int, height: int, params: Params, image: jax.Array
+) -> Any:
     padded, width, _ = image.shape
-    with nn.intercept_methods(hide_padding((height, width), (padded, width))):
+    with nn.intercept_methods(hide_padding((height, width), (padded, width), border)):
         output: Any = module.apply({"params": params}, image[None])
         return output[0]

@@ -13,7 +13,7 @@ from ppcn_jax.ops.moments import Moments
 Size = tuple[int | jax.Array, int | jax.Array]
 
 
-def hide_padding(size: Size, padded: tuple[int, int]) -> Callable[..., Any]:
+def hide_padding(size: Size, padded: tuple[int, int], border: int = 0) -> Callable[..., Any]:
     """Interceptor that hides padding from convolutions and statistics.
 
     Convolutions see zeros there, as outside of an image, and statistics see the image only.
@@ -22,6 +22,8 @@ def hide_padding(size: Size, padded: tuple[int, int]) -> Callable[..., Any]:
         size: height and width of the image, as numbers or as int32 scalars that a program is
             called with. For a strided network both are multiples of its scale, or equal `padded`.
         padded: height and width with the padding below and on the right.
+        border: pixels on each side by which the image was continued, which statistics do not see
+            either; 0 for a strided network.
     """
 
     unpadded = all(isinstance(side, int) for side in size) and size == padded
@@ -29,7 +31,10 @@ def hide_padding(size: Size, padded: tuple[int, int]) -> Callable[..., Any]:
     def intercept(
         call: Callable[..., Any], args: Any, kwargs: Any, context: InterceptorContext
     ) -> Any:
-        if unpadded or not isinstance(context.module, Conv | Statistics):
+        is_convolution = isinstance(context.module, Conv)
+        if not is_convolution and not isinstance(context.module, Statistics):
+            return call(*args, **kwargs)
+        if unpadded and (is_convolution or not border):
             return call(*args, **kwargs)
         x = layer_input(args, kwargs)
         # Fewer rows and columns after strided convolutions.
@@ -37,25 +42,36 @@ def hide_padding(size: Size, padded: tuple[int, int]) -> Callable[..., Any]:
             side * now // before
             for side, now, before in zip(size, x.shape[1:3], padded, strict=True)
         )
-        inside = (jnp.arange(x.shape[1]) < rows)[None, :, None, None]
-        inside &= (jnp.arange(x.shape[2]) < columns)[None, None, :, None]
-        if isinstance(context.module, Conv):
+        edge = 0 if is_convolution else border
+        inside = _between(edge, rows - edge, x.shape[1])[None, :, None, None]
+        inside &= _between(edge, columns - edge, x.shape[2])[None, None, :, None]
+        if is_convolution:
             return call(jnp.where(inside, x, 0))
-        return _moments(x.astype(jnp.float32), inside, rows, columns)
+        return _moments(x.astype(jnp.float32), inside, rows - 2 * edge, columns - 2 * edge)
 
     return intercept
 
 
-def row_moments_inside(x: jax.Array, columns: jax.Array) -> Moments:
-    """Moments over the first columns of `[N, H, W, C]`, float32 `[N, H, 1, C]` each."""
+def row_moments_inside(x: jax.Array, columns: jax.Array, border: int) -> Moments:
+    """Moments over the first columns of `[N, H, W, C]` except for a border on the left and right.
+
+    Returns float32 `[N, H, 1, C]` each.
+    """
     x = x.astype(jnp.float32)
-    inside = (jnp.arange(x.shape[2]) < columns)[None, None, :, None]
+    inside = _between(border, columns - border, x.shape[2])[None, None, :, None]
+    count = columns - 2 * border
 
     def mean(values: jax.Array) -> jax.Array:
-        return jnp.where(inside, values, 0).sum(axis=2, keepdims=True) / columns
+        return jnp.where(inside, values, 0).sum(axis=2, keepdims=True) / count
 
     average = mean(x)
     return Moments(average, mean(jnp.square(x - average)))
+
+
+def _between(first: int, last: int | jax.Array, length: int) -> jax.Array:
+    """Which of the indices below `length` are from `first` on and below `last`."""
+    indices = jnp.arange(length)
+    return (indices >= first) & (indices < last) if first else indices < last
 
 
 def _moments(

@@ -28,7 +28,8 @@ def reach(module: nn.Module, given: frozenset[str] = frozenset()) -> int:
     """Rows above and below that an output row depends on, apart from statistics of the whole image.
 
     A network that is strided looks at whole groups of `module.scale` rows; the reach counts from
-    the edges of the output row's group.
+    the edges of the output row's group. A network that continues images by reflection has the
+    reach of the same network with zeros.
 
     Args:
         module: a network of `weights.model.NETWORKS`.
@@ -40,6 +41,8 @@ def reach(module: nn.Module, given: frozenset[str] = frozenset()) -> int:
     Raises:
         ValueError: an operation that this function cannot follow.
     """
+    if getattr(module, "padding", "zeros") == "reflect":
+        module = module.clone(padding="zeros")
     image = jax.ShapeDtypeStruct((1, _SIDE, _SIDE, 3), jnp.float32)
     results: dict[str, jax.ShapeDtypeStruct] = {}
 

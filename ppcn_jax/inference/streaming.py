@@ -3,9 +3,9 @@
 A network that normalizes by statistics of the whole image cannot be run tile by tile. Instead, the
 image is passed over several times, in bands of rows: each pass gathers the next statistic that the
 network needs, given those of the passes before, and the last pass computes the output. A band is
-computed together with the rows above and below it that its output depends on; at the edges of the
-image the network's zero padding applies as always. The result equals that of the whole image up to
-the order of float32 sums.
+computed together with the rows above and below it that its output depends on. The image is continued
+beyond its edges as the network continues whole images (`borders.py`), row by row. The result equals
+that of the whole image up to the order of float32 sums.
 
 Where memory allows, the results of some convolutions are kept from the first pass that computes
 them, and what leads to them is not computed a second time.
@@ -13,9 +13,9 @@ them, and what leads to them is not computed a second time.
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -23,9 +23,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax.linen.module import InterceptorContext
 
+from ppcn_jax.inference.borders import continue_by_reflection, without_reflection
 from ppcn_jax.inference.padding import hide_padding, row_moments_inside
 from ppcn_jax.inference.programs import BoundedJit
 from ppcn_jax.inference.reach import reach
+from ppcn_jax.inference.windows import Window, windows_of
 from ppcn_jax.models.layers import SMALLEST_SIDE, Conv, Params, Statistics, layer_input
 from ppcn_jax.ops.moments import Moments, row_moments
 from ppcn_jax.photos.levels import to_float
@@ -42,30 +44,14 @@ Known = Mapping[str, tuple[jax.Array, jax.Array]]
 Results = Mapping[str, np.ndarray]
 
 
-class Window(NamedTuple):
-    """The rows `first` to `last` of an image (exclusive), computed from the rows `top` to `bottom`."""
-
-    first: int
-    last: int
-    top: int
-    bottom: int
-
-    def cut(self, rows: np.ndarray) -> np.ndarray:
-        """The rows that the band is computed from."""
-        return rows[self.top : self.bottom]
-
-    def band(self, rows: jax.Array) -> np.ndarray:
-        """The band, out of the rows `top` to `bottom`."""
-        return np.asarray(rows)[self.first - self.top : self.last - self.top]
-
-
 def default_band(module: nn.Module, params: Params, width: int) -> int:
     """Rows of an image of this width that fit into the available memory at a time.
 
     At least twice the network's reach, so that at most as many rows are computed around a band as
     it has itself.
     """
-    window = jax.ShapeDtypeStruct((_PROBE_ROWS, width, 3), jnp.float32)
+    module, border = without_reflection(module)
+    window = jax.ShapeDtypeStruct((_PROBE_ROWS, width + 2 * border, 3), jnp.float32)
     memory: Any = _output.lower(module, params, {}, window, {}, None).compile().memory_analysis()
     # Inputs and outputs also exist on the host, before and after.
     total = memory.temp_size_in_bytes + 2 * (
@@ -78,6 +64,8 @@ def default_band(module: nn.Module, params: Params, width: int) -> int:
 
 def can_keep(module: nn.Module, height: int, width: int) -> bool:
     """Check that the results that `stream` may keep fit into a quarter of the available memory."""
+    module, border = without_reflection(module)
+    height, width = height + 2 * border, width + 2 * border
     return 4 * height * width * sum(kept_results(module).values()) <= available_bytes() // 4
 
 
@@ -111,38 +99,45 @@ def stream(
     """
     if band < 1:
         raise ValueError(f"band must be at least 1, got {band}")
+    module, border = without_reflection(module)
     kept = tuple(kept_results(module)) if keep else ()
     params = jax.device_put(params)
-    height, width = image.shape[:2]
+    # Of the continued image, to which windows, bands and results refer.
+    height, width = (side + 2 * border for side in image.shape[:2])
+    inner = slice(border, height - border), slice(border, width - border)
     columns = None if padded_width is None else np.int32(width)
     known: dict[str, tuple[jax.Array, jax.Array]] = {}
     results: dict[str, np.ndarray] = {}
 
     def windows() -> Iterator[Window]:
-        return _windows(module, height, band, results, even=padded_width is None)
+        return windows_of(module, height, band, results, even=padded_width is None)
 
     def inputs(window: Window) -> tuple[np.ndarray, Results, np.int32 | None]:
         given = {name: window.cut(result) for name, result in results.items()}
-        rows = to_float(window.cut(image))
+        rows = to_float(continue_by_reflection(image, border, window.top, window.bottom))
         if padded_width is not None:
-            rows = np.pad(rows, [(0, 0), (0, padded_width - width), (0, 0)])
+            rows = np.pad(rows, [(0, 0), (0, padded_width + 2 * border - width), (0, 0)])
         return rows, given, columns
 
     for statistic, _ in _stages(module):
         moments, new = [], dict[str, np.ndarray]()
         for window in windows():
-            rows, computed = _gather(module, kept, params, known, *inputs(window))
+            rows, computed = _gather(module, kept, border, params, known, *inputs(window))
             moments.append(np.stack([window.band(moment) for moment in rows]))
             for name, result in computed.items():
                 values = window.band(result)
                 if name not in new:
-                    new[name] = np.empty((len(image), *values.shape[1:]), values.dtype)
+                    new[name] = np.empty((height, *values.shape[1:]), values.dtype)
                 new[name][window.first : window.last] = values
-        known[statistic] = _moments_of_image(*np.concatenate(moments, axis=1).astype(np.float64))
+        of_rows = np.concatenate(moments, axis=1)[:, inner[0]]
+        known[statistic] = _moments_of_image(*of_rows.astype(np.float64))
         results |= new
     for window in windows():
         rows = window.band(_output(module, params, known, *inputs(window)))
-        yield window.first, rows[:, :width]
+        first, last = max(window.first, border), min(window.last, height - border)
+        if first < last:
+            rows = rows[first - window.first : last - window.first]
+            yield first - border, rows[:, inner[1]]
 
 
 @functools.cache
@@ -189,26 +184,6 @@ def _stages(module: nn.Module) -> list[tuple[str, dict[str, int]]]:
     return stages
 
 
-def _windows(
-    module: nn.Module, height: int, band: int, given: Iterable[str] = (), *, even: bool = True
-) -> Iterator[Window]:
-    """Bands of an image, and the rows they are computed from if some results are given.
-
-    All windows have the same height, so that they share a compiled program. Even bands are as
-    equal as possible, so that the last window repeats few rows of the one before; the height of
-    others depends on that of the image only if that is smaller.
-    """
-    if even:
-        band = -(-height // -(-height // band))
-    multiple = getattr(module, "scale", 1)  # strided networks are aligned to multiples of it
-    around = -(-reach(module, frozenset(given)) // multiple) * multiple
-    band = -(-band // multiple) * multiple
-    window = min(max(band + 2 * around, SMALLEST_SIDE), height)
-    for first in range(0, height, band):
-        top = min(max(first - around, 0), height - window)
-        yield Window(first, min(first + band, height), top, top + window)
-
-
 def _moments_of_image(means: np.ndarray, variances: np.ndarray) -> tuple[jax.Array, jax.Array]:
     """Mean and biased variance, `[1, 1, 1, C]`, from those of each row, `[H, 1, C]`."""
     moments = means.mean(axis=0), variances.mean(axis=0) + means.var(axis=0)
@@ -248,10 +223,11 @@ def _supply(
     return intercept
 
 
-@functools.partial(BoundedJit, static_argnums=(0, 1))
+@functools.partial(BoundedJit, static_argnums=(0, 1, 2))
 def _gather(
     module: nn.Module,
     kept: tuple[str, ...],
+    border: int,
     params: Params,
     known: Known,
     window: jax.Array,
@@ -260,17 +236,18 @@ def _gather(
 ) -> tuple[Moments, dict[str, jax.Array]]:
     """Moments of the rows that the first unknown statistic is taken of, `[rows, 1, C]` each.
 
-    Also the results to keep that are computed on the way, `[rows, W, C]` each. The compiler drops
-    everything that comes later in the network.
+    They leave out `border` pixels on the left and right. Also the results to keep that are computed
+    on the way, `[rows, W, C]` each. The compiler drops everything that comes later in the network.
     """
     unknown: list[jax.Array] = []
     computed: dict[str, jax.Array] = {}
     with nn.intercept_methods(_supply(known, given, unknown, computed)), _hidden(columns, window):
         module.apply({"params": params}, window[None])
+    x = unknown[0]
     if columns is None:
-        rows = row_moments(unknown[0])
+        rows = row_moments(x[:, :, border : x.shape[2] - border])
     else:
-        rows = row_moments_inside(unknown[0], columns * unknown[0].shape[2] // window.shape[1])
+        rows = row_moments_inside(x, columns, border)
     return Moments(rows.mean[0], rows.variance[0]), {
         name: computed[name] for name in kept if name in computed
     }

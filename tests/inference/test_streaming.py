@@ -9,6 +9,7 @@ import pytest
 from ppcn_jax.inference import streaming
 from ppcn_jax.inference.reach import reach
 from ppcn_jax.inference.streaming import can_keep, default_band, kept_results, stream
+from ppcn_jax.inference.windows import windows_of
 from ppcn_jax.models.layers import Conv, InstanceNorm, Statistics, check_images
 from ppcn_jax.weights.model import make_network
 
@@ -216,6 +217,6 @@ def test_a_band_has_a_row():
 
 def test_bands_are_even():
     student = make_network("student")
-    windows = list(streaming._windows(student, 1500, 623))
+    windows = list(windows_of(student, 1500, 623))
     assert [last - first for first, last, _, _ in windows] == [500, 500, 500]
     assert {bottom - top for _, _, top, bottom in windows} == {500 + 2 * reach(student)}

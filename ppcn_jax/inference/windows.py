@@ -1,0 +1,48 @@
+"""Which rows of an image are computed together, in bands with the rows that they depend on."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from ppcn_jax.inference.reach import reach
+from ppcn_jax.models.layers import SMALLEST_SIDE
+
+
+class Window(NamedTuple):
+    """The rows `first` to `last` of an image (exclusive), computed from the rows `top` to `bottom`."""
+
+    first: int
+    last: int
+    top: int
+    bottom: int
+
+    def cut(self, rows: np.ndarray) -> np.ndarray:
+        """The rows that the band is computed from."""
+        return rows[self.top : self.bottom]
+
+    def band(self, rows: jax.Array) -> np.ndarray:
+        """The band, out of the rows `top` to `bottom`."""
+        return np.asarray(rows)[self.first - self.top : self.last - self.top]
+
+
+def windows_of(
+    module: nn.Module, height: int, band: int, given: Iterable[str] = (), *, even: bool = True
+) -> Iterator[Window]:
+    """Bands of an image, and the rows they are computed from if some results are given.
+
+    All windows have the same height, so that they share a compiled program. Even bands are as
+    equal as possible, so that the last window repeats few rows of the one before; the height of
+    others depends on that of the image only if that is smaller.
+    """
+    if even:
+        band = -(-height // -(-height // band))
+    multiple = getattr(module, "scale", 1)  # strided networks are aligned to multiples of it
+    around = -(-reach(module, frozenset(given)) // multiple) * multiple
+    band = -(-band // multiple) * multiple
+    window = min(max(band + 2 * around, SMALLEST_SIDE), height)
+    for first in range(0, height, band):
+        top = min(max(first - around, 0), height - window)
+        yield Window(first, min(first + band, height), top, top + window)
