@@ -14,6 +14,7 @@ from data.sources.in_memory import InMemory
 from data.sources.pairs import open_pairs
 from data.sources.photo_folder import photo_split
 from data.sources.synthetic import Synthetic
+from data.sources.with_photos import names_of_pairs, with_photos
 
 
 def make_source(
@@ -31,6 +32,8 @@ def make_source(
     in_memory: bool,
     split: str,
     input_name: str = "{}",
+    photos: str | os.PathLike[str] = "",
+    photo_share: float = 0.5,
     enlarge: bool = False,
     names: Sequence[str] | None = None,
 ) -> Source:
@@ -57,6 +60,9 @@ def make_source(
       split: "train" or "test".
       input_name: names of the input pictures without suffix, with "{}" for those of their targets:
         "{}x4" for 1x4.png beside 1.jpg ("pairs").
+      photos: a folder of good photos, also in its subfolders, of which further training pairs are
+        made by the look that is fitted to the training pairs ("dped", "pairs"); "" for none.
+      photo_share: share of the crops of such pairs, between 0 and 1.
       enlarge: the data are for a super-resolver, so that inputs that are smaller than their targets
         by exactly `scale` are enlarged; otherwise they are refused ("pairs").
       names: names of the split's records when the run that is now resumed started. No others are
@@ -77,6 +83,14 @@ def make_source(
     folder = pathlib.Path(dir).expanduser()
     check = names is None or split == "test"
     crop_or_full = crop if split == "train" else None
+    mixed = bool(photos) and split == "train"
+    if photos and source not in ("dped", "pairs"):
+        raise DataError(
+            f"photos adds to the sources 'dped' and 'pairs', not to {source!r}: clear it"
+        )
+    recorded = names
+    if names is not None and split == "train":
+        names = names_of_pairs(names, mixed=mixed)
     on_disk: OnDisk
     match source:
         case "dped":
@@ -104,16 +118,16 @@ def make_source(
         case "photos":
             return DemoPhotos(crop=crop_or_full, split=split)
         case "high_resolution" | "div2k":
-            photos: PhotosOnDisk
+            originals: PhotosOnDisk
             test_folder = pathlib.Path(test_dir).expanduser() if test_dir else None
             if source == "div2k" and (split == "train" or test_folder is None):
-                photos = Div2k(dir, split)
+                originals = Div2k(dir, split)
             elif source == "high_resolution" and not dir:
                 raise DataError("dir is empty: set it to the folder of the high-resolution photos")
             else:
-                photos = photo_split(folder, test_folder, holdout, split, names)
+                originals = photo_split(folder, test_folder, holdout, split, names)
             return open_high_resolution(
-                photos, crop=crop_or_full, scale=scale, in_memory=in_memory, check=check
+                originals, crop=crop_or_full, scale=scale, in_memory=in_memory, check=check
             )
         case "synthetic":
             return Synthetic(size=crop, split=split)
@@ -122,11 +136,14 @@ def make_source(
                 "source must be 'dped', 'pairs', 'photos', 'high_resolution', 'div2k' or "
                 f"'synthetic', not {source!r}"
             )
+    pairs: Source = on_disk
     if in_memory:
-        return InMemory(on_disk, tolerant=not check)
-    if check:
+        pairs = InMemory(on_disk, tolerant=not check)
+    elif check:
         on_disk.check()
-    return on_disk
+    if not mixed:
+        return pairs
+    return with_photos(pairs, pathlib.Path(photos).expanduser(), photo_share, recorded)
 
 
 def listed_names(

@@ -1,11 +1,12 @@
 """Gather batches of aligned crops with NumPy, one at a time or several in tf.data's threads."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from data.batching.order import Order
-from data.batching.source import Cutting, Placing, Source
+from data.batching.source import Cutting, Placing, Source, Window
 from data.errors import DataError, import_tensorflow
 
 if TYPE_CHECKING:
@@ -24,21 +25,14 @@ def gather(source: Source, order: Order, step: int) -> dict[str, np.ndarray]:
     """
     crop = source.crop
     assert crop is not None, "a test split has no crops"
-    # Checked once per batch, because isinstance is slow with protocols.
-    cutting = source if isinstance(source, Cutting) else None
-    placing = source if isinstance(source, Placing) else None
+    make = cropper(source)
 
     def cut(position: int, sample: int) -> tuple[np.ndarray, np.ndarray]:
         def anywhere(shape: tuple[int, ...]) -> tuple[slice, slice]:
             top, left = order.corner(position, shape[0], shape[1], crop)
             return slice(top, top + crop), slice(left, left + crop)
 
-        window = anywhere if placing is None else placing.place(sample, anywhere)
-        if cutting is not None:
-            return cutting.cut(sample, window)
-        photo, target = source[sample]
-        place = window(target.shape)
-        return photo[place], target[place]
+        return make(sample, anywhere)
 
     positions = order.positions(step)
     samples = np.empty(len(positions), np.int32)
@@ -55,6 +49,28 @@ def gather(source: Source, order: Order, step: int) -> dict[str, np.ndarray]:
                     raise
                 order.quarantine.add(sample, step, error)
     return {"input": inputs, "target": targets, "id": samples}
+
+
+def cropper(source: Source) -> Callable[[int, Window], tuple[np.ndarray, np.ndarray]]:
+    """A function that cuts crops (input, target) of a pair: uint8 [crop, crop, 3].
+
+    It maps the index of a pair, and a window that may lie anywhere in a frame, to the crops; the
+    source may decide otherwise, see `Placing`. It raises `DataError` if the pair cannot be read.
+    """
+    # Checked once and not for each crop, because isinstance is slow with protocols.
+    cutting = source if isinstance(source, Cutting) else None
+    placing = source if isinstance(source, Placing) else None
+
+    def crop(index: int, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        if placing is not None:
+            window = placing.place(index, window)
+        if cutting is not None:
+            return cutting.cut(index, window)
+        photo, target = source[index]
+        place = window(target.shape)
+        return photo[place], target[place]
+
+    return crop
 
 
 def gather_in_tensorflow(source: Source, order: Order, start_step: int) -> "Dataset":

@@ -117,6 +117,8 @@ _DATA: Rules = {
     "input_name": name_template,
     "holdout": integer(0),
     "validation": integer(0),
+    "photos": string,
+    "photo_share": number(most=1),
     "crop": integer(SMALLEST_SIDE, _LARGEST_CROP),
     "scale": choice(*SCALES),
     "in_memory": boolean,
@@ -143,7 +145,12 @@ _TRAINING: Rules = {
         "unreadable": number(zero=True, most=1),
     },
     "checkpoint": {"every": integer(), "keep": integer()},
-    "evaluate": {"every": integer(), "images": integer(0), "largest": crop_or_zero},
+    "evaluate": {
+        "every": integer(),
+        "images": integer(0),
+        "largest": crop_or_zero,
+        "photos": string,
+    },
     "log": {"every": integer()},
     "hang": {"report_after": number(), "end_after": number(zero=True)},
 }

@@ -22,6 +22,7 @@ FREE_ON_RESUME = (
     "log",
     "data.dir",
     "data.test_dir",
+    "data.photos",
     "data.in_memory",
     "train.guard",
     "train.unreadable",
@@ -32,6 +33,8 @@ FREE_ON_RESUME = (
 _BEFORE = {
     "data.validation": 0,
     "data.input_name": "{}",
+    "data.photos": "",
+    "data.photo_share": 0.5,
     "precision": dict.fromkeys(("vgg", "discriminator", "generator"), "float32"),
     "imitation": 0.0,
     "objective.log_mse.clipped": False,

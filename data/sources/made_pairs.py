@@ -1,0 +1,111 @@
+"""Training pairs made of good photos: a photo is the target, and its degraded copy the input."""
+
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from data.batching.source import Window
+from data.pictures.folders import check_crop
+from data.pictures.frames import Frames
+from data.pictures.memory import available_bytes
+from data.pictures.progress import parallel
+from data.sources.high_resolution import PhotosOnDisk
+
+Degrade = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+_DEFAULT_CACHE = 2 * 2**30  # bytes, if the free memory is unknown
+# Crops are cut from up to this many times larger squares, which are reduced, because a crop should
+# hold as much of a scene as a whole photo does, now and then.
+_LARGEST_ZOOM = 3
+# Half of the crops have their hues turned, so that a network does not only meet the colors of nature.
+_TURNED = 0.5
+_SATURATION = 0.7, 1.4  # factor of the chroma of a turned crop
+_MANY = 2**30  # places of a crop: as good as a random number of 60 bits
+
+_TO_YCC = np.array(
+    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
+)
+
+
+class MadePairs:
+    """Crops of photos and degraded copies of the crops.
+
+    Attributes:
+      names: the photos' names.
+      crop: side of the training crops in pixels.
+    """
+
+    def __init__(self, photos: PhotosOnDisk, degrade: Degrade, *, crop: int):
+        """Set what to read, without decoding a photo."""
+        self.names = photos.names
+        self.crop = crop
+        self.fingerprint = photos.fingerprint
+        self._photos, self._degrade = photos, degrade
+        available = available_bytes()
+        room = _DEFAULT_CACHE if available is None else available // 4
+        self._frames = Frames(self._decode, photos.identity, count=len(self), crop=crop, room=room)
+
+    def __len__(self) -> int:
+        """The number of photos."""
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """A full photo and a degraded copy: (copy, photo), uint8 [H, W, 3].
+
+        Raises `DataError` if it does not decode or is smaller than the crop.
+        """
+        (photo,) = self._frames[index]
+        return self._degrade(photo, np.random.default_rng(index)), photo
+
+    def cut(self, index: int, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """A crop and its degraded copy; see `data.batching.source.Cutting`.
+
+        All that is random about them depends on where the window lies in a very large frame.
+        """
+        place = window((_MANY, _MANY, 3))
+        rng = np.random.default_rng([part.start for part in place])
+        zoom = np.exp(rng.uniform(0, np.log(_LARGEST_ZOOM)))
+        corner = rng.random(2)
+
+        def square(shape: tuple[int, ...]) -> tuple[slice, slice]:
+            side = min(round(self.crop * zoom), *shape[:2])
+            top, left = (
+                int(part * (length - side + 1))
+                for part, length in zip(corner, shape[:2], strict=True)
+            )
+            return slice(top, top + side), slice(left, left + side)
+
+        (target,) = self._frames.cut(index, square)
+        if len(target) != self.crop:
+            size = (self.crop, self.crop)
+            target = np.asarray(Image.fromarray(target).resize(size, Image.Resampling.LANCZOS))
+        if rng.random() < _TURNED:
+            target = turn_hue(target, rng.uniform(-np.pi, np.pi), rng.uniform(*_SATURATION))
+        return self._degrade(target, rng), target
+
+    def check(self) -> None:
+        """Decode every photo; raise one `DataError` for all that are unusable."""
+        parallel(self._frames.load, range(len(self)), "Decoding the photos")
+
+    def _decode(self, index: int) -> tuple[np.ndarray]:
+        photo = self._photos[index]
+        check_crop(self.names[index], photo.shape, self.crop)
+        return (photo,)
+
+
+def turn_hue(image: np.ndarray, angle: float, saturation: float) -> np.ndarray:
+    """Turn the hue of an image, uint8 [H, W, 3], by an angle in the chroma plane of YCbCr.
+
+    Args:
+      image: the image.
+      angle: in radians.
+      saturation: factor of the chroma.
+
+    Returns:
+      uint8 [H, W, 3]; values out of range are clipped.
+    """
+    cos, sin = saturation * np.cos(angle), saturation * np.sin(angle)
+    turn = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
+    matrix = np.linalg.inv(_TO_YCC) @ turn @ _TO_YCC
+    return np.rint(image @ matrix.T).clip(0, 255).astype(np.uint8)
