@@ -19,6 +19,7 @@ _READ_TOGETHER = (
     "data.crop",
     "data.scale",
     "discriminator",
+    "evaluate.photos",
     "imitation",
     "model",
     "objective",
@@ -152,6 +153,8 @@ def _super_resolver(config: Mapping[str, Any], weights: Mapping[str, float]) -> 
             f"data.scale is {config['data']['scale']}, but model_settings.scale is {scale}: use "
             "the same number"
         )
+    if config["evaluate"]["photos"]:
+        yield "evaluate.photos works only with enhancers: leave it empty"
     others = sorted(name for name in weights if weights[name] and LOSSES[name][1] != "images")
     if others:
         yield (

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from ppcn_jax.evaluation.evaluate import diverged, progress_bar
 from ppcn_jax.evaluation.faults import FAULTS, measure
+from ppcn_jax.evaluation.held_out_photos import list_photos
 from ppcn_jax.evaluation.tables import (
     Column,
     load_models,
@@ -20,7 +21,6 @@ from ppcn_jax.evaluation.tables import (
 )
 from ppcn_jax.inference.enhance import enhance
 from ppcn_jax.photos.levels import to_float
-from ppcn_jax.photos.paths import photos_below
 from ppcn_jax.photos.read import read_photo
 from ppcn_jax.photos.strips import save_png, strip
 from ppcn_jax.runtime.errors import InputError
@@ -61,7 +61,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> list[dict[str, Any]]:
         InputError: a model or picture cannot be used, a target is missing, or the folder has no photos.
     """
     models = load_models(config.models, field="models", names=ENHANCERS, use="enhance")
-    photos = _photos(config.photos, config.every)
+    photos = list_photos(config.photos, field="config.photos")[:: config.every]
     targets = _targets(config.targets, photos)
     names = [*models, *([_TARGET] if targets else [])]
     console = rich.console.Console()
@@ -104,16 +104,6 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> list[dict[str, Any]]:
     console.print(note, markup=False, highlight=False)
     print_written(*files)
     return rows
-
-
-def _photos(folder: str, every: int) -> list[pathlib.Path]:
-    """Paths of the photos, relative to the folder."""
-    if not folder or not pathlib.Path(folder).is_dir():
-        raise InputError(f"config.photos={folder!r} is no folder; name a folder of good photos")
-    photos = [path.relative_to(folder) for path in photos_below(pathlib.Path(folder))]
-    if not photos:
-        raise InputError(f"config.photos={folder} contains no photos")
-    return photos[::every]
 
 
 def _targets(folder: str, photos: Sequence[pathlib.Path]) -> list[pathlib.Path]:

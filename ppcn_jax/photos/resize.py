@@ -1,9 +1,11 @@
-"""Bicubic resizing of 8-bit images for super-resolution.
+"""Bicubic resizing of 8-bit images for super-resolution, and shrinking by means of areas.
 
-Both kernels are the cubic with a = -0.5, stretched by the factor when shrinking, but they differ in
+Both bicubic kernels are the cubic with a = -0.5, stretched by the factor when shrinking, but they differ in
 arithmetic and at the edges. "pillow" is Pillow's: networks are trained with it and users' images
 are resized with it. "matlab" is imresize's, which most published tables use. Both round to 8 bits.
 """
+
+import math
 
 import numpy as np
 from PIL import Image
@@ -31,6 +33,20 @@ def shrink(image: np.ndarray, scale: int, *, kernel: str = "pillow") -> np.ndarr
     if height % scale or width % scale:
         raise ValueError(f"sides must be multiples of {scale} to be shrunk, got {image.shape}")
     return _resize(image, height // scale, width // scale, kernel)
+
+
+def shrink_to(image: np.ndarray, most_pixels: int, *, least_side: int = 16) -> np.ndarray:
+    """Shrink uint8 `[H, W, 3]` to at most about `most_pixels`, as means of areas.
+
+    The aspect ratio is kept, unless a side would fall below `least_side`. Smaller images are
+    returned unchanged.
+    """
+    height, width = image.shape[:2]
+    factor = math.sqrt(most_pixels / (height * width))
+    if factor >= 1:
+        return image
+    rows, columns = (max(int(factor * side), min(side, least_side)) for side in (height, width))
+    return np.asarray(Image.fromarray(image).resize((columns, rows), Image.Resampling.BOX))
 
 
 def enlarge_alpha(alpha: np.ndarray, scale: int) -> np.ndarray:

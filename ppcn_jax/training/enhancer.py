@@ -19,6 +19,7 @@ from ppcn_jax.steps.enhancer import Networks, make_train_step
 from ppcn_jax.steps.objective import LOSSES, make_objective
 from ppcn_jax.steps.optimizers import adam, step_decay
 from ppcn_jax.steps.state import init_state
+from ppcn_jax.training.evaluations import held_out_photos
 from ppcn_jax.training.experiment import (
     SHOWN,
     Experiment,
@@ -107,10 +108,11 @@ def make_experiment(config: ConfigDict) -> Experiment:
 
 
 def check_files(config: ConfigDict, workdir: pathlib.Path) -> None:
-    """Check the weights that a training run names, before data is opened.
+    """Check the files that a training run names beside its data, before data is opened.
 
-    These are VGG's, the teachers', which must be those of the run in `workdir`, and those of the
-    network to start from, which is not read again when that run resumes from a checkpoint.
+    These are the weights of VGG, those of the teachers, which must be those of the run in
+    `workdir`, and those of the network to start from, which is not read again when that run
+    resumes from a checkpoint; and the photos to evaluate.
 
     Raises:
         InputError: a file cannot be used; the message names it and says what to change.
@@ -124,6 +126,7 @@ def check_files(config: ConfigDict, workdir: pathlib.Path) -> None:
         frozen = {"teachers": [each.params for each in teachers]}
         check_networks(workdir, frozen, complete=False)
     check_start(config, workdir)
+    held_out_photos(config.evaluate.photos)
 
 
 def load_teachers(paths: str, *, model: str, preset: str) -> list[Model]:

@@ -44,10 +44,14 @@ class Recorder:
         self._events.scalars(step, {f"{split}/{name}": value for name, value in values.items()})
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
-        """Record a picture, uint8 `[H, W, 3]`, for TensorBoard and as `strips/<step>.png`."""
+        """Record a picture, uint8 `[H, W, 3]`, for TensorBoard and in the folder strips.
+
+        The file is `<step>.png` for the picture "test", otherwise `<step>.<name>.png`.
+        """
         self._events.image(step, name, image)
+        ending = ".png" if name == "test" else f".{name}.png"
         try:
-            save_png(self._strips / f"{step:07d}.png", image)
+            save_png(self._strips / f"{step:07d}{ending}", image)
         except OSError as error:
             logging.warning(f"the picture of step {step} cannot be written: {error}")
 

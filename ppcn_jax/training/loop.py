@@ -23,13 +23,13 @@ from ppcn_jax.runtime.machine import versions
 from ppcn_jax.steps.parallel import IN_FLIGHT, Calls, replicate, to_host
 from ppcn_jax.steps.state import TrainState, from_trees, to_trees, without_guard
 from ppcn_jax.training import enhancer, super_resolver
+from ppcn_jax.training.evaluations import Evaluations, held_out_photos
 from ppcn_jax.training.experiment import Experiment
 from ppcn_jax.training.interruption import Interruption
 from ppcn_jax.training.logs import Progress, Recorder
 from ppcn_jax.training.replica_check import check_agreement
 from ppcn_jax.training.skipped_updates import Guard, format_values
 from ppcn_jax.training.start_from import load_start, start_from, write_record
-from ppcn_jax.training.test_split import score_test_split
 from ppcn_jax.training.time_spent import TimeSpent
 from ppcn_jax.training.watchdog import Watchdog
 from ppcn_jax.weights.checkpoints import Checkpoints, steps_in
@@ -120,12 +120,13 @@ def run(
         evaluate_every=config.evaluate.every,
         checkpoint_every=config.checkpoint.every,
     )
-    scored = Selection(
+    selection = Selection(
         pairs,
         images=config.evaluate.images,
         largest=config.evaluate.largest,
         scale=getattr(experiment.module, "scale", 1),
     )
+    evaluations = Evaluations(experiment, selection, held_out_photos(config.evaluate.photos))
     first = jax.process_index() == 0
     removed = removed_fields(workdir)
     python = {"python": platform.python_version()}
@@ -169,7 +170,7 @@ def run(
         preset = "" if config.preset == "paper" else f" ({config.preset} preset)"
         progress.say(
             f"training the {config.model}{preset} {where} to {plan.steps} on "
-            f"{jax.device_count()} {jax.default_backend()} device(s); {scored}"
+            f"{jax.device_count()} {jax.default_backend()} device(s); {evaluations}"
         )
         if origin:
             progress.say(origin)
@@ -184,7 +185,7 @@ def run(
             samples=samples,
             report=services.report_skipped,
         )
-        state = _loop(experiment, state, batches, scored, plan, guard, services)
+        state = _loop(experiment, state, batches, evaluations, plan, guard, services)
     return state
 
 
@@ -192,7 +193,7 @@ def _loop(
     experiment: Experiment,
     state: TrainState,
     batches: Batches,
-    pairs: Pairs,
+    evaluations: Evaluations,
     plan: Plan,
     guard: Guard,
     services: RunServices,
@@ -249,7 +250,12 @@ def _loop(
                 score = None
                 if evaluating:
                     with time_spent.on("evaluate"):
-                        score = _evaluate(experiment, state, pairs, services)
+                        score = evaluations.run(
+                            state,
+                            recorder=services.recorder,
+                            say=progress.say,
+                            doing=watchdog.doing,
+                        )
                 # Do not checkpoint while updates are being skipped: the run may be about to abort.
                 if not guard.in_a_row or step == plan.steps:
                     with time_spent.on("checkpoint"):
@@ -273,26 +279,3 @@ def _is_stopping(requested: bool, before: int, step: int) -> bool:
     return before // IN_FLIGHT < step // IN_FLIGHT and bool(
         multihost_utils.process_allgather(np.asarray(requested)).any()
     )
-
-
-def _evaluate(
-    experiment: Experiment, state: TrainState, pairs: Pairs, services: RunServices
-) -> float | None:
-    """Record scores and a picture of the test split; returns the score to choose checkpoints by."""
-    step, say = int(state.step), services.progress.say
-    result, picture = score_test_split(
-        experiment,
-        state.players["generator"].result,
-        pairs,
-        step,
-        say=say,
-        doing=services.watchdog.doing,
-        pictured=services.recorder is not None,
-    )
-    if services.recorder and picture is not None:
-        values = {name: result[name] for name in experiment.metrics if result[name] is not None}
-        services.recorder.scalars(step, "test", values)
-        services.recorder.picture(step, "test", picture)
-        scores = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
-        say(f"step {step}: test split  {scores}")
-    return result[experiment.metrics[0]]
