@@ -8,6 +8,7 @@ import numpy as np
 from ppcn_jax.export.contract import INPUT, OUTPUT, describe
 from ppcn_jax.export.onnx_graph import IR_VERSION, OPSET, Graph
 from ppcn_jax.export.onnx_networks import NETWORKS
+from ppcn_jax.inference.borders import without_reflection
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import Model
 
@@ -26,7 +27,7 @@ def to_onnx(model: Model) -> bytes:
 
     if model.name not in NETWORKS:
         raise InputError(f"there is no ONNX graph of a {model.name}; add one to onnx_networks.py")
-    graph = Graph(model.params)
+    graph = Graph(model.params, without_reflection(model.module)[1])
     x = graph.op("Transpose", INPUT, perm=[0, 3, 1, 2])
     x = NETWORKS[model.name](graph, x, model)
     x = graph.op("Clip", x, graph.constant(0.0), graph.constant(1.0))

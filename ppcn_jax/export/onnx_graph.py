@@ -22,12 +22,13 @@ class Graph:
 
     Attributes:
         params: parameters of the network.
+        border: pixels by which the network continues images on each side; 0 for zeros.
         nodes: `onnx.NodeProto`, in the order of execution.
         constants: `onnx.TensorProto`.
     """
 
-    def __init__(self, params: Params):
-        self.params = params
+    def __init__(self, params: Params, border: int = 0):
+        self.params, self.border = params, border
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
@@ -93,6 +94,23 @@ class Graph:
             **padding,
         )
 
+    def reflection(self, x: str) -> str:
+        """Add a `Reflection` layer; nothing if there is no border."""
+        if not self.border:
+            return x
+        pads = self.constant(np.tile([0, 0, self.border, self.border], 2))
+        return self.op("Pad", x, pads, mode="reflect")
+
+    def inside(self, x: str) -> str:
+        """Add a crop to what lies inside the border."""
+        if not self.border:
+            return x
+        first, last, axes = (
+            self.constant(np.array(sides))
+            for sides in ([self.border] * 2, [-self.border] * 2, [2, 3])
+        )
+        return self.op("Slice", x, first, last, axes)
+
     def instance_norm(self, x: str, layer: str) -> str:
         """Add an `InstanceNorm` layer."""
         scale, shift = (
@@ -101,8 +119,12 @@ class Graph:
         )
         # Not InstanceNormalization: ONNX Runtime sums its squares in one stage, with an error of
         # 1e-4 for a photo of 1280x720.
-        centered = self.op("Sub", x, self.spatial_mean(x))
-        variance = self.spatial_mean(self.op("Mul", centered, centered))
+        inside = self.inside(x)
+        mean = self.spatial_mean(inside)
+        centered = deviations = self.op("Sub", inside, mean)
+        if self.border:
+            centered = self.op("Sub", x, mean)
+        variance = self.spatial_mean(self.op("Mul", deviations, deviations))
         deviation = self.op("Sqrt", self.op("Add", variance, self.constant(1e-3)))
         return self.op("Add", self.op("Mul", centered, self.op("Div", scale, deviation)), shift)
 

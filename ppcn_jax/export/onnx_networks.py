@@ -17,7 +17,8 @@ from ppcn_jax.weights.model import Model
 
 
 def _student(graph: Graph, images: str, model: Model) -> str:
-    x = _lrelu(graph, graph.conv(_stretch_contrast(graph, images), "conv0"))
+    x = _stretch_contrast(graph, graph.reflection(images))
+    x = _lrelu(graph, graph.conv(x, "conv0"))
     c1 = _lrelu(graph, graph.conv(x, "conv1"))
     x = graph.conv(c1, "conv2", dilation=2, before_norm=True)
     x = _lrelu(graph, graph.instance_norm(x, "norm2"))
@@ -28,7 +29,8 @@ def _student(graph: Graph, images: str, model: Model) -> str:
 
 
 def _teacher(graph: Graph, images: str, model: Model) -> str:
-    x = _lrelu(graph, graph.conv(_stretch_contrast(graph, images), "conv0"))
+    x = _stretch_contrast(graph, graph.reflection(images))
+    x = _lrelu(graph, graph.conv(x, "conv0"))
     stage = _lrelu(graph, graph.conv(x, "conv1"))
     stages = []
     for first, dilation in ((2, 1), (4, 2)):
@@ -110,8 +112,8 @@ NETWORKS: Mapping[str, Callable[[Graph, str, Model], str]] = {
 
 
 def _stretch_contrast(graph: Graph, images: str) -> str:
-    contrast = enhancer.CONTRAST
-    mean = graph.op("Mul", graph.spatial_mean(images), graph.constant(contrast - 1))
+    contrast, mean = enhancer.CONTRAST, graph.spatial_mean(graph.inside(images))
+    mean = graph.op("Mul", mean, graph.constant(contrast - 1))
     return graph.op("Sub", graph.op("Mul", images, graph.constant(contrast)), mean)
 
 
@@ -120,5 +122,5 @@ def _lrelu(graph: Graph, x: str, slope: float = enhancer.SLOPE) -> str:
 
 
 def _enhancer_output(graph: Graph, x: str) -> str:
-    x = graph.op("Mul", graph.op("Tanh", x), graph.constant(0.58))
+    x = graph.op("Mul", graph.op("Tanh", graph.inside(x)), graph.constant(0.58))
     return graph.op("Add", x, graph.constant(0.5))

@@ -1,6 +1,7 @@
 """Every network in every format compared with JAX, with random parameters."""
 
 import dataclasses
+import functools
 import json
 
 import jax
@@ -17,12 +18,15 @@ from ppcn_jax.export.onnx import run_onnx, to_onnx
 from ppcn_jax.export.stablehlo import PLATFORMS, run_stablehlo, to_stablehlo
 from ppcn_jax.export.tflite import run_tflite, to_tflite
 from ppcn_jax.export.tflite_file import read_metadata
+from ppcn_jax.inference.enhance import enhance
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import NETWORKS, Model, make_network
 
 CASES = [
     ("student", {}),
     ("teacher", {}),
+    ("student", {"padding": "reflect"}),
+    ("teacher", {"padding": "reflect"}),
     ("dped_resnet", {"blocks": 4, "features": 8}),
     ("dped_resnet", {"blocks": 2, "features": 16}),
     ("srcnn", {}),
@@ -131,6 +135,21 @@ def test_tflite(model, batches, tmp_path):
     metadata = read_metadata(path)
     assert metadata.keys() == METADATA | {"precision"}
     assert (metadata["network"], metadata["precision"]) == (model.name, "float32")
+
+
+def test_files_give_what_enhance_gives(random_params, tmp_path):
+    module = make_network("teacher", {"padding": "reflect"})
+    params = random_params(module, jnp.zeros((1, 16, 16, 3)))
+    model = Model("teacher", "paper", module, params, "random")
+    image = synthetic_photo(16, 16) / np.float32(255)
+    expected = enhance(image, model)
+    for write, run in (
+        (to_onnx, functools.partial(run_onnx, threads=1)),
+        (to_stablehlo, run_stablehlo),
+    ):
+        path = tmp_path / write.__name__
+        path.write_bytes(write(model))
+        assert_same(run(path), image[None], expected[None])
 
 
 def test_metadata_describes_the_input(model):

@@ -14,7 +14,7 @@ from ppcn_jax.inference.any_size import apply_to_any_size
 from ppcn_jax.inference.borders import continue_by_reflection, without_reflection
 from ppcn_jax.inference.devices import apply_batch, apply_sharded
 from ppcn_jax.inference.reach import reach
-from ppcn_jax.inference.streaming import default_band, stream
+from ppcn_jax.inference.streaming import can_keep, default_band, kept_results, stream
 from ppcn_jax.ops.reflection import reflect
 from ppcn_jax.weights.model import make_network
 
