@@ -1,5 +1,6 @@
 """Run a network on photos: whole, shared by several devices, or in bands of rows."""
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from ppcn_jax.inference.devices import apply_batch, apply_sharded
 from ppcn_jax.inference.programs import BoundedJit
 from ppcn_jax.inference.streaming import can_keep, default_band, stream
-from ppcn_jax.models.layers import SMALLEST_SIDE, Params
+from ppcn_jax.models.layers import PADDINGS, SMALLEST_SIDE, Params
 from ppcn_jax.photos.levels import from_float, to_float, to_uint8
 from ppcn_jax.photos.resize import enlarge
 from ppcn_jax.weights.load import load_model
@@ -41,6 +42,7 @@ def enhance(
     *,
     clip: bool = True,
     strength: float = 1.0,
+    padding: str | None = None,
 ) -> np.ndarray:
     """Enhance one photo.
 
@@ -50,19 +52,23 @@ def enhance(
             network that comes with the package.
         clip: clip the network's output to [0, 1]; it lies in [-0.08, 1.08].
         strength: share of the network's output in a blend with the photo, 0 to 1.
+        padding: what the network sees beyond the edges of the photo: "reflect" or "zeros"; by
+            default that with which it was trained, since few networks are of use with the other.
 
     Returns:
         float32 `[H, W, 3]`.
 
     Raises:
         TypeError: the image is not floating.
-        ValueError: not `[H, W, 3]`, a side below 16 px, a strength outside [0, 1], or weights
-            that cannot be used (`InputError`).
+        ValueError: not `[H, W, 3]`, a side below 16 px, a strength outside [0, 1], a padding that
+            the network does not have, or weights that cannot be used (`InputError`).
     """
     image = _checked(image)
     if not 0 <= strength <= 1:
         raise ValueError(f"strength must be from 0 to 1, got {strength}")
     model = _loaded(weights, ENHANCERS, "enhance")
+    if padding is not None:
+        model = _with_padding(model, padding)
     output = _run(model, image, np.float32, _clip if clip else np.asarray)
     if strength == 1:
         return output
@@ -153,6 +159,16 @@ def _loaded(weights: Model | str | os.PathLike, names: tuple[str, ...], use: str
     model = weights if isinstance(weights, Model) else load_model(weights)
     model.check_use(names, use)
     return model
+
+
+def _with_padding(model: Model, padding: str) -> Model:
+    known = PADDINGS if hasattr(model.module, "padding") else ("zeros",)
+    if padding not in known:
+        choices = " or ".join(map(repr, known))
+        raise ValueError(f"padding of a {model.name} must be {choices}, got {padding!r}")
+    if padding == getattr(model.module, "padding", "zeros"):
+        return model
+    return dataclasses.replace(model, module=model.module.clone(padding=padding))
 
 
 def _run_levels(model: Model, images: Sequence[np.ndarray], dtype: np.dtype) -> list[np.ndarray]:

@@ -47,8 +47,9 @@ def test_super_resolver(scale, size, random_params):
 
 
 @pytest.mark.parametrize("name", ["student", "teacher"])
-def test_enhancers(name, random_params):
-    module, images = make_network(name), photos(29, 40)
+@pytest.mark.parametrize("padding", ["zeros", "reflect"])
+def test_enhancers(name, padding, random_params):
+    module, images = make_network(name, {"padding": padding}), photos(29, 40)
     params = random_params(module, images)
     expected, expected_maps = module.apply({"params": params}, images, taps=True)
     model = Model(name, "paper", module, params, "random")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ppcn_jax.inference.borders import without_reflection
 from ppcn_jax.models import discriminator, super_resolver
 from ppcn_jax.models.enhancer import CONTRAST, SLOPE
 from ppcn_jax.models.layers import Params
@@ -21,9 +22,10 @@ Tensor = Any  # torch.Tensor
 
 def to_torch(model: Model) -> Module:
     """A student, teacher or super-resolver as a PyTorch module; its output is not clipped."""
+    border = without_reflection(model.module)[1]
     makers: dict[str, Callable[[], Module]] = {
-        "student": make_student,
-        "teacher": make_teacher,
+        "student": lambda: make_student(border),
+        "teacher": lambda: make_teacher(border),
         "super_resolver": lambda: make_super_resolver(model.module.scale),
     }
     return load_params(makers[model.name](), model.params)
@@ -57,8 +59,11 @@ def _rows_by_channel(kernel: np.ndarray, map_shape: tuple[int, int] | None) -> n
     return rows.transpose(2, 0, 1, 3).reshape(kernel.shape)
 
 
-def make_student() -> Module:
-    """The student. With `taps=True` it also returns its two attention maps."""
+def make_student(border: int = 0) -> Module:
+    """The student. With `taps=True` it also returns its two attention maps.
+
+    It continues images by `border` pixels by reflection, unless that is 0.
+    """
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -69,26 +74,30 @@ def make_student() -> Module:
             self.conv0 = nn.Conv2d(3, 8, (1, 7), padding="same")
             self.conv1 = nn.Conv2d(8, 8, (7, 1), padding="same")
             self.conv2 = nn.Conv2d(8, 16, (1, 7), padding="same", dilation=2)
-            self.norm2 = nn.InstanceNorm2d(16, eps=1e-3, affine=True)
+            self.norm2 = _instance_norm(16, border)
             self.conv3 = nn.Conv2d(16, 8, (7, 1), padding="same", dilation=2)
-            self.norm3 = nn.InstanceNorm2d(8, eps=1e-3, affine=True)
+            self.norm3 = _instance_norm(8, border)
             self.conv4 = nn.Conv2d(8, 3, 3, padding=1)
 
         def forward(self, images: Tensor, taps: bool = False) -> Any:
             mean = images.mean((2, 3), keepdim=True)
             x = CONTRAST * (images - mean) + mean
+            x = F.pad(x, [border] * 4, mode="reflect") if border else x
             x = F.leaky_relu(self.conv0(x), SLOPE)
             c1 = F.leaky_relu(self.conv1(x), SLOPE)
             x = F.leaky_relu(self.norm2(self.conv2(c1)), SLOPE)
             c3 = F.leaky_relu(self.norm3(self.conv3(x)), SLOPE) + c1
-            result = 0.58 * torch.tanh(self.conv4(c3)) + 0.5
-            return (result, (c1.mean(1), c3.mean(1))) if taps else result
+            result = 0.58 * torch.tanh(_inside(self.conv4(c3), border)) + 0.5
+            return (result, [_inside(c, border).mean(1) for c in (c1, c3)]) if taps else result
 
     return _without_bias_gradients(Student(), "conv2", "conv3")
 
 
-def make_teacher() -> Module:
-    """The teacher. With `taps=True` it also returns its two attention maps."""
+def make_teacher(border: int = 0) -> Module:
+    """The teacher. With `taps=True` it also returns its two attention maps.
+
+    It continues images by `border` pixels by reflection, unless that is 0.
+    """
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -99,19 +108,20 @@ def make_teacher() -> Module:
             self.conv0 = nn.Conv2d(3, 16, (1, 7), padding="same")
             self.conv1 = nn.Conv2d(16, 16, (7, 1), padding="same")
             self.conv2 = nn.Conv2d(16, 32, 3, padding=1)
-            self.norm2 = nn.InstanceNorm2d(32, eps=1e-3, affine=True)
+            self.norm2 = _instance_norm(32, border)
             self.conv3 = nn.Conv2d(32, 16, 3, padding=1)
-            self.norm3 = nn.InstanceNorm2d(16, eps=1e-3, affine=True)
+            self.norm3 = _instance_norm(16, border)
             self.conv4 = nn.Conv2d(16, 32, 3, padding=2, dilation=2)
-            self.norm4 = nn.InstanceNorm2d(32, eps=1e-3, affine=True)
+            self.norm4 = _instance_norm(32, border)
             self.conv5 = nn.Conv2d(32, 16, 3, padding=2, dilation=2)
-            self.norm5 = nn.InstanceNorm2d(16, eps=1e-3, affine=True)
+            self.norm5 = _instance_norm(16, border)
             self.conv6 = nn.Conv2d(32, 16, 1)
             self.conv7 = nn.Conv2d(16, 3, 3, padding=1)
 
         def forward(self, images: Tensor, taps: bool = False) -> Any:
             mean = images.mean((2, 3), keepdim=True)
             x = CONTRAST * (images - mean) + mean
+            x = F.pad(x, [border] * 4, mode="reflect") if border else x
             x = F.leaky_relu(self.conv0(x), SLOPE)
             c1 = F.leaky_relu(self.conv1(x), SLOPE)
             x = F.leaky_relu(self.norm2(self.conv2(c1)), SLOPE)
@@ -119,8 +129,8 @@ def make_teacher() -> Module:
             x = F.leaky_relu(self.norm4(self.conv4(c3)), SLOPE)
             c5 = self.norm5(self.conv5(x)) + c3
             c6 = F.leaky_relu(self.conv6(torch.cat((c3, c5), 1)), SLOPE)
-            result = 0.58 * torch.tanh(self.conv7(c6)) + 0.5
-            return (result, (c1.mean(1), c6.mean(1))) if taps else result
+            result = 0.58 * torch.tanh(_inside(self.conv7(c6), border)) + 0.5
+            return (result, [_inside(c, border).mean(1) for c in (c1, c6)]) if taps else result
 
     return _without_bias_gradients(Teacher(), "conv2", "conv3", "conv4", "conv5")
 
@@ -238,6 +248,27 @@ def make_discriminator(crop: int, outputs: int, first_norm: bool) -> Module:
             return self.logits(x)
 
     return Discriminator()
+
+
+def _inside(x: Tensor, border: int) -> Tensor:
+    height, width = x.shape[2:]
+    return x[:, :, border : height - border, border : width - border]
+
+
+def _instance_norm(features: int, border: int) -> Module:
+    """Instance norm whose statistics leave out a border."""
+    import torch
+    from torch import nn
+
+    class InnerNorm(nn.InstanceNorm2d):
+        def forward(self, x: Tensor) -> Tensor:
+            inner = _inside(x, border)
+            variance, mean = torch.var_mean(inner, (2, 3), correction=0, keepdim=True)
+            scale = self.weight[:, None, None] * torch.rsqrt(variance + self.eps)
+            return (x - mean) * scale + self.bias[:, None, None]
+
+    norm = InnerNorm if border else nn.InstanceNorm2d
+    return norm(features, eps=1e-3, affine=True)
 
 
 def _padding(side: int, kernel: int, stride: int) -> tuple[int, int]:

@@ -12,10 +12,12 @@ from ml_collections import ConfigDict
 from ppcn_jax.benchmark.peaks import FLOAT32, HALF
 from ppcn_jax.benchmark.pytorch import losses as torch_losses
 from ppcn_jax.benchmark.pytorch import networks as torch_networks
+from ppcn_jax.inference.borders import without_reflection
 from ppcn_jax.models.layers import Params
 from ppcn_jax.runtime.machine import core_count
 from ppcn_jax.steps.augment import image_keys
 from ppcn_jax.steps.optimizers import EPSILON, MEAN_DECAY, SQUARE_DECAY
+from ppcn_jax.training.enhancer import load_teachers
 from ppcn_jax.training.experiment import Experiment
 
 Tensor = Any  # torch.Tensor
@@ -82,8 +84,11 @@ def make_torch_step(
         return torch_networks.load_params(module, params).to(device)
 
     players, frozen = experiment.state.players, experiment.frozen
-    generator = load(torch_networks.make_student(), players["generator"].params)
-    teacher = load(torch_networks.make_teacher(), frozen["teachers"][0]).requires_grad_(False)
+    teachers = load_teachers(config.teacher, model=config.model, preset=config.preset)
+    borders = [without_reflection(module)[1] for module in (experiment.module, teachers[0].module)]
+    generator = load(torch_networks.make_student(borders[0]), players["generator"].params)
+    teacher = load(torch_networks.make_teacher(borders[1]), frozen["teachers"][0])
+    teacher.requires_grad_(False)
     vgg = load(torch_networks.make_vgg(19), frozen["vgg"])
     head = config.discriminator
     discriminator = load(
