@@ -178,7 +178,7 @@ def _photos(options: argparse.Namespace) -> None:
 
     operation = make_operation(options.subcommand, model, getattr(options, "strength", 1.0))
     make_output_folder(pathlib.Path(options.output))
-    failures = run_jobs(
+    failures, spoiled = run_jobs(
         jobs,
         operation,
         format=options.format,
@@ -186,8 +186,8 @@ def _photos(options: argparse.Namespace) -> None:
         overwrite=options.overwrite,
         compare=options.compare,
     )
-    for failure in failures:
-        print(f"ppcn-jax {options.subcommand}: {failure}", file=sys.stderr)
+    for line in [*spoiled, *failures]:
+        print(f"ppcn-jax {options.subcommand}: {line}", file=sys.stderr)
     done, verb = len(jobs) - len(failures), _USES[options.subcommand][0]
     failed = f", {len(failures)} failed" if failures else ""
     photos = "1 photo" if done == 1 else f"{done:,} photos"

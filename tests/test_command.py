@@ -17,6 +17,7 @@ import ppcn_jax
 from ppcn_jax import command
 from ppcn_jax.inference import devices
 from ppcn_jax.inference import jobs as photo_jobs
+from ppcn_jax.inference.damage import Damage
 from ppcn_jax.inference.enhance import enhance_levels, upscale_levels
 from ppcn_jax.photos.read import Photo, read_photo
 from ppcn_jax.photos.resize import enlarge
@@ -43,6 +44,12 @@ def models(random_params, tmp_path_factory):
         made[name] = Model(name, "paper", module, params, str(path))
         write_native(path, made[name])
     return made
+
+
+@pytest.fixture(autouse=True)
+def colors_are_kept(monkeypatch):
+    """The networks here have random parameters and spoil the colors of every photo."""
+    monkeypatch.setattr("ppcn_jax.inference.photo.find_damage", lambda *photos, **options: None)
 
 
 @pytest.fixture
@@ -159,6 +166,22 @@ def test_16_bits_are_kept(run, tmp_path, models):
     photo = read_photo(tmp_path / "out4" / "a.png")
     assert photo.alpha.shape == (4 * H, 4 * W) and photo.alpha.dtype == np.uint16
     assert abs(photo.alpha.mean() - alpha.mean()) < 500
+
+
+def test_photos_with_spoiled_colors_are_named_with_advice(run, tmp_path, monkeypatch):
+    def find(before, after, *, strength, alpha):
+        assert (strength, alpha) == (0.8, None)
+        return Damage("turns hues", 0.5) if before.shape == (H, W, 3) else None
+
+    monkeypatch.setattr("ppcn_jax.inference.photo.find_damage", find)
+    write_photo(tmp_path / "in" / "a.png")
+    write_photo(tmp_path / "in" / "b.png", PIXELS[:, : W - 1])
+    status, out, err = run("in", "--output", "out", "--strength", 0.8)
+    assert status == 0 and out.startswith("enhanced 2 photos")
+    advice = "the network turns hues; --strength 0.5 keeps more of the photo"
+    assert err == f"ppcn-jax enhance: in/a.png: {advice}\n"
+    assert names_in(tmp_path / "out") == ["a.png", "b.png"]
+    assert run("in", "--output", "large", use="upscale")[2] == ""
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -22,13 +22,11 @@ halos along edges, wrong skin that stays within 20 degrees, or colors added to g
 
 import numpy as np
 
-from ppcn_jax.evaluation.cielab import to_cielab
+from ppcn_jax.photos.cielab import to_cielab
+from ppcn_jax.photos.color_faults import TURNED, color_fault_maps, mean_where_measured
 
 FAULTS = ("hue", "hue_over_20", "lost", "dimmed", "grain", "border")
 
-_COLORFUL, _HAS_HUE = 20, 5  # chroma
-_TURNED = 20  # degrees
-_BRIGHT, _DIMMED = 92, 5  # L*
 _WINDOW, _SMOOTH, _MOST_SMOOTH_L, _LEAST_SMOOTH_L = 7, 1, 97, 3  # px, then L*
 _FEWEST_SMOOTH = 500  # windows: with fewer, their mean is noise
 _INSIDE = 4  # rows from the outermost row to the one that it is compared with
@@ -68,26 +66,20 @@ def measure(
     if min(before.shape[:2]) < 2 * (_INSIDE + 1):
         raise ValueError(f"the sides must be at least {2 * (_INSIDE + 1)} px, got {before.shape}")
     a, b = to_cielab(before), to_cielab(np.clip(after, 0, 1))
-    chroma, chroma_left = np.hypot(a[..., 1], a[..., 2]), np.hypot(b[..., 1], b[..., 2])
-    colorful = chroma > _COLORFUL
-    turn = np.degrees(np.arctan2(b[..., 2], b[..., 1]) - np.arctan2(a[..., 2], a[..., 1]))
-    turn = np.abs((turn + 180) % 360 - 180)
     light, light_after = a[..., 0], b[..., 0]
     deviation, deviation_after = _deviation(light), _deviation(light_after)
     smooth = (deviation < _SMOOTH) & (light > _LEAST_SMOOTH_L) & (light < _MOST_SMOOTH_L)
     maps = {
-        "hue": np.where(colorful & (chroma_left > _HAS_HUE), turn, np.nan),
-        "lost": np.where(colorful, chroma_left < chroma / 2, np.nan),
-        "dimmed": np.where(light > _BRIGHT, light_after < light - _DIMMED, np.nan),
+        **color_fault_maps(a, b),
         "grain": np.where(smooth, deviation_after - deviation, np.nan),
         "border": _border_map(light_after) - _border_map(light),
     }
     hue = maps["hue"][np.isfinite(maps["hue"])]
     values = {
-        "hue": _mean(hue),
-        "hue_over_20": _mean(hue > _TURNED),
-        "lost": _mean(maps["lost"]),
-        "dimmed": _mean(maps["dimmed"]),
+        "hue": mean_where_measured(hue),
+        "hue_over_20": mean_where_measured(hue > TURNED),
+        "lost": mean_where_measured(maps["lost"]),
+        "dimmed": mean_where_measured(maps["dimmed"]),
         "grain": None,
         "border": _border_step(light_after) - _border_step(light),
     }
@@ -97,11 +89,6 @@ def measure(
             deviation_after[smooth].mean() / max(deviation[smooth].mean(), 1e-3)
         )
     return values, maps
-
-
-def _mean(values: np.ndarray) -> float | None:
-    values = values[np.isfinite(values)]
-    return float(np.mean(values)) if values.size else None
 
 
 def _deviation(image: np.ndarray) -> np.ndarray:

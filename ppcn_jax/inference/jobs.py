@@ -3,13 +3,14 @@
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import jax
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ppcn_jax.inference.enhance import useful_batch
-from ppcn_jax.inference.photo import Operation, check_size, process_photos
+from ppcn_jax.inference.photo import Operation, check_size, judge, process_photos
 from ppcn_jax.photos.levels import to_uint8
 from ppcn_jax.photos.paths import Job
 from ppcn_jax.photos.read import Photo, read_photo
@@ -27,6 +28,13 @@ _WAITING = 4
 Work = tuple[Job, Photo]
 
 
+class Report(NamedTuple):
+    """One line for each photo that failed, with the reason, and for each whose colors are spoiled."""
+
+    failures: list[str]
+    spoiled: list[str]
+
+
 def run_jobs(
     jobs: Sequence[Job],
     operation: Operation,
@@ -35,12 +43,12 @@ def run_jobs(
     quality: int | None = None,
     overwrite: bool = False,
     compare: bool = False,
-) -> list[str]:
+) -> Report:
     """Process photos and write the results, with a progress bar if stderr is a terminal.
 
     With several devices, photos of one size are processed at the same time, one per device. Format
     and quality are those of each photo by default. `compare` also writes `NAME.compare.png` with
-    before and after side by side. Returns one line for each photo that failed, with the reason.
+    before and after side by side. Enhanced photos are judged; see `judge`.
     """
     console = Console(stderr=True)
     columns = (
@@ -49,14 +57,14 @@ def run_jobs(
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    failures = []
+    report = Report([], [])
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as progress:
         bar = progress.add_task("", total=len(jobs))
 
         def fail(job: Job, error: BaseException) -> None:
-            failures.append(_reason(job, error))
+            report.failures.append(_reason(job, error))
             progress.advance(bar)
 
         def read() -> Iterator[Work]:
@@ -82,8 +90,11 @@ def run_jobs(
                 except _FAILURES as error:
                     fail(job, error)
                 else:
+                    if damage := judge(photo, result, operation):
+                        advice = f"{job.source}: {damage.advise('--strength')}"
+                        report.spoiled.append(printable(advice))
                     progress.advance(bar)
-    return failures
+    return report
 
 
 def compare_path(path: pathlib.Path) -> pathlib.Path:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ppcn_jax.inference.damage import Damage, find_damage
 from ppcn_jax.inference.enhance import enhance_levels, scale_of, upscale_levels
 from ppcn_jax.models.layers import SMALLEST_SIDE
 from ppcn_jax.ops.luma import FULL_RANGE_WEIGHTS
@@ -63,6 +64,14 @@ def process_photos(photos: Sequence[Photo], operation: Operation) -> list[Photo]
             alpha = enlarge_alpha(alpha, operation.scale)
         results.append(dataclasses.replace(photo, pixels=pixels, alpha=alpha))
     return results
+
+
+def judge(before: Photo, after: Photo, operation: Operation) -> Damage | None:
+    """Judge the colors of an enhanced photo by `find_damage`; enlargements are not judged."""
+    if operation.scale > 1:
+        return None
+    strength = operation.strength
+    return find_damage(before.pixels, after.pixels, strength=strength, alpha=before.alpha)
 
 
 def check_size(photo: Photo) -> None:

@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 
 import jax
 
-from ppcn_jax.inference.photo import Operation, check_size, make_operation, process_photos
+from ppcn_jax.inference.photo import (
+    Operation,
+    check_size,
+    judge,
+    make_operation,
+    process_photos,
+)
 from ppcn_jax.photos.read import ALL_SUFFIXES, Photo, read_photo
 from ppcn_jax.photos.write import check_output, encode_photo
 from ppcn_jax.runtime.errors import InputError
@@ -22,6 +28,7 @@ MOST_PIXELS = 100_000_000
 TITLE = "PPCN photo enhancement"
 _ABOUT = "Drop a photo, choose a model, and drag the line between before and after."
 _ERROR_STYLE = 'role="alert" style="color: var(--error-text-color)"'
+_WARNING_STYLE = 'role="status" style="font-weight: bold"'
 # Every hour, files older than half a day are deleted.
 _DELETE = (3_600, 43_200)
 
@@ -29,13 +36,14 @@ _DELETE = (3_600, 43_200)
 class Outcome(NamedTuple):
     """Files for one processed photo: two pictures for the browser and the one to download.
 
-    `summary` states size, time and model.
+    `summary` states size, time and model, and `warning` what the network did to colors, or "".
     """
 
     before: pathlib.Path
     after: pathlib.Path
     result: pathlib.Path
     summary: str
+    warning: str = ""
 
 
 def label_choices(models: Iterable[tuple[str, Model]]) -> dict[str, Operation]:
@@ -75,6 +83,7 @@ def process_upload(
     start = time.monotonic()
     try:
         photo, result, content = _process_file(upload, operation)
+        damage = judge(photo, result, operation)
         seconds = time.monotonic() - start
         before, after = make_previews(photo, result)
         height, width = result.pixels.shape[:2]
@@ -86,6 +95,7 @@ def process_upload(
             after=place / "after.jpg",
             result=place / f"{upload.stem}-{suffix}{upload.suffix}",
             summary=f"{width} x {height} px in {seconds:.2f} s with {label}{blend}",
+            warning=f"{damage.advise('strength').capitalize()}." if damage else "",
         )
         outcome.before.write_bytes(before)
         outcome.after.write_bytes(after)
@@ -117,7 +127,10 @@ def make_page(choices: Mapping[str, Operation], folder: pathlib.Path) -> Any:
             return None, _paragraph(str(error), _ERROR_STYLE), gr.DownloadButton(visible=False)
         size = f"{outcome.result.stat().st_size / 1e6:.1f} MB"
         button = gr.DownloadButton(f"Download ({size})", value=str(outcome.result), visible=True)
-        return (str(outcome.before), str(outcome.after)), _paragraph(outcome.summary), button
+        line = _paragraph(outcome.summary)
+        if outcome.warning:
+            line += _paragraph(outcome.warning, _WARNING_STYLE)
+        return (str(outcome.before), str(outcome.after)), line, button
 
     with gr.Blocks(
         title=TITLE, fill_width=True, analytics_enabled=False, delete_cache=_DELETE

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ppcn_jax.evaluation.cielab import to_cielab
+from ppcn_jax.photos.cielab import to_cielab
 from ppcn_jax.evaluation.faults import FAULTS, faults, measure
 
 RED, GREEN, GRAY = (0.8, 0.2, 0.2), (0.2, 0.7, 0.2), (0.5, 0.5, 0.5)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ppcn_jax.inference.damage import Damage
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.serving import page
 from ppcn_jax.serving.page import label_choices, process_upload
@@ -79,6 +80,18 @@ def test_the_strength_is_part_of_the_summary(make_model, upload, tmp_path):
     assert outcome.summary.endswith(" s with student, strength 0")
     with Image.open(outcome.result) as image:
         np.testing.assert_array_equal(image, PIXELS)
+
+
+def test_spoiled_colors_are_a_warning(make_model, upload, tmp_path, monkeypatch):
+    for network, label in (("student", "student"), ("super_resolver", "super resolver 4x")):
+        operation = label_choices([("", make_model(network))])[label]
+        for damage in (None, Damage("turns hues", 0.5)):
+            monkeypatch.setattr(
+                "ppcn_jax.inference.photo.find_damage", lambda *photos, found=damage, **_: found
+            )
+            expected = "The network turns hues; strength 0.5 keeps more of the photo."
+            warning = process_upload(upload, label, operation, tmp_path).warning
+            assert warning == (expected if damage and network == "student" else "")
 
 
 def test_the_download_is_named_after_the_network_and_not_its_file(make_model, upload, tmp_path):
