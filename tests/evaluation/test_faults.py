@@ -120,3 +120,39 @@ def test_other_shapes_are_refused(shape):
 def test_small_photos_are_refused():
     with pytest.raises(ValueError, match="at least 10 px"):
         faults(flat(RED, 9), flat(RED, 9))
+
+
+def test_a_warmer_white_balance_counts_as_turned_hues():
+    photo = np.concatenate([flat(GREEN), flat((0.3, 0.5, 0.8))])
+    assert faults(photo, photo * np.array([1.15, 1, 0.85], np.float32))["hue"] > 5
+
+
+def test_a_brighter_sky_counts_as_lost_color():
+    result = faults(flat((0.5, 0.65, 0.9)), flat((0.85, 0.9, 1.0)))
+    assert result["lost"] == 1 and result["hue"] < 5
+
+
+def test_blocks_of_a_jpeg_count_as_grain():
+    photo = 0.5 + noise(0.002) - noise(0)
+    blocks = np.random.default_rng(1).normal(0, 0.005, (8, 8, 1)).repeat(8, 0).repeat(8, 1)
+    assert faults(photo, photo + blocks)["grain"] > 1.3
+
+
+def test_colors_added_to_gray_are_not_seen_and_halos_only_as_grain():
+    photo = noise(0.002)
+    photo[:, 32:] -= 0.3
+    tinted, halo = photo * np.array([1.1, 1, 0.8], np.float32), photo.copy()
+    halo[:, 30:32], halo[:, 32:34] = 0.7, 0.05
+    for changed, grain in ((tinted, 1), (halo, 3)):
+        result = faults(photo, changed)
+        assert result["hue"] is None and result["dimmed"] is None
+        assert result["grain"] == pytest.approx(grain, rel=0.3)
+        assert abs(result["border"]) < 0.5
+
+
+def test_small_areas_of_a_photo_decide_if_only_they_are_colorful():
+    photo = flat(GRAY)
+    photo[0, :4] = RED
+    changed = photo.copy()
+    changed[0, :4] = GREEN
+    assert faults(photo, changed)["hue_over_20"] == 1
