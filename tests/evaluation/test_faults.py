@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ppcn_jax.photos.cielab import to_cielab
 from ppcn_jax.evaluation.faults import FAULTS, faults, measure
+from ppcn_jax.photos.cielab import to_cielab
 
 RED, GREEN, GRAY = (0.8, 0.2, 0.2), (0.2, 0.7, 0.2), (0.5, 0.5, 0.5)
 
