@@ -240,7 +240,10 @@ def rules_of(config: Mapping[str, Any]) -> Rules | None:
     """The table for a configuration's task, or None if the task is unknown."""
     task = config.get("task")
     if task == "train":
-        return SUPER_RESOLVER if config.get("model") == "super_resolver" else ENHANCER
+        # The fields of a super-resolver, whatever its field `model` says.
+        settings = config.get("model_settings")
+        scaled = isinstance(settings, Mapping) and "scale" in settings
+        return SUPER_RESOLVER if scaled or config.get("model") == "super_resolver" else ENHANCER
     return OTHERS.get(task) if isinstance(task, str) else None
 
 
