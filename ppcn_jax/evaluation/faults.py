@@ -11,6 +11,7 @@ in CIELAB (D65), where they see what people complain about:
     dimmed         share of bright pixels (L* > 92) that lose more than 5 L*
     grain          standard deviation of L* in smooth 7x7 windows, after over before
     border         how much larger the step of L* from the outermost row or column to the fifth gets
+    line           the same, less the part that the growth of such steps elsewhere explains
 
 Colorful pixels have a chroma above 20; their hue is compared where a chroma above 5 is left.
 Windows are smooth if their L* deviates by less than 1 and its center is between 3 and 97.
@@ -24,6 +25,8 @@ They cannot tell a fault from an intention, and see only what they measure:
 * Sharpened texture, halos in the smooth areas beside edges, and blocks of JPEG count as grain.
 * Colors added to gray areas are not seen; nor is wrong skin that stays within 20 degrees, except in
   the mean.
+* Any gain of contrast makes the steps at the border larger, as it does everywhere: a gain of 15 %
+  counts as a border of 1. `line` is what one sees as a line.
 * The size of an area does not matter: a few colorful pixels decide for an otherwise gray photo
   (`inference.damage` therefore ignores small areas), and highlights that dim are often unnoticed.
 """
@@ -33,11 +36,12 @@ import numpy as np
 from ppcn_jax.photos.cielab import to_cielab
 from ppcn_jax.photos.color_faults import TURNED, color_fault_maps, mean_where_measured
 
-FAULTS = ("hue", "hue_over_20", "lost", "dimmed", "grain", "border")
+FAULTS = ("hue", "hue_over_20", "lost", "dimmed", "grain", "border", "line")
 
 _WINDOW, _SMOOTH, _MOST_SMOOTH_L, _LEAST_SMOOTH_L = 7, 1, 97, 3  # px, then L*
 _FEWEST_SMOOTH = 500  # windows: with fewer, their mean is noise
 _INSIDE = 4  # rows from the outermost row to the one that it is compared with
+_FLAT = 1e-3  # L*; smaller steps are those of a flat photo, whose contrast cannot grow
 
 
 def faults(before: np.ndarray, after: np.ndarray) -> dict[str, float | None]:
@@ -90,6 +94,7 @@ def measure(
         "dimmed": mean_where_measured(maps["dimmed"]),
         "grain": None,
         "border": _border_step(light_after) - _border_step(light),
+        "line": _border_step(light_after) - _border_step(light) * _growth(light, light_after),
     }
     if smooth.sum() > _FEWEST_SMOOTH:
         # Smooth areas of synthetic pictures do not deviate at all.
@@ -127,6 +132,17 @@ def _steps(light: np.ndarray) -> list[np.ndarray]:
 def _border_step(light: np.ndarray) -> float:
     # Each side counts the same, however long it is.
     return float(np.mean([step.mean() for step in _steps(light)]))
+
+
+def _growth(light: np.ndarray, light_after: np.ndarray) -> float:
+    """By what factor steps as long as those at the border grow in the rest of the photo."""
+    before, after = (_inner_step(x[1:-1, 1:-1]) for x in (light, light_after))
+    return after / before if before > _FLAT else 1.0
+
+
+def _inner_step(light: np.ndarray) -> float:
+    down, across = light[_INSIDE:] - light[:-_INSIDE], light[:, _INSIDE:] - light[:, :-_INSIDE]
+    return float(np.mean([np.abs(down).mean(), np.abs(across).mean()]))
 
 
 def _border_map(light: np.ndarray) -> np.ndarray:

@@ -35,6 +35,7 @@ COLUMNS = (
     number("highlights dimmed", "dimmed", ".3f"),
     number("grain", "grain", ".2f"),
     number("border", "border", ".2f"),
+    number("line", "line", ".2f"),
 )
 _KINDS = ("hue", "lost", "dimmed", "grain", "border")  # one row of the picture each
 _CROP = 200  # px

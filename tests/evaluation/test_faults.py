@@ -50,6 +50,7 @@ def test_an_unchanged_photo_has_no_faults():
         "dimmed": 0,
         "grain": pytest.approx(1),
         "border": 0,
+        "line": 0,
     }
 
 
@@ -90,12 +91,23 @@ def test_border_is_the_growth_of_the_step():
     photo, changed = flat(GRAY), flat(GRAY)
     changed[0] = 0.6  # one of four sides
     step = to_cielab(np.full(3, 0.6))[0] - to_cielab(np.full(3, 0.5))[0]
-    assert faults(photo, changed)["border"] == pytest.approx(step / 4, rel=1e-4)
+    result = faults(photo, changed)
+    assert result["border"] == result["line"] == pytest.approx(step / 4, rel=1e-4)
+
+
+def test_a_gain_of_contrast_is_a_border_and_no_line():
+    photo = noise(0.05, side=200)
+    stretched = 0.5 + 1.3 * (photo - 0.5)
+    result = faults(photo, stretched)
+    assert result["border"] > 1
+    assert abs(result["line"]) < 0.3
+    stretched[0] = 1.0
+    assert faults(photo, stretched)["line"] > 5
 
 
 def test_what_a_photo_lacks_is_none():
     result = faults(flat(GRAY, 16), flat(GRAY, 16))
-    assert result == dict.fromkeys(FAULTS) | {"border": 0}
+    assert result == dict.fromkeys(FAULTS) | {"border": 0, "line": 0}
 
 
 def test_maps_show_where_a_fault_is():
