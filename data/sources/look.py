@@ -10,10 +10,13 @@ from PIL import Image, ImageFilter
 _BLOCK = 5
 _LARGEST = 128  # px; frames are reduced further until their sides are no longer than this
 _RIDGE = 3e-3  # pulls the color map toward a plain gain where the pairs lack colors
+# Logarithm of the largest gain. A phone's picture that is too bright has lost its highlights, and a
+# network that learns to bring them back dims those of good photos.
+_MOST_GAIN = 0.0
 _DARKEST = 0.02  # mean of a channel; gains of darker pairs are unknown
 
 # What every photo is degraded by besides; drawn uniformly.
-_STRENGTH = 0.5, 1.0  # of the color change: photos that need little of it exist too
+_STRENGTH = 0.25, 1.0  # of the color change: photos that need little of it exist too
 _BLUR = 0.3, 0.9  # px, standard deviation
 _NOISE = 0.003, 0.02  # standard deviation, for values in [0, 1]
 _QUALITY = 80, 96  # of JPEG
@@ -38,7 +41,8 @@ class Look:
         self._map = plain + np.linalg.solve(terms.T @ terms + ridge, terms.T @ (y - terms @ plain))
         means = [(phone.mean(0), (_terms(camera) @ self._map).mean(0)) for phone, camera in reduced]
         known = [(a, b) for a, b in means if min(a.min(), b.min()) > _DARKEST]
-        self._gains = np.array([np.log(a / b) for a, b in known] or [np.zeros(3)])
+        gains = np.array([np.log(a / b) for a, b in known] or [np.zeros(3)])
+        self._gains = np.minimum(gains, _MOST_GAIN)
 
     def degrade(self, photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """What the phone could have made of a camera's picture: uint8 [H, W, 3], as the picture."""
