@@ -245,7 +245,7 @@ def _gather(
         module.apply({"params": params}, window[None])
     x = unknown[0]
     if columns is None:
-        rows = row_moments(x[:, :, border : x.shape[2] - border])
+        rows = row_moments(x, border)
     else:
         rows = row_moments_inside(x, columns, border)
     return Moments(rows.mean[0], rows.variance[0]), {

@@ -125,11 +125,16 @@ class Statistics(nn.Module):
     Call with `[N, H, W, C]`; returns both as float32 `[N, 1, 1, C]`. Everything that a network
     computes from a whole image goes through this module, which has no parameters: code that runs a
     network on a part of an image can supply the statistics of the whole image in its place.
+
+    Attributes:
+        border: pixels on each side to leave out, because they continue the image.
     """
+
+    border: int = 0
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return spatial_moments(x)
+        return spatial_moments(x, self.border)
 
 
 class InstanceNorm(nn.Module):
@@ -151,7 +156,7 @@ class InstanceNorm(nn.Module):
         channels = x.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (channels,))[None, None, None]
         shift = self.param("shift", nn.initializers.zeros, (channels,))[None, None, None]
-        mean, variance = Statistics(name="statistics")(inside(x, self.border))
+        mean, variance = Statistics(self.border, name="statistics")(x)
         centered = x.astype(jnp.float32) - mean
         y = centered * (scale * lax.rsqrt(variance + self.epsilon)) + shift
         return y.astype(x.dtype)

@@ -114,6 +114,15 @@ def test_variance_of_one_value_is_zero():
     np.testing.assert_allclose(jax.jit(spatial_moments)(x)[1], 0, atol=1e-12)
 
 
+def test_moments_leave_out_a_border():
+    x = np.random.default_rng(0).random((2, 12, 17, 3), np.float32)
+    expected = x[:, 4:-4, 4:-4].mean((1, 2)), x[:, 4:-4, 4:-4].var((1, 2))
+    for found, value in zip(
+        jax.jit(spatial_moments, static_argnums=1)(x, 4), expected, strict=True
+    ):
+        np.testing.assert_allclose(found[:, 0, 0], value, rtol=1e-5)
+
+
 @pytest.mark.parametrize("mean", [1, 1000])
 @pytest.mark.parametrize("count", [1, 2])
 def test_derivatives_of_moments(mean, count):
