@@ -174,6 +174,22 @@ def test_enhance_one_photo(model, tmp_path):
     np.testing.assert_allclose(unclipped, expected, atol=1e-6)
 
 
+def test_enhance_with_another_padding(model):
+    photo = np.random.default_rng(0).random((17, 40, 3), np.float32)
+    zeros, reflect = (ppcn_jax.enhance(photo, model, padding=p) for p in ("zeros", "reflect"))
+    np.testing.assert_array_equal(zeros, ppcn_jax.enhance(photo, model))
+    continued = dataclasses.replace(model, module=model.module.clone(padding="reflect"))
+    np.testing.assert_array_equal(reflect, ppcn_jax.enhance(photo, continued))
+    assert np.abs(reflect - zeros).max() > 1e-3
+    with pytest.raises(ValueError, match="must be 'zeros' or 'reflect', got 'edge'"):
+        ppcn_jax.enhance(photo, model, padding="edge")
+    srcnn = make_network("srcnn")
+    params = jax.jit(srcnn.init)(jax.random.key(0), photo[None])["params"]
+    srcnn = dataclasses.replace(model, name="srcnn", module=srcnn, params=params)
+    with pytest.raises(ValueError, match="padding of a srcnn must be 'zeros', got 'reflect'"):
+        ppcn_jax.enhance(photo, srcnn, padding="reflect")
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_large_photo_is_sharded_or_streamed(model, monkeypatch, dtype):
     photo = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (60, 40, 3), dtype)
