@@ -139,7 +139,7 @@ def _shrink(config: ml_collections.ConfigDict) -> None:
     # discriminator, which take most of a step's time on a CPU.
     for name in ("contextual", "texture", "color"):
         config.objective[name].weight = 0.0
-    config.objective.total_variation.weight = 70.0  # without it, smooth areas get grain
+    config.objective.total_variation.weight = 90.0  # without it, smooth areas get grain
     config.objective.log_mse = {"weight": 1.0, "clipped": True}
     config.objective.ssim.weight = 3.0
     config.objective.ms_ssim.weight = 15.0
