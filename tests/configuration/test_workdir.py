@@ -130,3 +130,15 @@ def test_workdir_of_a_version_without_a_template_of_input_names(run):
     config.data.input_name = "{}x4"
     with pytest.raises(InputError, match="data.input_name was '{}', is now '{}x4'"):
         check_workdir(workdir, config)
+
+
+def test_a_run_of_an_older_version_had_zeros_beyond_the_edges(run):
+    workdir, config = run
+    path = workdir / "config.json"
+    old = json.loads(path.read_bytes())
+    del old["model_settings"], old["data"]["photos"], old["data"]["photo_share"]
+    path.write_text(json.dumps(old))
+    check_workdir(workdir, config)
+    config.model_settings.padding = "reflect"
+    with pytest.raises(InputError, match=r"model_settings.padding was 'zeros', is now 'reflect'"):
+        check_workdir(workdir, config)

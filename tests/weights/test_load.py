@@ -54,8 +54,8 @@ def assert_same(loaded, model):
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_every_network_is_restored_from_its_file(name, tmp_path, random_params):
-    settings = {"blocks": 2, "features": 16} if name == "dped_resnet" else {}
-    module = make_network(name, settings)
+    others = {"dped_resnet": {"blocks": 2, "features": 16}, "student": {"padding": "reflect"}}
+    module = make_network(name, others.get(name))
     params = random_params(module, jnp.zeros((1, 16, 16, 3)))
     model = Model(name, "released", module, params, "x.ckpt")
     write_native(tmp_path / "x.safetensors", model)
@@ -72,8 +72,15 @@ def test_metadata_of_a_native_file(model, tmp_path):
         metadata = file.metadata()
         assert set(file.keys()) >= {"conv0/kernel", "norm3/shift"}
     assert metadata["network"] == "student"
-    assert json.loads(metadata["settings"]) == {}
+    assert json.loads(metadata["settings"]) == {"padding": "zeros"}
     assert (metadata["preset"], metadata["source"]) == ("paper", "somewhere")
+
+
+def test_a_file_of_an_older_version_has_no_padding_and_means_zeros(model, tmp_path):
+    path = tmp_path / "x.safetensors"
+    write_native(path, model)
+    rewrite(path, metadata={"settings": "{}"})
+    assert load_model(path).module.padding == "zeros"
 
 
 def rewrite(path, *, metadata=None, **arrays):
@@ -97,9 +104,13 @@ def rewrite(path, *, metadata=None, **arrays):
         ({"metadata": {"format": "other"}}, "not written by ppcn-jax convert.*'other'"),
         ({"metadata": {"network": "pupil"}}, "unknown network 'pupil'"),
         ({"metadata": {"settings": '{"depth": 3}'}}, "student has no setting depth"),
+        (
+            {"metadata": {"settings": '{"padding": "edge"}'}},
+            "student has padding 'edge'; it must be zeros or reflect",
+        ),
         ({"metadata": {"settings": "{"}}, "damaged metadata"),
     ],
-    ids=["missing", "foreign", "shape", "inf", "format", "network", "setting", "json"],
+    ids=["missing", "foreign", "shape", "inf", "format", "network", "setting", "padding", "json"],
 )
 def test_a_wrong_native_file_is_refused(model, tmp_path, change, message):
     path = tmp_path / "x.safetensors"
