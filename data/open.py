@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from data.batching.source import OnDisk, Source
 from data.dped.open import open_dped
 from data.errors import DataError
-from data.sources.demo_photos import DemoPhotos
+from data.sources.demo_photos import open_demo_photos
 from data.sources.div2k import Div2k
 from data.sources.high_resolution import PhotosOnDisk, open_high_resolution
 from data.sources.in_memory import InMemory
@@ -116,7 +116,7 @@ def make_source(
                 names=names,
             )
         case "photos":
-            return DemoPhotos(crop=crop_or_full, split=split)
+            return open_demo_photos(crop=crop_or_full, split=split)
         case "high_resolution" | "div2k":
             originals: PhotosOnDisk
             test_folder = pathlib.Path(test_dir).expanduser() if test_dir else None

@@ -5,22 +5,19 @@ had taken them.
 """
 
 import io
-import itertools
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageFilter
 
 from data.errors import DataError, find_package
-from data.pictures.folders import check_crop
+from data.pictures.fingerprints import fingerprint
 from data.pictures.images import read
+from data.pictures.stored_frames import file_identity
+from data.sources.made_pairs import MadePairs
 
 _TEST = ("chelsea.png", "coffee.png")
-# Five photographs have few hues, and a network trained on them would lose all others. Training
-# therefore uses each in every order of its color channels: the network is to learn what the phone
-# does to colors, not these colors.
-_ORDERS = tuple(itertools.permutations("RGB"))
-
 _PHOTOS = {
     "astronaut.png": ("skimage", "data"),
     "chelsea.png": ("skimage", "data"),
@@ -46,51 +43,45 @@ _JPEG_QUALITY = 80
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
-class DemoPhotos:
-    """Five photographs for training, in all channel orders, and two for testing.
+class _Photographs:
+    """Photographs in the folders of installed packages, decoded when needed."""
 
-    Attributes:
-      names: file names; for training also the order of the channels, as in "rocket.jpg BGR".
+    def __init__(self, names: Sequence[str]):
+        self.names = names
+        self._paths = [_locate(name) for name in names]
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return read(self._paths[index])
+
+    def identity(self, index: int) -> str:
+        return file_identity(self._paths[index])
+
+    def fingerprint(self, index: int, *, thorough: bool) -> str:
+        return fingerprint(self._paths[index], thorough=thorough)
+
+
+def open_demo_photos(*, crop: int | None, split: str) -> MadePairs:
+    """Five photographs for training, or two for testing, with the inputs that are made from them.
+
+    Args:
       crop: side of the training crops in pixels; None for the test split.
+      split: "train" or "test".
+
+    Raises:
+      DataError: if a photograph is missing or smaller than the crop.
+      MissingExtraError: if scikit-image or scikit-learn is not installed.
     """
-
-    def __init__(self, *, crop: int | None, split: str):
-        """Read the photographs of a split and make their inputs.
-
-        Raises:
-          DataError: if a photograph is missing or smaller than the crop.
-          MissingExtraError: if scikit-image or scikit-learn is not installed.
-        """
-        self.crop = crop
-        self.names: list[str] = []
-        self._pairs: list[tuple[np.ndarray, np.ndarray]] = []
-        for number, file in enumerate(_PHOTOS):
-            if (file in _TEST) != (split == "test"):
-                continue
-            photo = read(_locate(file))
-            check_crop(file, photo.shape, crop)
-            for order_number, order in enumerate(_ORDERS if split == "train" else _ORDERS[:1]):
-                self.names.append(f"{file} {''.join(order)}" if split == "train" else file)
-                target = np.ascontiguousarray(photo[..., ["RGB".index(color) for color in order]])
-                self._pairs.append(
-                    (phone_look(target, number + len(_PHOTOS) * order_number), target)
-                )
-
-    def __len__(self) -> int:
-        """The number of pairs."""
-        return len(self._pairs)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """The pair (input, target): uint8 [H, W, 3]."""
-        return self._pairs[index]
+    names = [name for name in _PHOTOS if (name in _TEST) == (split == "test")]
+    pairs = MadePairs(_Photographs(names), phone_look, crop=crop)
+    pairs.check()
+    return pairs
 
 
-def phone_look(photo: np.ndarray, index: int) -> np.ndarray:
+def phone_look(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Blur, fade, darken, tint, add noise and compress: uint8 [H, W, 3], as the photo.
 
-    Exposure and noise depend on the index alone.
+    Exposure and noise are random.
     """
-    rng = np.random.default_rng(index)
     blurred = Image.fromarray(photo).filter(ImageFilter.GaussianBlur(_BLUR_RADIUS))
     rgb = np.asarray(blurred).astype(np.float64)
     luma = (rgb @ _LUMA)[..., None]

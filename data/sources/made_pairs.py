@@ -18,7 +18,8 @@ _DEFAULT_CACHE = 2 * 2**30  # bytes, if the free memory is unknown
 # Crops are cut from up to this many times larger squares, which are reduced, because a crop should
 # hold as much of a scene as a whole photo does, now and then.
 _LARGEST_ZOOM = 3
-# Half of the crops have their hues turned, so that a network does not only meet the colors of nature.
+# Half of the crops have their hues turned: a network is to learn what a phone does to colors, not
+# the colors of some photos.
 _TURNED = 0.5
 _SATURATION = 0.7, 1.4  # factor of the chroma of a turned crop
 _MANY = 2**30  # places of a crop: as good as a random number of 60 bits
@@ -33,10 +34,10 @@ class MadePairs:
 
     Attributes:
       names: the photos' names.
-      crop: side of the training crops in pixels.
+      crop: side of the training crops in pixels; None for a test split.
     """
 
-    def __init__(self, photos: PhotosOnDisk, degrade: Degrade, *, crop: int):
+    def __init__(self, photos: PhotosOnDisk, degrade: Degrade, *, crop: int | None):
         """Set what to read, without decoding a photo."""
         self.names = photos.names
         self.crop = crop
@@ -63,13 +64,15 @@ class MadePairs:
 
         All that is random about them depends on where the window lies in a very large frame.
         """
+        crop = self.crop
+        assert crop is not None, "a test split has no crops"
         place = window((_MANY, _MANY, 3))
         rng = np.random.default_rng([part.start for part in place])
         zoom = np.exp(rng.uniform(0, np.log(_LARGEST_ZOOM)))
         corner = rng.random(2)
 
         def square(shape: tuple[int, ...]) -> tuple[slice, slice]:
-            side = min(round(self.crop * zoom), *shape[:2])
+            side = min(round(crop * zoom), *shape[:2])
             top, left = (
                 int(part * (length - side + 1))
                 for part, length in zip(corner, shape[:2], strict=True)
@@ -77,8 +80,8 @@ class MadePairs:
             return slice(top, top + side), slice(left, left + side)
 
         (target,) = self._frames.cut(index, square)
-        if len(target) != self.crop:
-            size = (self.crop, self.crop)
+        if len(target) != crop:
+            size = (crop, crop)
             target = np.asarray(Image.fromarray(target).resize(size, Image.Resampling.LANCZOS))
         if rng.random() < _TURNED:
             target = turn_hue(target, rng.uniform(-np.pi, np.pi), rng.uniform(*_SATURATION))
