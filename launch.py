@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 import jax
-from absl import app, logging
+from absl import app
 from ml_collections import ConfigDict
 
 import data
@@ -20,10 +20,10 @@ from ppcn_jax.configuration.check import check
 from ppcn_jax.configuration.flags import define_flags, parse_flags
 from ppcn_jax.configuration.workdir import check_workdir
 from ppcn_jax.evaluation import comparison, evaluate, photo_faults, table1, table3
-from ppcn_jax.runtime.compilation_cache import keep_compiled_programs
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.runtime.malloc import keep_freed_memory
-from ppcn_jax.runtime.processes import START_AGAIN, SharedFate, join_processes
+from ppcn_jax.runtime.processes import START_AGAIN, SharedFate
+from ppcn_jax.runtime.start import start_process
+from ppcn_jax.runtime.workdir_lock import WorkdirLock
 from ppcn_jax.training import loop
 from ppcn_jax.training.enhancer import check_files
 
@@ -33,17 +33,19 @@ FLAGS = define_flags()
 def run_training(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Open both splits of the data and train."""
     check_files(config, workdir)
-    training = data.TrainingData(
-        {**config.data, "enlarge": config.model == "super_resolver"},
-        workdir,
-        seed=config.train.seed,
-        batch_size=config.train.batch_size,
-        unreadable=config.train.unreadable,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        local_devices=jax.local_device_count(),
-    )
-    state = loop.run(config, workdir, training.batches, training.test, training.samples)
+    with WorkdirLock(workdir, silence=FLAGS.silence) as lock:
+        training = data.TrainingData(
+            {**config.data, "enlarge": config.model == "super_resolver"},
+            workdir,
+            seed=config.train.seed,
+            batch_size=config.train.batch_size,
+            unreadable=config.train.unreadable,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+            local_devices=jax.local_device_count(),
+        )
+        feed = (training.batches, training.test, training.samples)
+        state = loop.run(config, workdir, *feed, lock.check)
     if state.step < config.train.steps:  # stopped by a signal
         sys.exit(START_AGAIN)
 
@@ -78,11 +80,8 @@ TASKS: dict[str, Callable[[ConfigDict, pathlib.Path], object]] = {
 
 def main(arguments: list[str]) -> None:
     """Run the task that the configuration names."""
-    if problem := keep_compiled_programs():
-        logging.warning(problem)
-    keep_freed_memory()
     processes = (FLAGS.coordinator, FLAGS.process_count, FLAGS.process_index)
-    join_processes(*processes, detect=FLAGS.distributed, silence=FLAGS.silence)
+    start_process(*processes, detect=FLAGS.distributed, silence=FLAGS.silence)
     config, workdir = FLAGS.config, pathlib.Path(FLAGS.workdir)
     fate = SharedFate(silence=FLAGS.silence)
     try:

@@ -1,10 +1,14 @@
-"""The error for mistakes that the user can correct, full disks, and text for messages."""
+"""Errors that need no stack trace, full disks, and text for messages."""
 
 import errno
 
 
 class InputError(ValueError):
     """A file, folder or configuration that cannot be used; the message says what to change."""
+
+
+class TryAgain(Exception):
+    """The command is correct, but cannot be run now; the message says why, in one line."""
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -22,7 +22,7 @@ from typing import Any, NoReturn, Self
 
 import jax
 
-from ppcn_jax.runtime.errors import is_disk_full
+from ppcn_jax.runtime.errors import TryAgain, is_disk_full
 
 # sysexits.h, EX_TEMPFAIL: nothing is wrong with the command; start it again in all processes.
 START_AGAIN = 75
@@ -64,11 +64,11 @@ class SharedFate:
     """A context in which the failure of one process ends all, each with a line that names it.
 
     If a process fails by an exception, the others get a message at once and end as it does, with
-    status 1 (or `START_AGAIN` if a disk is full). If it dies or hangs, the others notice after
-    `silence` seconds and at most a fifth more, and end with `START_AGAIN`; if their own Python is
-    stuck for as long again, JAX aborts them (SIGABRT). The coordination service dies with process
-    0: the others then end at once, with the same status or because JAX aborts them and names "the
-    leader task".
+    status 1 (or `START_AGAIN` after `TryAgain`, or if a disk is full). If it dies or hangs, the
+    others notice after `silence` seconds and at most a fifth more, and end with `START_AGAIN`; if
+    their own Python is stuck for as long again, JAX aborts them (SIGABRT). The coordination service
+    dies with process 0: the others then end at once, with the same status or because JAX aborts
+    them and names "the leader task".
 
     Args:
         silence: seconds without a heartbeat after which a process counts as dead.
@@ -105,7 +105,7 @@ class SharedFate:
             time.sleep(1.5 * self._silence)
         self._over.set()
         if isinstance(error, Exception | KeyboardInterrupt):
-            status = START_AGAIN if is_disk_full(error) else 1
+            status = _status_after(error)
             reason = f"{self._name} failed: {type(error).__name__}: {_first_line(error)}"
             with contextlib.suppress(jax.errors.JaxRuntimeError):  # the others are gone already
                 self._send_to_all(status, reason)
@@ -120,23 +120,24 @@ class SharedFate:
                 self._service.key_value_set(_mailbox(self._index), "", allow_overwrite=True)
 
     def leave_after(self, error: Exception, workdir: pathlib.Path) -> NoReturn:
-        """Print an unexpected error, or that the disk is full, and end this process.
+        """Print why this process cannot continue, with its stack if that is unexpected, and end it.
 
         Its threads are not waited for: after a failed save, Orbax's wait for each other for minutes.
         """
-        full = is_disk_full(error)
-        if not full:
+        if _status_after(error) != START_AGAIN:
             traceback.print_exception(error)
         with contextlib.suppress(OSError):
             sys.stdout.flush()
             logging.shutdown()
-        if full:
+        if isinstance(error, TryAgain):
+            _say(str(error))
+        elif is_disk_full(error):
             reason = textwrap.shorten(str(error), 160)
             _say(
                 f"the disk of {workdir} is full ({reason}). All saved checkpoints are complete; free "
                 "some space, and the same command continues."
             )
-        self._end(START_AGAIN if full else 1)
+        self._end(_status_after(error))
 
     def _beat(self) -> None:
         beats = 0
@@ -216,6 +217,10 @@ def end_process(reason: str) -> NoReturn:
 def _say(text: str) -> None:
     # Not by Python's stream, whose lock a thread that hangs may hold.
     os.write(2, f"\n{text}\n".encode())
+
+
+def _status_after(error: BaseException) -> int:
+    return START_AGAIN if isinstance(error, TryAgain) or is_disk_full(error) else 1
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,7 +5,7 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Self
 
 import numpy as np
@@ -25,9 +25,19 @@ class Recorder:
     Rows after `start_step`, which an interrupted run left behind, are removed, so that a resumed
     run's file equals that of an uninterrupted one. If the disk is full, training continues: rows
     and events are written once there is space again, and pictures are skipped.
+
+    `check_lock` is called before anything is written; see `WorkdirLock.check`.
     """
 
-    def __init__(self, workdir: pathlib.Path, *, start_step: int):
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        *,
+        start_step: int,
+        check_lock: Callable[[], None] = lambda: None,
+    ):
+        self._check_lock = check_lock
+        check_lock()
         if (workdir / METRICS).exists():
             _remove_rows_after(start_step, workdir / METRICS)
         self._rows = AppendedFile(workdir / METRICS)
@@ -40,6 +50,7 @@ class Recorder:
         # JSON has no NaN and no infinities; text can be read by any program.
         numbers = {k: v if np.isfinite(v) else repr(float(v)) for k, v in values.items()}
         row = {"step": step, "split": split, **numbers, **more}
+        self._check_lock()
         self._rows.append((json.dumps(row, allow_nan=False) + "\n").encode())
         self._events.scalars(step, {f"{split}/{name}": value for name, value in values.items()})
 
@@ -48,6 +59,7 @@ class Recorder:
 
         The file is `<step>.png` for the picture "test", otherwise `<step>.<name>.png`.
         """
+        self._check_lock()
         self._events.image(step, name, image)
         ending = ".png" if name == "test" else f".{name}.png"
         try:
@@ -57,6 +69,7 @@ class Recorder:
 
     def close(self) -> None:
         """Try to write pending rows and events a last time."""
+        self._check_lock()
         self._rows.close()
         self._events.close()
 

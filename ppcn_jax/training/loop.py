@@ -61,7 +61,10 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True)
 class RunServices:
-    """The checkpoints, logs and monitoring of a run; `recorder` is None except in process 0."""
+    """The checkpoints, logs and monitoring of a run; `recorder` is None except in process 0.
+
+    `check_lock` is called before a checkpoint is saved.
+    """
 
     checkpoints: Checkpoints
     recorder: Recorder | None
@@ -69,6 +72,7 @@ class RunServices:
     time_spent: TimeSpent
     watchdog: Watchdog
     interruption: Interruption
+    check_lock: Callable[[], None]
 
     def record(self, step: int, split: str, values: Mapping[str, float], **more: object) -> None:
         """Record a row of metrics.jsonl, in process 0 only."""
@@ -89,6 +93,7 @@ def run(
     batches: Batches,
     pairs: Pairs,
     samples: Samples = lambda step: (),
+    check_lock: Callable[[], None] = lambda: None,
 ) -> TrainState:
     """Train what a configuration describes, continuing from the last checkpoint in `workdir`.
 
@@ -99,6 +104,7 @@ def run(
         batches: first step -> endless generator of this process's batches from that step on.
         pairs: the test split.
         samples: step -> names of the samples in its global batch, to report with a skipped update.
+        check_lock: called before writing; see `WorkdirLock.check`.
 
     Returns:
         The final state, on the host. Its step is less than `train.steps` if Ctrl-C or SIGTERM
@@ -133,6 +139,7 @@ def run(
     check_networks(workdir, experiment.frozen)
     claim = functools.partial(claim_workdir, workdir, config, python | versions())
     resumable = bool(steps_in(workdir))
+    check_lock()
     claim(write=first and not resumable)
     # Signals end nothing until the last checkpoint is on disk, when `checkpoints` is closed.
     with (
@@ -161,7 +168,7 @@ def run(
             claim(write=first)
         if first:
             record_networks(workdir, experiment.frozen)
-        recorder = Recorder(workdir, start_step=start) if first else None
+        recorder = Recorder(workdir, start_step=start, check_lock=check_lock) if first else None
         if recorder:
             stack.callback(recorder.close)
         progress = stack.enter_context(Progress(plan.steps, start, console))
@@ -177,7 +184,9 @@ def run(
         if removed:
             progress.say(f"ignored, because this version no longer has them: {', '.join(removed)}")
         watchdog = stack.enter_context(Watchdog(workdir, **config.hang))
-        services = RunServices(checkpoints, recorder, progress, time_spent, watchdog, interruption)
+        services = RunServices(
+            checkpoints, recorder, progress, time_spent, watchdog, interruption, check_lock
+        )
         guard = Guard(
             start,
             {name: term.weight for name, term in config.objective.items() if term.weight},
@@ -259,6 +268,7 @@ def _loop(
                 # Do not checkpoint while updates are being skipped: the run may be about to abort.
                 if not guard.in_a_row or step == plan.steps:
                     with time_spent.on("checkpoint"):
+                        services.check_lock()
                         checkpoints.save(step, to_trees(state), score=score)
 
     if guard.skipped:

@@ -65,6 +65,29 @@ def test_a_row_is_written_at_once(tmp_path, recorder):
     ]
 
 
+def test_nothing_is_written_without_the_lock(tmp_path):
+    lost = [False]
+
+    def check_lock():
+        if lost[0]:
+            raise SystemExit
+
+    record = Recorder(tmp_path, start_step=0, check_lock=check_lock)
+    record.scalars(1, "train", {"total": 1.5})
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    lost[0] = True
+    image = np.zeros((6, 9, 3), np.uint8)
+    for write in (
+        lambda: record.scalars(2, "train", {"total": 1.0}),
+        lambda: record.picture(2, "test", image),
+        record.close,
+        lambda: Recorder(tmp_path, start_step=0, check_lock=check_lock),
+    ):
+        with pytest.raises(SystemExit):
+            write()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+
+
 def test_tensorboard_shows_the_same_numbers(tmp_path, recorder):
     record = recorder()
     record.scalars(50, "train", {"total": 1.5, "ssim": 0.25})
