@@ -35,11 +35,13 @@ def get_config(variant: str) -> ml_collections.ConfigDict:
 
 def _shrink(config: ml_collections.ConfigDict) -> None:
     config.model_settings.padding = "reflect"  # explained in configs/teacher.py, as for :quick
-    config.data.crop = 48
+    config.data.crop = 64
     config.vgg.weights = "lpips"
     config.train.batch_size = 4
     config.train.steps = 1200
+    config.train.optimizer = "muon"  # needs few steps
     config.train.learning_rate = 2e-2
+    config.train.weight_decay = 0.1
     config.train.boundaries = (800, 1000)
     config.train.decay = 0.3
     config.evaluate.every = 400
@@ -54,7 +56,7 @@ def _enlarge_the_crops(config: ml_collections.ConfigDict) -> None:
     config.data.crop = 96
     config.train.batch_size = 2
     config.train.steps = 1000
-    config.train.boundaries = (650, 850)
+    config.train.boundaries = (500, 700, 850)
     config.evaluate.every = 500
     config.checkpoint.every = 500
 
@@ -64,8 +66,8 @@ def _drop_the_expensive_losses(config: ml_collections.ConfigDict) -> None:
     # discriminator would leave no time.
     config.objective.contextual.weight = 0.0
     config.objective.texture.weight = 0.0
-    config.train.steps = 3000
-    config.train.boundaries = (2000, 2500)
-    config.evaluate.every = 1000
-    config.checkpoint.every = 1000
+    config.train.steps = 1500
+    config.train.boundaries = (800, 1100, 1300)
+    config.evaluate.every = 500
+    config.checkpoint.every = 500
     config.log.every = 50
