@@ -21,8 +21,12 @@ def get_config(variant: str = "fine_tune") -> ml_collections.ConfigDict:
     config = student.get_config("quick_no_distillation")
     config.data.source = "pairs"
     config.data.holdout = 5  # the last five scenes are for testing
+    config.objective.total_variation.weight = 0.0  # the camera's own pictures are smooth enough
     if variant == "fine_tune":
         config.start_from = "student"
         config.train.steps = 1000
         config.train.boundaries = (500, 700, 850, 950)
+    else:
+        config.train.steps = 8000
+        config.train.boundaries = (4000, 5600, 6800, 7600)
     return config
