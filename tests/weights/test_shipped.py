@@ -16,14 +16,19 @@ import data
 import ppcn_jax
 from configs import teacher
 from ppcn_jax.evaluation.evaluate import evaluate, make_enhance
+from ppcn_jax.evaluation.faults import FAULTS, faults
+from ppcn_jax.evaluation.held_out_photos import HeldOutPhotos
 from ppcn_jax.evaluation.super_resolution import Degraded, scorer
 from ppcn_jax.evaluation.table1 import accept_gray
-from ppcn_jax.photos.levels import to_uint8
+from ppcn_jax.photos.levels import to_float, to_uint8
 from ppcn_jax.weights.load import SHIPPED, load_model
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CARDS = REPOSITORY / "docs" / "models.md"
 METADATA = {"commit", "data", "license", "recipe", "scores", "seed", "steps"}
+ENHANCERS = ("student", "teacher")
+# What the faults in whole photos must stay below.
+LARGEST = {"hue": 7.5, "hue_over_20": 0.03, "lost": 0.02, "grain": 1.12, "line": 0.5}
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -31,7 +36,7 @@ def test_metadata(name):
     model = load_model(name)
     assert (model.name, model.preset) == (name, "paper")
     assert model.source == f"{name} (shipped)"
-    assert model.about.keys() == METADATA
+    assert model.about.keys() == METADATA | ({"faults"} if name in ENHANCERS else set())
     assert model.about["recipe"] in CARDS.read_text()
     for scores in json.loads(model.about["scores"]).values():
         assert {"psnr"} < scores.keys()
@@ -45,7 +50,7 @@ def documented_scores(name, test_set):
     return scores["psnr"], similarity
 
 
-@pytest.mark.parametrize("name", ["student", "teacher"])
+@pytest.mark.parametrize("name", ENHANCERS)
 def test_scores_of_the_enhancers(name, shared):
     fields = {**teacher.get_config().data, "dir": shared / "data" / "dped"}
     pairs = data.make_source(**fields, split="test")
@@ -53,6 +58,33 @@ def test_scores_of_the_enhancers(name, shared):
     found = evaluate(make_enhance(model.module, model.params), pairs)
     psnr, ms_ssim = documented_scores(name, "DPED")
     assert (found["psnr"], found["ms_ssim"]) == pytest.approx((psnr, ms_ssim), abs=1e-4)
+
+
+def faults_in_photos(name, shared, every):
+    photos = HeldOutPhotos(str(shared / "data" / "bsds500" / "test"), field="photos")
+    model = load_model(name)
+    values = [
+        faults(to_float(photos[i][0]), ppcn_jax.enhance(to_float(photos[i][0]), model))
+        for i in range(0, len(photos), every)
+    ]
+    return {
+        fault: np.mean([each[fault] for each in values if each[fault] is not None])
+        for fault in FAULTS
+    }
+
+
+@pytest.mark.parametrize("name", ENHANCERS)
+def test_whole_photos_keep_their_colors(name, shared):
+    found = faults_in_photos(name, shared, every=20)
+    assert {fault: found[fault] for fault, most in LARGEST.items() if found[fault] > most} == {}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ENHANCERS)
+def test_faults_of_the_enhancers(name, shared):
+    documented = json.loads(load_model(name).about["faults"])
+    assert faults_in_photos(name, shared, every=1) == pytest.approx(documented, abs=1e-3)
+    assert f"{documented['hue']:.1f}°" in CARDS.read_text()
 
 
 def test_the_teacher_is_better_than_the_student():
