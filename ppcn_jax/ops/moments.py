@@ -17,7 +17,7 @@ def spatial_mean(x: jax.Array, border: int = 0) -> jax.Array:
     """Mean over height and width of `[N, H, W, C]`, float32 `[N, 1, 1, C]`.
 
     Two stages, because a single float32 sum over a large image loses digits in other runtimes that
-    run an exported network. `border` pixels on each side are left out; they are cut off where each
+    run an exported network. `border` pixels on each side do not count; they are cut off where each
     stage sums, since compilers copy what is cut off in both directions at once.
     """
     means = row_mean(x, border)
@@ -29,7 +29,7 @@ def spatial_mean(x: jax.Array, border: int = 0) -> jax.Array:
 def spatial_moments(x: jax.Array, border: int = 0) -> Moments:
     """Moments over height and width of `[N, H, W, C]`, float32 `[N, 1, 1, C]` each.
 
-    `border` pixels on each side are left out.
+    `border` pixels on each side do not count.
     """
     mean = spatial_mean(x, border)
     return Moments(mean, spatial_mean(jnp.square(x.astype(jnp.float32) - mean), border))

@@ -38,6 +38,7 @@ def trained_student():
     """A run that starts from the included student: colors are left in its output."""
     config = small(student.get_config("no_distillation"))
     config.start_from = "student"
+    config.model_settings.padding = "reflect"
     return config
 
 

@@ -92,6 +92,7 @@ def test_a_run_starts_from_a_workdir_and_resumes_without_it(still, averaged, tmp
 def initial():
     """Configuration and first state of a student without a discriminator."""
     config = small_student()
+    config.model_settings.padding = "reflect"
     return config, make_experiment(config).state
 
 
@@ -124,9 +125,12 @@ def test_every_source_of_a_network_can_be_started_from(initial, averaged, tmp_pa
 
 
 def test_a_released_checkpoint_can_be_started_from(initial, shared):
-    config, state = initial
+    config, state = initial[0].copy_and_resolve_references(), initial[1]
     path = shared / "checkpoints" / "student_wo_kd"
     config.start_from = str(path)
+    with pytest.raises(InputError, match="with {'padding': 'zeros'}, but this run has"):
+        load_start(config)
+    config.model_settings.padding = "zeros"
     started, record, _ = start_from(state, load_start(config), config)
     assert_same_bits(started.players["generator"].params, load_model(path).params)
     assert record["preset"] == "released"
