@@ -21,9 +21,9 @@ from ppcn_jax.configuration.flags import define_flags, parse_flags
 from ppcn_jax.configuration.workdir import check_workdir
 from ppcn_jax.evaluation import comparison, evaluate, photo_faults, table1, table3
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.runtime.processes import START_AGAIN, SharedFate
+from ppcn_jax.runtime.processes import START_AGAIN, SharedFate, exchange, layout
 from ppcn_jax.runtime.start import start_process
-from ppcn_jax.runtime.workdir_lock import WorkdirLock
+from ppcn_jax.runtime.workdir_lock import WorkdirLock, end_if_in_use
 from ppcn_jax.training import loop
 from ppcn_jax.training.enhancer import check_files
 
@@ -34,18 +34,16 @@ def run_training(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Open both splits of the data and train."""
     check_files(config, workdir)
     with WorkdirLock(workdir, silence=FLAGS.silence) as lock:
-        training = data.TrainingData(
+        opened = data.TrainingData(
             {**config.data, "enlarge": config.model == "super_resolver"},
             workdir,
             seed=config.train.seed,
             batch_size=config.train.batch_size,
             unreadable=config.train.unreadable,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-            local_devices=jax.local_device_count(),
+            exchange=exchange,
+            **layout(),
         )
-        feed = (training.batches, training.test, training.samples)
-        state = loop.run(config, workdir, *feed, lock.check)
+        state = loop.run(config, workdir, opened.batches, opened.test, opened.samples, lock.check)
     if state.step < config.train.steps:  # stopped by a signal
         sys.exit(START_AGAIN)
 
@@ -80,9 +78,11 @@ TASKS: dict[str, Callable[[ConfigDict, pathlib.Path], object]] = {
 
 def main(arguments: list[str]) -> None:
     """Run the task that the configuration names."""
+    config, workdir = FLAGS.config, pathlib.Path(FLAGS.workdir)
+    if config.task == "train":
+        end_if_in_use(workdir, silence=FLAGS.silence)
     processes = (FLAGS.coordinator, FLAGS.process_count, FLAGS.process_index)
     start_process(*processes, detect=FLAGS.distributed, silence=FLAGS.silence)
-    config, workdir = FLAGS.config, pathlib.Path(FLAGS.workdir)
     fate = SharedFate(silence=FLAGS.silence)
     try:
         with fate:

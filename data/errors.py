@@ -1,13 +1,16 @@
-"""Errors for unusable data, and imports of optional packages.
+"""Errors for unusable data, also of several processes, and imports of optional packages.
 
 Imports nothing of `data`.
 """
 
+import dataclasses
 import importlib
 import importlib.util
+import itertools
+import json
 import pathlib
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 _NAMED = 5  # of many, the first ones are named
 
@@ -58,24 +61,70 @@ def first_of(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {plural(more, 'other')}" if more > 0 else "")
 
 
-def raise_together(errors: Sequence[DataError], total: int) -> None:
+def raise_together(errors: Sequence[DataError], total: int, *, count: int | None = None) -> None:
     """Raise one error for all unusable records, so that they are not found one by one.
 
     Args:
       errors: one for each unusable record; none raises nothing.
       total: number of records.
+      count: number of unusable records, if `errors` are only the first ones.
 
     Raises:
       DataError: the only error, or their number and the first five.
     """
-    if len(errors) == 1:
+    count = len(errors) if count is None else count
+    if count == 1:
         raise errors[0]
     if errors:
-        first = "; the first five" if len(errors) > _NAMED else ""
+        first = "; the first five" if count > _NAMED else ""
         raise DataError(
-            f"{len(errors)} of {total} records cannot be used{first}:\n"
+            f"{count} of {total} records cannot be used{first}:\n"
             + "\n".join(f"- {error}" for error in errors[:_NAMED])
         )
+
+
+def _alone(text: str) -> list[str]:
+    return [text]
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """The part of the records that this process checks; every process of a run checks another.
+
+    Attributes:
+      index: index of this process.
+      count: number of processes.
+      exchange: gives a text to all processes, and returns those of all by index. All processes must
+        call it equally often.
+    """
+
+    index: int = 0
+    count: int = 1
+    exchange: Callable[[str], list[str]] = _alone
+
+    def indices(self, total: int) -> range:
+        """Indices of the records that this process checks."""
+        return range(self.index, total, self.count)
+
+    def raise_together(self, errors: Mapping[int, DataError], total: int) -> None:
+        """Raise the same `DataError` in all processes; see the function of this name.
+
+        Args:
+          errors: those that this process has found, by the index of the record.
+          total: number of records of all processes.
+        """
+        own = [(index, errors[index]) for index in sorted(errors)]
+        if self.count == 1:
+            raise_together([error for _, error in own], total)
+            return
+        first = [(index, str(error)) for index, error in own[:_NAMED]]
+        reports = [json.loads(text) for text in self.exchange(json.dumps([len(own), first]))]
+        named = sorted(itertools.chain.from_iterable(first for _, first in reports))
+        errors_of_all = [DataError(text) for _, text in named]
+        raise_together(errors_of_all, total, count=sum(count for count, _ in reports))
+
+
+ALONE = Share()
 
 
 def _missing(module: str, extra: str) -> MissingExtraError:

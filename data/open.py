@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from data.batching.source import OnDisk, Source
 from data.dped.open import open_dped
-from data.errors import DataError
+from data.errors import ALONE, DataError, Share
 from data.sources.demo_photos import open_demo_photos
 from data.sources.div2k import Div2k
 from data.sources.high_resolution import PhotosOnDisk, open_high_resolution
@@ -36,6 +36,7 @@ def make_source(
     photo_share: float = 0.5,
     enlarge: bool = False,
     names: Sequence[str] | None = None,
+    check_share: Share = ALONE,
 ) -> Source:
     """Open one split of a source of pairs and check all of its records.
 
@@ -68,6 +69,7 @@ def make_source(
       names: names of the split's records when the run that is now resumed started. No others are
         used, and an unusable training record raises when it is read. None lists the folders and
         checks all records.
+      check_share: this process's share of these checks. All processes must open the same source.
 
     Returns:
       The source.
@@ -127,7 +129,12 @@ def make_source(
             else:
                 originals = photo_split(folder, test_folder, holdout, split, names)
             return open_high_resolution(
-                originals, crop=crop_or_full, scale=scale, in_memory=in_memory, check=check
+                originals,
+                crop=crop_or_full,
+                scale=scale,
+                in_memory=in_memory,
+                check=check,
+                check_share=check_share,
             )
         case "synthetic":
             return Synthetic(size=crop, split=split)
@@ -140,10 +147,10 @@ def make_source(
     if in_memory:
         pairs = InMemory(on_disk, tolerant=not check)
     elif check:
-        on_disk.check()
+        on_disk.check(check_share)
     if not mixed:
         return pairs
-    return with_photos(pairs, pathlib.Path(photos).expanduser(), photo_share, recorded)
+    return with_photos(pairs, pathlib.Path(photos).expanduser(), photo_share, recorded, check_share)
 
 
 def listed_names(

@@ -11,7 +11,7 @@ import logging
 import os
 import pathlib
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,9 @@ import numpy as np
 from data.batching.loaders import batches, sample_names
 from data.batching.quarantine import Quarantine
 from data.batching.source import FromFiles, Source
-from data.errors import DataError, plural
+from data.errors import ALONE, DataError, Share, plural
 from data.open import listed_names, make_source
+from data.pictures.memory import share_memory
 
 RECORDS = "records.json"
 FINGERPRINTS = "fingerprints.json"
@@ -52,10 +53,12 @@ class TrainingData:
         process_index: int = 0,
         process_count: int = 1,
         local_devices: int = 1,
+        processes_here: int = 1,
+        exchange: Callable[[str], list[str]] = ALONE.exchange,
     ):
         """Open both splits.
 
-        The first start of a run checks every record. When the run is resumed, training records
+        The first start of a run checks every record, each in one of the processes. When the run is resumed, training records
         that are damaged or missing go into quarantine as soon as they are read.
 
         Args:
@@ -68,13 +71,17 @@ class TrainingData:
             how many were added.
           process_count: see `batches`.
           local_devices: see `batches`.
+          processes_here: number of processes on this machine, which share its memory.
+          exchange: see `Share`.
 
         Raises:
           DataError: if the data cannot be used, or are not those with which the run started.
         """
         known = _read_splits(workdir / RECORDS)
+        share_memory(processes_here)
+        share = Share(process_index, process_count, exchange)
         self._train, self.test = (
-            make_source(**fields, split=split, names=known.get(split))
+            make_source(**fields, split=split, names=known.get(split), check_share=share)
             for split in ("train", "test")
         )
         self._splits: dict[str, Source] = {"train": self._train, "test": self.test}

@@ -68,7 +68,8 @@ def test_a_run_prints_its_progress_and_nothing_else(undisturbed):
     assert (status, stderr) == (0, "")
     lines = stdout.splitlines()
     assert lines[0] == (
-        f"training the student from the start to {STEPS} on 1 cpu device(s); 8 test images"
+        f"training the student from the start to {STEPS} on 1 cpu device(s), 4 image(s) on each; "
+        "8 test images"
     )
     assert sum(line.startswith("step ") for line in lines) == STEPS + 2  # two evaluations
     assert lines[1].startswith("compiled in ")
@@ -125,7 +126,7 @@ def test_two_processes_of_two_devices_train_as_one(launch, undisturbed, tmp_path
     steps = 8
     ends = [end(process) for process in train_in_pair(launch, tmp_path, **{"train.steps": steps})]
     assert [(status, stderr) for status, _, stderr in ends] == [(0, ""), (0, "")]
-    assert f"to {steps} on 4 cpu device(s)" in ends[0][1]
+    assert f"to {steps} on 4 cpu device(s) of 2 processes, 1 image(s) on each" in ends[0][1]
     assert "step " not in ends[1][1]
 
     # Only one process writes rows and events.

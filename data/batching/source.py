@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from data.batching.order import Order
+from data.errors import ALONE, Share
 
 if TYPE_CHECKING:
     from tensorflow.data import Dataset
@@ -46,8 +47,8 @@ class Source(Protocol):
 class OnDisk(Source, Protocol):
     """A source that decodes pairs each time they are needed."""
 
-    def check(self) -> None:
-        """Raise one `DataError` for all pairs that cannot be used."""
+    def check(self, share: Share = ALONE) -> None:
+        """Raise one `DataError` for all pairs that cannot be used; `share` is this process's."""
         ...
 
     def dataset(self, order: Order, start_step: int) -> "Dataset":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.batching.order import Order
-from data.errors import DataError, import_tensorflow, require
+from data.errors import ALONE, DataError, Share, import_tensorflow, require
 from data.pictures.folders import check_pair, hold_out
 from data.pictures.images import decode
 
@@ -76,8 +76,11 @@ class Prepared:
                 problem = error
         raise problem
 
-    def check(self) -> None:
-        """Check the crop against the first patch; all else was checked when preparing."""
+    def check(self, share: Share = ALONE) -> None:
+        """Check the crop against the first patch; all else was checked when preparing.
+
+        Every process does, whatever its `share`.
+        """
         patch, target = self[0]
         check_pair(self.names[0], patch.shape, target.shape, self.crop)
 

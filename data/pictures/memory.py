@@ -1,15 +1,42 @@
 """The memory that this process may still use."""
 
+import os
 import pathlib
 
 _MEMINFO = pathlib.Path("/proc/meminfo")
+_STATM = pathlib.Path("/proc/self/statm")
 _CGROUP = pathlib.Path("/sys/fs/cgroup")
+_share: int | None = None  # bytes that this process may use in all; None for all that are free
+
+
+def share_memory(processes: int) -> None:
+    """Divide the memory that is free now among the processes of a run on this machine.
+
+    All of them should call this before they take much, because each divides what it finds.
+    """
+    global _share
+    _share = None
+    available, used = available_bytes(), _used()
+    if processes > 1 and available is not None and used is not None:
+        _share = used + available // processes
 
 
 def available_bytes() -> int | None:
-    """Free memory of the machine or of the container, whichever is less; None if unknown."""
+    """Free memory of the machine or of the container, whichever is less; None if unknown.
+
+    After `share_memory` it is at most what is left of this process's share.
+    """
     known = [free for free in (_machine(), _container()) if free is not None]
+    if _share is not None:
+        known.append(max(_share - (_used() or 0), 0))
     return min(known, default=None)
+
+
+def _used() -> int | None:
+    """Bytes in RAM of this process; None if unknown."""
+    if not _STATM.exists():
+        return None
+    return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _machine() -> int | None:

@@ -15,11 +15,11 @@ from PIL import Image
 from data.batching.crops import gather_in_tensorflow
 from data.batching.order import Order
 from data.batching.source import Window
-from data.errors import DataError
+from data.errors import ALONE, DataError, Share
 from data.pictures.folders import check_crop
 from data.pictures.frames import Frames
 from data.pictures.memory import available_bytes
-from data.pictures.progress import parallel
+from data.pictures.progress import check_all
 from data.pictures.resize import enlarge
 from data.sources.in_memory import Decoded
 
@@ -145,9 +145,9 @@ class HighResolutionOnDisk(HighResolution):
     def _identity(self, index: int) -> str:
         return f"{self._identify(index)}\nmultiples of {self.scale}"
 
-    def check(self) -> None:
+    def check(self, share: Share = ALONE) -> None:
         """Decode every photo; raise one `DataError` for all that are unusable."""
-        parallel(self._frames.load, range(len(self)), "Decoding the photos")
+        check_all(self._frames.load, len(self), "Decoding the photos", share)
 
     def dataset(self, order: Order, start_step: int) -> "Dataset":
         """Batches, cropped and degraded in parallel; see `gather_in_tensorflow`."""
@@ -155,7 +155,13 @@ class HighResolutionOnDisk(HighResolution):
 
 
 def open_high_resolution(
-    photos: PhotosOnDisk, *, crop: int | None, scale: int, in_memory: bool, check: bool = True
+    photos: PhotosOnDisk,
+    *,
+    crop: int | None,
+    scale: int,
+    in_memory: bool,
+    check: bool = True,
+    check_share: Share = ALONE,
 ) -> HighResolution:
     """Open the photos of a split.
 
@@ -165,6 +171,7 @@ def open_high_resolution(
       scale: factor by which the low-resolution images are smaller.
       in_memory: decode all photos into RAM; training then needs no TensorFlow.
       check: a photo that cannot be used raises now, not when it is read.
+      check_share: this process's share of these checks, if the photos are not decoded into RAM.
 
     Raises:
       DataError: for all photos that cannot be used, together, or if they do not fit into RAM.
@@ -180,7 +187,7 @@ def open_high_resolution(
         )
         return HighResolution(decoded, crop=crop, scale=scale)
     if check:
-        source.check()
+        source.check(check_share)
     return source
 
 

@@ -6,10 +6,11 @@ import numpy as np
 from PIL import Image
 
 from data.batching.source import Window
+from data.errors import ALONE, Share
 from data.pictures.folders import check_crop
 from data.pictures.frames import Frames
 from data.pictures.memory import available_bytes
-from data.pictures.progress import parallel
+from data.pictures.progress import check_all
 from data.sources.high_resolution import PhotosOnDisk
 
 Degrade = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -87,9 +88,9 @@ class MadePairs:
             target = turn_hue(target, rng.uniform(-np.pi, np.pi), rng.uniform(*_SATURATION))
         return self._degrade(target, rng), target
 
-    def check(self) -> None:
+    def check(self, share: Share = ALONE) -> None:
         """Decode every photo; raise one `DataError` for all that are unusable."""
-        parallel(self._frames.load, range(len(self)), "Decoding the photos")
+        check_all(self._frames.load, len(self), "Decoding the photos", share)
 
     def _decode(self, index: int) -> tuple[np.ndarray]:
         photo = self._photos[index]

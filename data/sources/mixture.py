@@ -8,6 +8,7 @@ import numpy as np
 from data.batching.crops import cropper, gather_in_tensorflow
 from data.batching.order import Order
 from data.batching.source import FromFiles, OnDisk, Source, Window
+from data.errors import ALONE, Share
 
 if TYPE_CHECKING:
     from tensorflow.data import Dataset
@@ -70,11 +71,11 @@ class Mixture:
 class MixtureOnDisk(Mixture):
     """A mixture that is decoded while it is read."""
 
-    def check(self) -> None:
+    def check(self, share: Share = ALONE) -> None:
         """Raise one `DataError` for all pairs of a source that cannot be used."""
         for source in self._sources:
             if isinstance(source, OnDisk):
-                source.check()
+                source.check(share)
 
     def dataset(self, order: Order, start_step: int) -> "Dataset":
         """Batches, decoded and cropped in parallel; see `gather_in_tensorflow`."""

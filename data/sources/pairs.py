@@ -10,13 +10,13 @@ import numpy as np
 from data.batching.crops import gather_in_tensorflow
 from data.batching.order import Order
 from data.batching.source import Window
-from data.errors import DataError, first_of, plural
+from data.errors import ALONE, DataError, Share, first_of, plural
 from data.pictures.fingerprints import fingerprint
 from data.pictures.folders import check_pair, hold_out
 from data.pictures.frames import Frames
 from data.pictures.images import checked_shape, read, read_bytes
 from data.pictures.partners import SAME, check_template, known_partners, paired_names
-from data.pictures.progress import parallel
+from data.pictures.progress import check_all
 from data.pictures.resize import enlarge
 from data.pictures.stored_frames import file_identity
 from data.sources.good_windows import FILE, GoodWindows
@@ -103,9 +103,9 @@ class Pairs:
             texts.append(self._windows.fingerprint(self._inputs[index]))
         return " ".join(texts)
 
-    def check(self) -> None:
+    def check(self, share: Share = ALONE) -> None:
         """Read every file to its end; raise one `DataError` for all pairs that are unusable."""
-        parallel(self._check, range(len(self)), "Checking the pictures")
+        check_all(self._check, len(self), "Checking the pictures", share)
 
     def dataset(self, order: Order, start_step: int) -> "Dataset":
         """Batches, decoded and cropped in parallel; see `gather_in_tensorflow`."""

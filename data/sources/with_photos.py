@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from data.batching.source import OnDisk, Source
-from data.errors import DataError, plural
+from data.errors import ALONE, DataError, Share, plural
 from data.sources.look import Look
 from data.sources.made_pairs import MadePairs
 from data.sources.mixture import Mixture, MixtureOnDisk
@@ -32,7 +32,11 @@ def names_of_pairs(names: Sequence[str], *, mixed: bool) -> Sequence[str]:
 
 
 def with_photos(
-    pairs: Source, folder: pathlib.Path, share: float, names: Sequence[str] | None
+    pairs: Source,
+    folder: pathlib.Path,
+    share: float,
+    names: Sequence[str] | None,
+    check_share: Share = ALONE,
 ) -> Mixture:
     """Mix a training source of pairs with pairs that are made of the photos in a folder.
 
@@ -42,6 +46,7 @@ def with_photos(
       share: that of the photos in all crops, between 0 and 1.
       names: names of the mixture's records when the run that is now resumed started; see
         `data.make_source`. None lists the folder and decodes all photos once.
+      check_share: this process's share of these checks.
 
     Raises:
       DataError: if the share is out of range, there are no photos, or some cannot be used.
@@ -59,7 +64,7 @@ def with_photos(
     made = MadePairs(PhotoFolder(folder, used), _fit(pairs).degrade, crop=pairs.crop)
     made.names = [_MARK + name for name in used]
     if names is None:
-        made.check()
+        made.check(check_share)
     kind = MixtureOnDisk if isinstance(pairs, OnDisk) else Mixture
     return kind(pairs, made, share=share)
 

@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import pathlib
 import platform
+import socket
 import subprocess
 from typing import Any
 
@@ -57,6 +58,18 @@ def device_name() -> str:
 def core_count() -> int:
     """How many cores of the processor this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def place() -> str:
+    """A name of what processes share that see each other's numbers; "" where it is unknown.
+
+    Machines and containers may have equal host names, so those alone do not say.
+    """
+    try:
+        boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # no Linux
+        return ""
 
 
 def processor_digest() -> str:

@@ -7,6 +7,7 @@ updates a heartbeat there and waits for a message at a key of its own, its mailb
 
 import atexit
 import contextlib
+import itertools
 import logging
 import math
 import os
@@ -23,6 +24,7 @@ from typing import Any, NoReturn, Self
 import jax
 
 from ppcn_jax.runtime.errors import TryAgain, is_disk_full
+from ppcn_jax.runtime.machine import place
 
 # sysexits.h, EX_TEMPFAIL: nothing is wrong with the command; start it again in all processes.
 START_AGAIN = 75
@@ -31,6 +33,7 @@ FAREWELL = 10.0  # seconds that a failed process 0 waits at most for the others 
 # Part of the message of the ValueError that JAX raises where it detects no cluster: the error has
 # no type of its own. tests/runtime/test_processes.py fails if a version of JAX changes the text.
 NO_CLUSTER = "coordinator_address"
+_exchanges = itertools.count()
 _ADVICE = "; started again in all processes, the same command continues from the last checkpoint."
 
 
@@ -58,6 +61,31 @@ def join_processes(
         except ValueError as error:
             if NO_CLUSTER not in str(error):
                 raise
+
+
+def exchange(text: str) -> list[str]:
+    """Give a text to all processes of the run, which all call this; returns those of all by index."""
+    if jax.process_count() == 1:
+        return [text]
+    service, number = _service(), next(_exchanges)
+    service.key_value_set(_parcel(number, jax.process_index()), text)
+    keys = [_parcel(number, index) for index in range(jax.process_count())]
+    return [_wait_for(service, key) for key in keys]
+
+
+def layout() -> dict[str, int]:
+    """Where this process stands among those of the run, which all call this.
+
+    Returns:
+        `{"process_index", "process_count", "processes_here", "local_devices"}`; `processes_here` are
+        those on this machine.
+    """
+    return {
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+        "processes_here": exchange(place()).count(place()),
+        "local_devices": jax.local_device_count(),
+    }
 
 
 class SharedFate:
@@ -173,18 +201,10 @@ class SharedFate:
             self._service.key_value_set(_mailbox(index), message, allow_overwrite=True)
 
     def _listen(self) -> None:
-        message = None
-        while message is None:
-            start = time.monotonic()
-            try:
-                message = self._service.blocking_key_value_get(
-                    _mailbox(self._index), int(1000 * LONGEST_WAIT)
-                )
-            except jax.errors.JaxRuntimeError as error:
-                # After the time that it had, the request has found no message. An error before
-                # means that the service is gone.
-                if time.monotonic() - start < LONGEST_WAIT / 2:
-                    message = f"{START_AGAIN} process 0 is gone ({_first_line(error)})"
+        try:
+            message = _wait_for(self._service, _mailbox(self._index))
+        except jax.errors.JaxRuntimeError as error:
+            message = f"{START_AGAIN} process 0 is gone ({_first_line(error)})"
         if not self._over.is_set():
             status, _, reason = message.partition(" ")
             _say(f"{reason}. Ending {self._name}{_ADVICE if int(status) == START_AGAIN else '.'}")
@@ -204,14 +224,15 @@ class SharedFate:
         os._exit(status)
 
 
-def end_process(reason: str) -> NoReturn:
-    """End this process at once with the status `START_AGAIN`, even if its threads hang.
+def end_process(reason: str, status: int = START_AGAIN) -> NoReturn:
+    """End this process at once, even if its threads hang.
 
     Args:
         reason: a line for standard error.
+        status: of the process.
     """
     _say(reason)
-    os._exit(START_AGAIN)
+    os._exit(status)
 
 
 def _say(text: str) -> None:
@@ -234,8 +255,25 @@ def _service() -> Any:
     return ocp.multihost.get_jax_distributed_client()
 
 
+def _wait_for(service: Any, key: str) -> str:
+    """The text at a key, when there is one; raises JAX's error if the service is gone."""
+    while True:
+        start = time.monotonic()
+        try:
+            return service.blocking_key_value_get(key, int(1000 * LONGEST_WAIT))
+        except jax.errors.JaxRuntimeError:
+            # After the time that it had, the request has found no text. An error before means that
+            # the service is gone.
+            if time.monotonic() - start < LONGEST_WAIT / 2:
+                raise
+
+
 def _life(index: int | str) -> str:
     return f"ppcn_jax/life/{index}"
+
+
+def _parcel(number: int, index: int) -> str:
+    return f"ppcn_jax/exchange/{number}/{index}"
 
 
 def _mailbox(index: int) -> str:

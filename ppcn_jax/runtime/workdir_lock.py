@@ -1,32 +1,22 @@
-"""One run a workdir: a file there names the process that holds it, and shows its heartbeat.
-
-Locks of the operating system are not used, because they are unreliable on network file systems. A
-file holds on NFS as well: only one process can create it, a rename replaces it at once, and the age
-of a heartbeat is the difference of two times by the clock of the file system.
-"""
+"""One run a workdir: a file there names the process that holds it, and shows its heartbeat."""
 
 import contextlib
-import errno
 import json
 import os
 import pathlib
 import socket
-import tempfile
 import threading
 import time
 import uuid
 from typing import Any, Self
 
 import jax
-from jax.experimental import multihost_utils
 
 from ppcn_jax.runtime.errors import InputError, TryAgain, is_disk_full, printable
-from ppcn_jax.runtime.files import write_bytes
-from ppcn_jax.runtime.processes import end_process
+from ppcn_jax.runtime.lock_file import FILE, LockFile
+from ppcn_jax.runtime.machine import place
+from ppcn_jax.runtime.processes import end_process, exchange
 
-FILE = "lock.json"
-_TAKEOVER = "lock.takeover"  # exists while a process replaces the lock of a dead one
-_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)  # ESTALE: NFS, removed by another machine
 _PROC = pathlib.Path("/proc")
 
 
@@ -52,7 +42,7 @@ class WorkdirLock:
 
     def __init__(self, workdir: pathlib.Path, *, silence: float):
         self._workdir, self._silence = workdir, silence
-        self._file, self._content = _LockFile(workdir), b""
+        self._file, self._content = LockFile(workdir), b""
         self._created: list[pathlib.Path] = []
         self._over = threading.Event()
         self._heartbeats = threading.Thread(target=self._beat, name="workdir lock", daemon=True)
@@ -71,9 +61,7 @@ class WorkdirLock:
                     raise
                 raise InputError(f"--workdir {self._workdir} cannot be written: {error}") from error
             self._heartbeats.start()
-        if jax.process_count() > 1:
-            # If process 0 fails instead, its `SharedFate` ends the others.
-            multihost_utils.sync_global_devices("the workdir is locked")
+        exchange("")  # so that all wait for process 0; if it fails, its `SharedFate` ends them
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -103,23 +91,11 @@ class WorkdirLock:
             if found is None:  # released just now
                 continue
             content, age = found
-            record = _parse(content)
-            holder = (
-                "process {process} on {host}, since {since}".format(**record)
-                if record
-                else f"a process that {self._file.path} does not name"
-            )
-            cause = f"no heartbeat for {age:.0f} s" if age > self._silence else ""
-            if record and _is_gone(record):
-                cause = "it is gone"
+            cause = _cause_of_death(content, age, self._silence)
             if not cause:
-                raise TryAgain(
-                    f"{self._workdir} is in use by {holder}; its last heartbeat was {age:.0f} s "
-                    "ago. Start again when it has ended, or use another --workdir. It counts as "
-                    f"dead after {self._silence:g} s without a heartbeat"
-                )
+                raise TryAgain(_in_use(self._workdir, content, age, self._silence))
             if self._file.replace(content, self._content, patience=self._silence):
-                print(f"{self._workdir} is taken over from {holder}: {cause}", flush=True)
+                print(f"{self._workdir} is taken over from {_name(content)}: {cause}", flush=True)
                 return
             time.sleep(0.05)  # another process is replacing it
 
@@ -136,82 +112,24 @@ class WorkdirLock:
         )
 
 
-class _LockFile:
-    """A lock as a file; a store of objects that replaces them conditionally offers the same.
+def end_if_in_use(workdir: pathlib.Path, *, silence: float) -> None:
+    """End this process with status `START_AGAIN` if a run in a workdir is seen to be alive.
 
-    Its content identifies the holder, and its modification time is the last heartbeat.
+    Call this before `join_processes`: if the processes of a second run reach the coordinator of the
+    first, JAX ends both. Where nothing else shows that the process is gone, it takes up to a quarter
+    of `silence`, in which a heartbeat is waited for; `WorkdirLock` decides what remains unknown.
     """
-
-    def __init__(self, folder: pathlib.Path):
-        self.path = folder / FILE
-
-    def create(self, content: bytes) -> bool:
-        """Create the lock; False if it exists."""
-        try:
-            file = self.path.open("xb")
-        except FileExistsError:
-            return False
-        try:
-            with file:
-                file.write(content)
-        except OSError:
-            self.path.unlink()
-            raise
-        return True
-
-    def read(self) -> tuple[bytes, float] | None:
-        """The content and the seconds since the last heartbeat; None if there is no lock."""
-        return self._read(self.path)
-
-    def holds(self, content: bytes, *, beat: bool = False) -> bool:
-        """Return if the lock has this content; with `beat`, its heartbeat is then now."""
-        try:
-            with self.path.open("rb") as file:
-                equal = file.read() == content
-                if equal and beat:
-                    os.utime(file.fileno())
-                return equal
-        except OSError as error:
-            if error.errno in _GONE:
-                return False
-            raise
-
-    def replace(self, old: bytes, new: bytes, *, patience: float) -> bool:
-        """Replace the lock if its content is `old`; of several processes only one succeeds.
-
-        One that dies while it replaces a lock prevents others from it for `patience` seconds.
-        """
-        mutex = self.path.with_name(_TAKEOVER)
-        try:
-            mutex.touch(exist_ok=False)
-        except FileExistsError:
-            left = self._read(mutex)
-            if left is not None and left[1] > patience:
-                mutex.unlink(missing_ok=True)
-            return False
-        try:
-            if not self.holds(old):
-                return False
-            write_bytes(self.path, new)
-            return True
-        finally:
-            mutex.unlink(missing_ok=True)
-
-    def remove(self, content: bytes) -> None:
-        """Remove the lock if it has this content."""
-        if self.holds(content):
-            self.path.unlink()
-
-    def _read(self, path: pathlib.Path) -> tuple[bytes, float] | None:
-        try:
-            with path.open("rb") as file, tempfile.TemporaryFile(dir=path.parent) as probe:
-                os.utime(probe.fileno())  # as a heartbeat does
-                now, beat = (os.fstat(f.fileno()).st_mtime for f in (probe, file))
-                return file.read(), max(now - beat, 0.0)
-        except OSError as error:
-            if error.errno in _GONE:
-                return None
-            raise
+    file, previous = LockFile(workdir), 0.0
+    deadline = time.monotonic() + silence / 4
+    with contextlib.suppress(OSError):  # reported when the workdir is written to
+        while time.monotonic() < deadline and (found := file.read()) is not None:
+            content, age = found
+            if _cause_of_death(content, age, silence):
+                return
+            if age < previous or _is_here(_parse(content)):
+                end_process(_in_use(workdir, content, age, silence))
+            previous = age
+            time.sleep(silence / 200)
 
 
 def _record() -> dict[str, Any]:
@@ -219,7 +137,7 @@ def _record() -> dict[str, Any]:
         "host": socket.gethostname(),
         "process": os.getpid(),
         "since": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-        "place": _place(),
+        "place": place(),
         "started": _started(os.getpid()),
         "token": uuid.uuid4().hex,
     }
@@ -237,30 +155,45 @@ def _parse(content: bytes) -> dict[str, Any]:
     return {}
 
 
-def _is_gone(record: dict[str, Any]) -> bool:
-    """Return True if the process of a record was on this machine and has ended."""
-    if not record["place"] or record["place"] != _place():
-        return False
+def _name(content: bytes) -> str:
+    record = _parse(content)
+    return (
+        f"process {record['process']} on {record['host']}, since {record['since']}"
+        if record
+        else f"a process that {FILE} does not name"
+    )
+
+
+def _in_use(workdir: pathlib.Path, content: bytes, age: float, silence: float) -> str:
+    return (
+        f"{workdir} is in use by {_name(content)}; its last heartbeat was {age:.0f} s ago. Start "
+        f"again when it has ended, or use another --workdir. It counts as dead after {silence:g} s "
+        "without a heartbeat"
+    )
+
+
+def _cause_of_death(content: bytes, age: float, silence: float) -> str:
+    """Why the holder of a lock counts as dead; "" if it does not."""
+    record = _parse(content)
+    if _is_here(record) and _is_gone(record["process"], record.get("started")):
+        return "it is gone"
+    return f"no heartbeat for {age:.0f} s" if age > silence else ""
+
+
+def _is_here(record: dict[str, Any]) -> bool:
+    return bool(record) and record["place"] != "" and record["place"] == place()
+
+
+def _is_gone(process: int, since: object) -> bool:
+    """Return True if a process of this machine, which started at `since`, has ended."""
     try:
-        os.kill(record["process"], 0)
+        os.kill(process, 0)
     except ProcessLookupError:
         return True
     except OSError:  # another user's
         pass
-    started = _started(record["process"])
-    return started == "" or (started is not None and started != record.get("started"))
-
-
-def _place() -> str:
-    """What processes share that see each other under the same numbers; "" where it is unknown.
-
-    Machines and containers may have equal names, so the name alone does not say.
-    """
-    try:
-        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
-        return f"{socket.gethostname()} {boot} {os.readlink(_PROC / 'self/ns/pid')}"
-    except OSError:  # no Linux
-        return ""
+    started = _started(process)
+    return started == "" or (started is not None and started != since)
 
 
 def _started(process: int) -> str | None:

@@ -177,7 +177,7 @@ def run(
         preset = "" if config.preset == "paper" else f" ({config.preset} preset)"
         progress.say(
             f"training the {config.model}{preset} {where} to {plan.steps} on "
-            f"{jax.device_count()} {jax.default_backend()} device(s); {evaluations}"
+            f"{_devices(config.train.batch_size)}; {evaluations}"
         )
         if origin:
             progress.say(origin)
@@ -279,6 +279,13 @@ def _loop(
     if stopping:
         progress.say(f"stopped at step {step}; the same command continues")
     return state
+
+
+def _devices(batch_size: int) -> str:
+    count, processes = jax.device_count(), jax.process_count()
+    owners = f" of {processes} processes" if processes > 1 else ""
+    kind = jax.devices()[0].device_kind
+    return f"{count} {kind} device(s){owners}, {batch_size // count} image(s) on each"
 
 
 def _is_stopping(requested: bool, before: int, step: int) -> bool:

@@ -1,10 +1,14 @@
 """Unusable records are reported together, by every source."""
 
+import concurrent.futures
 import re
+import threading
 
 import pytest
 
 import data
+from data.errors import Share
+from data.pictures import progress
 from data.pictures.progress import parallel
 from tests.data.sample_pictures import draw, encode, write_pairs
 
@@ -43,6 +47,70 @@ def test_training_records(photos, make, source, in_memory):
     with pytest.raises(data.DataError) as problem:
         make(source=source, dir=folder, crop=32, in_memory=in_memory)
     assert_names_five(problem, COUNT - 2)
+
+
+class Together:
+    """Exchanges texts between threads that stand for the processes of a run."""
+
+    def __init__(self, count):
+        self.texts = [""] * count
+        self.barrier = threading.Barrier(count, timeout=60)
+
+    def of(self, index):
+        def exchange(text):
+            self.barrier.wait()
+            self.texts[index] = text
+            self.barrier.wait()
+            return list(self.texts)
+
+        return exchange
+
+
+def open_in_processes(count, open_in):
+    """Call `open_in(share)` for each of several processes; return the results and the errors."""
+    together = Together(count)
+
+    def attempt(index):
+        try:
+            return open_in(Share(index, count, together.of(index)))
+        except data.DataError as error:
+            return error
+
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        return list(pool.map(attempt, range(count)))
+
+
+@pytest.mark.parametrize("source", ["pairs", "high_resolution"])
+@pytest.mark.parametrize("bad", [BAD, range(3, 4), range(0)], ids=["several", "one", "none"])
+def test_processes_share_the_checks_and_raise_the_same_error(
+    photos, make, monkeypatch, source, bad
+):
+    for number in bad:
+        spoil(photos / "phone" / f"{number}.jpg", number)
+        if number % 2 and source == "pairs":
+            spoil(photos / "camera" / f"{number}.jpg", number)
+    folder = photos if source == "pairs" else photos / "phone"
+    fields = {"source": source, "dir": folder, "crop": 32, "in_memory": False}
+    calls = []
+    attempt_all = progress.attempt_all
+
+    def count_calls(function, items, description):
+        calls.extend(items)
+        return attempt_all(function, items, description)
+
+    monkeypatch.setattr(progress, "attempt_all", count_calls)
+    opened = open_in_processes(3, lambda share: make(check_share=share, **fields))
+    assert sorted(calls) == list(range(COUNT - 2))  # each record once
+    if not bad:
+        assert [list(one.names) for one in opened] == [list(opened[0].names)] * 3
+        return
+    monkeypatch.setattr(progress, "attempt_all", attempt_all)
+    with pytest.raises(data.DataError) as alone:
+        make(**fields)
+    first, *others = map(str, opened)
+    assert others == [first] * 2
+    address = r"0x[0-9a-f]+"  # in Pillow's message
+    assert re.sub(address, "", first) == re.sub(address, "", str(alone.value))
 
 
 def test_photos_of_a_test_set(photos):

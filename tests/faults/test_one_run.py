@@ -6,11 +6,11 @@ import signal
 
 import pytest
 
+from ppcn_jax.runtime.lock_file import FILE
 from ppcn_jax.runtime.processes import START_AGAIN
-from ppcn_jax.runtime.workdir_lock import FILE
 from ppcn_jax.weights.checkpoints import steps_in
 from tests.faults.runs import train
-from tests.faults.test_processes import SILENCE, train_in_pair
+from tests.faults.test_processes import SILENCE, free_port, train_in_pair
 from tests.processes import end, last_step, rows, wait_until
 
 ENDLESS = {"train.steps": 100_000, "checkpoint.every": 4}
@@ -99,12 +99,15 @@ def test_every_step_has_one_row(story):
 
 @pytest.mark.long
 def test_all_processes_of_a_second_run_end_and_the_first_goes_on(launch, tmp_path):
-    first = train_in_pair(launch, tmp_path, **ENDLESS)
+    # The same port: if the processes of the second run joined the first, JAX would end both.
+    pair = {"port": free_port(), **ENDLESS}
+    first = train_in_pair(launch, tmp_path, **pair)
     trains(tmp_path, first[0])
-    second = [end(process) for process in train_in_pair(launch, tmp_path, **ENDLESS)]
+    second = [end(process) for process in train_in_pair(launch, tmp_path, **pair)]
     assert [status for status, *_ in second] == [START_AGAIN, START_AGAIN]
     for *_, stderr in second:
-        assert f"{tmp_path} is in use by process {first[0].pid} on " in stderr
+        (line,) = stderr.strip().splitlines()
+        assert line.startswith(f"{tmp_path} is in use by process {first[0].pid} on ")
     trains(tmp_path, first[0])
     first[1].terminate()
     assert [end(process)[0] for process in first] == [START_AGAIN, START_AGAIN]

@@ -19,11 +19,16 @@ BOUND = 60  # seconds within which the others must end; most of it allows for a 
 ENDLESS = {"train.steps": 100_000, "checkpoint.every": 2}
 
 
-def train_in_pair(launch, workdir, second=TWO_DEVICES, flags_of_second=(), **changed):
-    """Start two processes with two devices each."""
+def free_port():
+    """Return a port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
+        return probe.getsockname()[1]
+
+
+def train_in_pair(launch, workdir, second=TWO_DEVICES, flags_of_second=(), port=None, **changed):
+    """Start two processes with two devices each."""
+    port = port or free_port()
     flags = [f"--coordinator=localhost:{port}", "--process_count=2", f"--silence={SILENCE}"]
     first = train(launch, workdir, *flags, "--process_index=0", xla_flags=TWO_DEVICES, **changed)
     flags += ["--process_index=1", *flags_of_second]

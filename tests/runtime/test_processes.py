@@ -106,6 +106,36 @@ class Service:
         raise jax.errors.JaxRuntimeError(f"after {answer} s\nmore")
 
 
+def test_texts_are_exchanged_between_processes():
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    program = f"""
+import sys
+from ppcn_jax.runtime import processes
+index = int(sys.argv[1])
+processes.join_processes("localhost:{port}", 2, index, detect=True, silence=60.0)
+print([processes.exchange(f"{{text}} of {{index}}") for text in "ab"])
+print(processes.layout())
+"""
+    command = [sys.executable, "-c", program]
+    output = {"stdout": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen([*command, str(index)], **output) for index in range(2)]
+    lines = [process.communicate(timeout=120)[0].splitlines() for process in both]
+    for index, (exchanged, layout) in enumerate(lines):
+        assert exchanged == "[['a of 0', 'a of 1'], ['b of 0', 'b of 1']]"
+        assert layout == str(
+            {
+                "process_index": index,
+                "process_count": 2,
+                "processes_here": 2,
+                "local_devices": jax.local_device_count(),
+            }
+        )
+    assert processes.exchange("a") == ["a"]
+    assert processes.layout()["processes_here"] == 1
+
+
 @pytest.mark.parametrize(
     ("answers", "line"),
     [

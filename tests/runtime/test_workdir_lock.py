@@ -16,7 +16,8 @@ import pytest
 
 from ppcn_jax.runtime import workdir_lock
 from ppcn_jax.runtime.errors import InputError, TryAgain
-from ppcn_jax.runtime.workdir_lock import FILE, WorkdirLock
+from ppcn_jax.runtime.lock_file import FILE, TAKEOVER
+from ppcn_jax.runtime.workdir_lock import WorkdirLock, end_if_in_use
 
 SILENCE = 60.0
 ELSEWHERE = {"host": "node7", "process": 4711, "since": "2026-11-29 02:40:12", "place": "node7 1 2"}
@@ -41,7 +42,7 @@ def here(process):
     return {
         "host": socket.gethostname(),
         "process": process,
-        "place": workdir_lock._place(),
+        "place": workdir_lock.place(),
         "started": workdir_lock._started(process),
     }
 
@@ -201,7 +202,7 @@ def test_of_several_that_take_a_lock_over_one_succeeds(tmp_path, capfd):
 
 def test_a_process_that_died_during_a_takeover_is_not_waited_for_longer(tmp_path):
     leave_lock(tmp_path, age=SILENCE + 1)
-    leave_text(tmp_path, "", name=workdir_lock._TAKEOVER, age=SILENCE + 1)
+    leave_text(tmp_path, "", name=TAKEOVER, age=SILENCE + 1)
     with WorkdirLock(tmp_path, silence=SILENCE):
         assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
@@ -256,13 +257,54 @@ def test_the_heartbeat_notices_that_the_lock_is_lost(tmp_path, ends):
     assert list(tmp_path.iterdir()) == []
 
 
+class Ended(BaseException):
+    """Raised where a process would have ended."""
+
+
+@pytest.fixture
+def raises_at_end(monkeypatch):
+    def end_process(line):
+        raise Ended(line)
+
+    monkeypatch.setattr(workdir_lock, "end_process", end_process)
+
+
+def test_before_joining_a_run_that_is_alive_here_ends_the_process(tmp_path, raises_at_end, sleeper):
+    end_if_in_use(tmp_path, silence=SILENCE)
+    end_if_in_use(tmp_path / "absent", silence=SILENCE)
+    leave_lock(tmp_path, **here(sleeper.pid))
+    with pytest.raises(Ended, match=rf"in use by process {sleeper.pid} on"):
+        end_if_in_use(tmp_path, silence=SILENCE)
+    leave_lock(tmp_path, **here(os.getpid()) | {"started": "1"})
+    end_if_in_use(tmp_path, silence=SILENCE)
+    leave_lock(tmp_path, age=SILENCE + 1)
+    end_if_in_use(tmp_path, silence=SILENCE)
+
+
+def test_before_joining_a_heartbeat_from_elsewhere_is_waited_for(tmp_path, raises_at_end):
+    path = leave_lock(tmp_path, age=0.5)
+    end_if_in_use(tmp_path, silence=1.0)  # none came: perhaps it is dead
+    over = threading.Event()
+
+    def beat():
+        while not over.wait(0.05):
+            os.utime(path)
+
+    heartbeats = threading.Thread(target=beat)
+    heartbeats.start()
+    try:
+        with pytest.raises(Ended, match="in use by process 4711 on node7"):
+            end_if_in_use(tmp_path, silence=SILENCE)
+    finally:
+        over.set()
+        heartbeats.join()
+    assert path.exists()
+
+
 def test_other_processes_of_a_run_wait_for_the_first(tmp_path, monkeypatch, ends):
     waited = []
     monkeypatch.setattr(workdir_lock.jax, "process_index", lambda: 1)
-    monkeypatch.setattr(workdir_lock.jax, "process_count", lambda: 2)
-    monkeypatch.setattr(
-        workdir_lock.multihost_utils, "sync_global_devices", lambda name: waited.append(name)
-    )
+    monkeypatch.setattr(workdir_lock, "exchange", waited.append)
     leave_lock(tmp_path)
     with WorkdirLock(tmp_path, silence=SILENCE) as lock:
         lock.check()

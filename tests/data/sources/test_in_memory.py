@@ -1,5 +1,7 @@
 """Sources that are decoded into RAM."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,32 @@ def test_available_bytes(tmp_path, monkeypatch, limit, expected):
     monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
     monkeypatch.setattr(memory, "_CGROUP", tmp_path)
     assert memory.available_bytes() == expected
+
+
+def test_processes_of_a_machine_share_its_memory(tmp_path, monkeypatch):
+    page = os.sysconf("SC_PAGE_SIZE")
+
+    def use(pages):
+        (tmp_path / "statm").write_text(f"900 {pages} 50 1 0 500 0\n")
+
+    (tmp_path / "meminfo").write_text("MemAvailable:    4000 kB\n")
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "_STATM", tmp_path / "statm")
+    monkeypatch.setattr(memory, "_share", None)
+    use(pages=10)
+    memory.share_memory(4)
+    assert memory.available_bytes() == 1024_000
+    # What others take of their shares does not reduce this one, and what this process takes does.
+    (tmp_path / "meminfo").write_text("MemAvailable:    1500 kB\n")
+    use(pages=13)
+    assert memory.available_bytes() == 1024_000 - 3 * page
+    (tmp_path / "meminfo").write_text("MemAvailable:    7 kB\n")
+    assert memory.available_bytes() == 7 * 1024
+    use(pages=10_000)
+    assert memory.available_bytes() == 0
+    memory.share_memory(1)
+    assert memory.available_bytes() == 7 * 1024
 
 
 def test_free_memory_is_unknown_without_proc(tmp_path, monkeypatch):
