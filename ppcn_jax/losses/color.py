@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ppcn_jax.losses.arguments import as_float_pair
+from ppcn_jax.losses.arguments import as_float_pair, as_mask, selected
+from ppcn_jax.ops.compiled import compiled
 from ppcn_jax.ops.gaussian import filter_channels
 
 BLUR_SIZE = 21
@@ -21,6 +22,11 @@ def paper_blur() -> np.ndarray:
 
     Reference:
         Eq. 9, which prints sigma = 3 without a square.
+
+    Example:
+        >>> kernel = losses.paper_blur()
+        >>> kernel.shape, round(float(kernel.sum()), 4)
+        ((21,), 0.9995)
     """
     offsets = np.arange(BLUR_SIZE) - BLUR_SIZE // 2
     return math.sqrt(0.053) * np.exp(-(offsets**2) / (2 * 3.0))
@@ -37,6 +43,11 @@ def released_blur() -> np.ndarray:
 
     Reference:
         The released training code, which follows DPED (Ignatov et al., ICCV 2017).
+
+    Example:
+        >>> kernel = losses.released_blur()
+        >>> kernel.shape, round(float(kernel.sum()), 4)
+        ((21,), 1.0)
     """
     half_cell = 7 / (2 * BLUR_SIZE)
     edges = np.linspace(-3 - half_cell, 3 + half_cell, BLUR_SIZE + 1)
@@ -45,11 +56,13 @@ def released_blur() -> np.ndarray:
     return kernel / kernel.sum()
 
 
+@compiled
 def color(
     prediction: jax.Array,
     target: jax.Array,
     *,
     kernel: Literal["paper", "released"] | np.ndarray | jax.Array = "paper",
+    where: jax.Array | None = None,
 ) -> jax.Array:
     """Squared distance of blurred images: ||B(y) - B(t)||_2^2, a sum over pixels and channels.
 
@@ -60,23 +73,33 @@ def color(
         target: t, the same shape and range.
         kernel: "paper" (see `paper_blur`), "released" (see `released_blur`), a separable kernel
             `[k]`, or a 2-D kernel `[kh, kw]`.
+        where: bool, broadcastable to the images: the pixels that count, None for all. The others
+            are as beyond the edges of the images.
 
     Returns:
         float32 `[N]`, >= 0; 0 means equal colors. Grows with the number of pixels. The released
         code's value is half of this: halve the weight to reproduce it.
 
     Raises:
-        TypeError: an input is not floating.
-        ValueError: a rank other than 4, unequal shapes, an unknown kernel or one of another rank.
+        TypeError: an input is not floating, or `where` not bool.
+        ValueError: a rank other than 4, unequal shapes, an unknown kernel, an empty one or one of
+            another rank, or `where` does not broadcast.
 
     Reference:
         Eqs. 9 and 10. They blur the input image, which does not depend on the enhancer; here the
         enhanced image is blurred instead.
+
+    Example:
+        >>> y, t = jnp.full((2, 8, 8, 3), 0.75), jnp.full((2, 8, 8, 3), 0.5)
+        >>> losses.color(y, t)
+        Array([6.067547, 6.067547], dtype=float32)
     """
     prediction, target = as_float_pair(prediction, target)
     # The blur is linear: B(y) - B(t) = B(y - t).
-    difference = filter_channels(prediction - target, _resolve(kernel), same=True)
-    return jnp.sum(jnp.square(difference), axis=(1, 2, 3))
+    mask = as_mask(where, prediction)
+    difference = selected(prediction - target, mask)
+    blurred = filter_channels(difference, _resolve(kernel), same=True)
+    return jnp.sum(jnp.square(selected(blurred, mask)), axis=(1, 2, 3))
 
 
 def _resolve(kernel: str | np.ndarray | jax.Array) -> np.ndarray | jax.Array:
@@ -85,6 +108,6 @@ def _resolve(kernel: str | np.ndarray | jax.Array) -> np.ndarray | jax.Array:
         if kernel not in named:
             raise ValueError(f"kernel must be one of {sorted(named)} or an array, got {kernel!r}")
         return named[kernel]()
-    if np.ndim(kernel) not in (1, 2):
+    if np.ndim(kernel) not in (1, 2) or not np.size(kernel):
         raise ValueError(f"kernel must have shape [k] or [kh, kw], got {np.shape(kernel)}")
     return kernel

@@ -1,6 +1,6 @@
 """Column maxima of a matrix that is too large to store.
 
-Rows are computed in blocks, once for the maxima and once more for the gradient, so that only one
+Rows are computed in blocks, once for the maxima and once more for each derivative, so that only one
 block is in memory at a time.
 """
 
@@ -15,89 +15,106 @@ from jax import lax
 ROUNDING = 1e-5
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def column_maxima(
     rows: Callable[..., jax.Array], block: int, y: jax.Array, *operands: jax.Array
 ) -> jax.Array:
     """Compute `jnp.max(rows(y, *operands), axis=0)` in blocks of rows.
 
-    The gradient is the same too: entries of a column that tie share it equally. Forward-mode
-    derivatives are not available.
+    The derivatives, forward, reverse and of any order, are those of `jnp.max`: entries of a column
+    that tie share it equally.
 
     Args:
         rows: `rows(y[k], *operands) -> A[k]` for any slice k of rows; row A_i depends on y_i and
-            the operands only, and entries are >= 0. Pass a module-level function, because it is
-            part of the key of compilation caches.
+            the operands only, and entries are >= 0, also of a row y_i = 0. Pass a module-level
+            function, because it is part of the key of compilation caches.
         block: number of rows computed at once, 1 to P.
         y: float `[P, C]`, one row per row of A.
-        *operands: arrays shared by all rows.
+        operands: arrays shared by all rows.
 
     Returns:
         `[Q]` for A of shape `[P, Q]`.
     """
-    return _forward(rows, block, y, *operands)[0]
+    return _maxima(rows, block, y, *operands)[0]
 
 
-def _forward(
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _maxima(
     rows: Callable[..., jax.Array], block: int, y: jax.Array, *operands: jax.Array
-) -> tuple[jax.Array, tuple]:
-    def update(start: jax.Array, indices: jax.Array, is_new: jax.Array, carry: tuple) -> tuple:
-        largest, owner, ties = carry
-        a = rows(lax.dynamic_slice_in_dim(y, start, block), *operands)
-        a = jnp.where(is_new[:, None], a, -1)
-        local = jnp.max(a, axis=0)
-        local_ties = jnp.sum(a == local[None], axis=0)
-        owner = jnp.where(local > largest, indices[jnp.argmax(a, axis=0)], owner)
-        grown = jnp.maximum(largest, local)
-        ties = jnp.where(largest == grown, ties, 0) + jnp.where(local == grown, local_ties, 0)
-        return grown, owner, ties
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The maximum of each column, the first row that attains it, and the number of such rows.
 
-    columns = jax.eval_shape(rows, y[:block], *operands).shape[1]
-    start = jnp.full(columns, -1, y.dtype), *(jnp.zeros(columns, int) for _ in range(2))
-    largest, owner, ties = _over_blocks(update, block, len(y), start)
-    return largest, (y, operands, largest, owner, ties)
-
-
-def _backward(
-    rows: Callable[..., jax.Array], block: int, residuals: tuple, cotangent: jax.Array
-) -> tuple[jax.Array, ...]:
-    # dL/dA_ij is cotangent_j, split among the entries that attain the maximum of column j, and 0
-    # elsewhere. A row of A depends only on its own y_i and the operands, so each block is pulled
-    # back separately and the gradients of the operands are summed.
-    y, operands, largest, owner, ties = residuals
-    share = cotangent / ties
-
-    def accumulate(start: jax.Array, indices: jax.Array, is_new: jax.Array, carry: tuple) -> tuple:
-        y_bar, operands_bar = carry
-        a, pull_back = jax.vjp(rows, lax.dynamic_slice_in_dim(y, start, block), *operands)
-        # A unique maximum is identified by index, since recomputed values may round differently.
-        is_owner = indices[:, None] == owner[None]
-        attains = jnp.where(ties[None] == 1, is_owner, a >= largest[None] * (1 - ROUNDING))
-        block_bar, *more = pull_back(jnp.where(attains & is_new[:, None], share[None], 0))
-        block_bar += lax.dynamic_slice_in_dim(y_bar, start, block)
-        y_bar = lax.dynamic_update_slice_in_dim(y_bar, block_bar, start, axis=0)
-        return y_bar, jax.tree.map(jnp.add, operands_bar, tuple(more))
-
-    zeros = jax.tree.map(jnp.zeros_like, (y, operands))
-    y_bar, operands_bar = _over_blocks(accumulate, block, len(y), zeros)
-    return y_bar, *operands_bar
-
-
-column_maxima.defvjp(_forward, _backward)
-
-
-def _over_blocks(step: Callable[..., tuple], block: int, length: int, carry: tuple) -> tuple:
-    """Update `carry = step(start, row indices, is_new, carry)` for each block of rows.
-
-    The last block overlaps the one before it, which avoids padding; `is_new` marks rows that no
-    earlier block contained.
+    All are floats, exact up to 2^24 rows: tangents of integers lack the axes that those vary over.
     """
 
-    def body(state: tuple) -> tuple:
-        seen, carry = state
-        start = jnp.minimum(seen, length - block)
-        indices = start + jnp.arange(block)
-        return seen + block, step(start, indices, indices >= seen, carry)
+    def update(carry: tuple, first: jax.Array) -> tuple[tuple, None]:
+        largest, owner, ties = carry
+        block_rows, indices, is_new = _block(y, first, block)
+        a = jnp.where(is_new, rows(block_rows, *operands), -1)
+        local = jnp.max(a, axis=0)
+        local_ties = jnp.sum(a == local[None], axis=0, dtype=a.dtype)
+        local_owner = (indices[0, 0] + jnp.argmax(a, axis=0)).astype(a.dtype)
+        owner = jnp.where(local > largest, local_owner, owner)
+        grown = jnp.maximum(largest, local)
+        ties = jnp.where(largest == grown, ties, 0) + jnp.where(local == grown, local_ties, 0)
+        return (grown, owner, ties), None
 
-    # Not lax.scan: when an outer scan is differentiated, JAX would store the masks of all blocks.
-    return lax.while_loop(lambda state: state[0] < length, body, (0, carry))[1]
+    row = rows(y[:1], *operands)[0]
+    start = _filled(row, -1), _filled(row, 0), _filled(row, 0)
+    return lax.scan(update, start, jnp.arange(0, len(y), block))[0]
+
+
+@_maxima.defjvp
+def _derivative(
+    rows: Callable[..., jax.Array], block: int, primals: tuple, tangents: tuple
+) -> tuple[tuple, tuple]:
+    largest, owner, ties = _maxima(rows, block, *primals)
+    constants = lax.stop_gradient((largest, owner, ties))
+    attained = functools.partial(_attained, rows, block, *constants)
+    _, tangent = jax.jvp(attained, primals, tangents)
+    return (largest, owner, ties), (tangent, _filled(owner, 0), _filled(ties, 0))
+
+
+def _attained(
+    rows: Callable[..., jax.Array],
+    block: int,
+    largest: jax.Array,
+    owner: jax.Array,
+    ties: jax.Array,
+    y: jax.Array,
+    *operands: jax.Array,
+) -> jax.Array:
+    """The mean of the entries that attain the maximum of their column: a sum over all rows.
+
+    A sum keeps nothing of a block for its derivatives, and `checkpoint` computes rows again.
+    """
+
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def partial_sum(first: jax.Array, y: jax.Array, *operands: jax.Array) -> jax.Array:
+        block_rows, indices, is_new = _block(y, first, block)
+        a = rows(block_rows, *operands)
+        # A unique maximum is identified by index, since recomputed values may round differently.
+        close = is_new & (a >= largest[None] * (1 - ROUNDING))
+        attains = jnp.where(ties[None] == 1, indices.astype(a.dtype) == owner[None], close)
+        return jnp.sum(jnp.where(attains & is_new, a, 0), axis=0)
+
+    def add(total: jax.Array, first: jax.Array) -> tuple[jax.Array, None]:
+        return total + partial_sum(first, y, *operands), None
+
+    start = _filled(largest, 0)
+    return lax.scan(add, start, jnp.arange(0, len(y), block))[0] / ties
+
+
+def _block(y: jax.Array, first: jax.Array, block: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Rows `[block, C]` from `first` on, their indices, and which of them are new, `[block, 1]`.
+
+    The last block overlaps the one before it, which saves a padded copy of y.
+    """
+    start = jnp.minimum(first, len(y) - block)
+    indices = (start + jnp.arange(block))[:, None]
+    return lax.dynamic_slice_in_dim(y, start, block), indices, indices >= first
+
+
+def _filled(row: jax.Array, value: float) -> jax.Array:
+    """A constant of the type of `row`, which includes its sharding and the axes it varies over."""
+    constant = jnp.asarray(value, row.dtype)
+    return jnp.where(row < 0, constant, constant)

@@ -48,7 +48,7 @@ def block_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     return (2, 2) if features < 8 and values < _LARGE_KERNEL else (1, 1)
 
 
-def fold(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
+def fold(x: jax.Array, kernel: jax.Array, dilation: int, precision: lax.Precision) -> jax.Array:
     """A convolution without stride, zero-padded to its size, in blocks of `block_shape`.
 
     `x` is `[N, H, W, C]`, `kernel` `[kh, kw, C, F]`; returns `[N, H, W, F]`.
@@ -57,13 +57,13 @@ def fold(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
     if dilation > 1 and kernel.shape[1] == 1:
         # Rows that the kernel skips are placed side by side: no dilation is left.
         x = jnp.pad(x, ((0, 0), (0, -height % dilation), (0, 0), (0, 0)))
-        y = fold(x.reshape(n, -1, dilation * width, channels), kernel, 1)
+        y = fold(x.reshape(n, -1, dilation * width, channels), kernel, 1, precision)
         return y.reshape(n, -1, width, y.shape[3])[:, :height]
     if dilation > 1 and kernel.shape[0] == 1:
         # Columns that the kernel skips become rows of their own.
         x = jnp.pad(x, ((0, 0), (0, 0), (0, -width % dilation), (0, 0)))
         x = x.reshape(n, height, -1, dilation, channels).swapaxes(2, 3)
-        y = fold(x.reshape(n, height * dilation, -1, channels), kernel, 1)
+        y = fold(x.reshape(n, height * dilation, -1, channels), kernel, 1, precision)
         y = y.reshape(n, height, dilation, -1, y.shape[3]).swapaxes(2, 3)
         return y.reshape(n, height, -1, y.shape[4])[:, :, :width]
 
@@ -80,11 +80,17 @@ def fold(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
             window_strides=block[1:],
             padding=padding[1:],
             dimension_numbers=("NWC", "WIO", "NWC"),
+            precision=precision,
         )
         y = y.reshape(n, height, *y.shape[1:])
     else:
         y = lax.conv_general_dilated(
-            x, wide, window_strides=block, padding=padding, dimension_numbers=DIMENSIONS
+            x,
+            wide,
+            window_strides=block,
+            padding=padding,
+            dimension_numbers=DIMENSIONS,
+            precision=precision,
         )
     rows, columns = y.shape[1:3]
     y = y.reshape(n, rows, columns, *block, -1).transpose(0, 1, 3, 2, 4, 5)

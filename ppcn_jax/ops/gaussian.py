@@ -1,5 +1,7 @@
 """Gaussian windows and per-channel image filters, shared by losses and metrics."""
 
+from typing import overload
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,11 +11,21 @@ from jax import lax
 LARGEST_BAND = 256
 
 
-def gaussian_window(size: int, sigma: float) -> np.ndarray:
-    """One-dimensional Gaussian window with sum 1, float64 `[size]`; `sigma` is in pixels."""
+@overload
+def gaussian_window(size: int, sigma: float) -> np.ndarray: ...
+@overload
+def gaussian_window(size: int, sigma: jax.Array) -> jax.Array: ...
+def gaussian_window(size: int, sigma: float | jax.Array) -> np.ndarray | jax.Array:
+    """One-dimensional Gaussian window with sum 1, `[size]`; `sigma` is in pixels.
+
+    In float64 for a Python number, in its own type if `sigma` is a JAX array.
+    """
     offsets = np.arange(size) - (size - 1) / 2
-    window = np.exp(-(offsets**2) / (2 * sigma**2))
-    return window / window.sum()
+    if isinstance(sigma, jax.Array):
+        window = jnp.exp(-jnp.asarray(offsets**2, sigma.dtype) / (2 * sigma**2))
+        return window / window.sum()
+    weights = np.exp(-(offsets**2) / (2 * sigma**2))
+    return weights / weights.sum()
 
 
 def filter_channels(images: jax.Array, kernel: np.ndarray | jax.Array, *, same: bool) -> jax.Array:
@@ -37,7 +49,7 @@ def filter_planes(planes: jax.Array, kernel: np.ndarray | jax.Array, *, same: bo
     """
     kernel = jnp.asarray(kernel, planes.dtype)
     height, width = planes.shape[-2:]
-    if max(height, width) > LARGEST_BAND:
+    if not all(isinstance(side, int) and side <= LARGEST_BAND for side in (height, width)):
         for axis in (planes.ndim - 2, planes.ndim - 1):
             planes = _shifted(planes, kernel, axis, same)
         return planes
@@ -68,7 +80,8 @@ def _shifted(planes: jax.Array, kernel: jax.Array, axis: int, same: bool) -> jax
     padded = jnp.pad(planes, padding)
     outputs = padded.shape[axis] - len(kernel) + 1
     windows = (lax.slice_in_dim(padded, k, k + outputs, axis=axis) for k in range(len(kernel)))
-    return sum((w * window for w, window in zip(kernel, windows, strict=True)), jnp.zeros(()))
+    weighted = (w * window for w, window in zip(kernel, windows, strict=True))
+    return sum(weighted, jnp.zeros((), planes.dtype))
 
 
 def _depthwise(images: jax.Array, kernel: jax.Array, same: bool) -> jax.Array:

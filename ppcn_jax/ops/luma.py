@@ -21,7 +21,7 @@ STUDIO_TO_FULL_RANGE = 255 / 219  # factor for differences of Y
 
 
 def weighted_channels(
-    images: jax.Array, weights: Sequence[float], offset: float = 0.0
+    images: jax.Array, weights: Sequence[float], offset: float | jax.Array = 0.0
 ) -> jax.Array:
     """Sum of the weighted channels of `[..., C]` plus an offset: `[..., 1]` of the same type."""
     weighted = (images[..., i : i + 1] * weight for i, weight in enumerate(weights))

@@ -5,16 +5,35 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ppcn_jax.losses import discrimination, real_logit, texture
+from ppcn_jax.losses import discrimination, real_logit, relativistic, texture
 from tests import references
 
 IS_REAL = np.array([True, False, False, True, True])
+TARGET = np.linspace(-2, 3, 5, dtype=np.float32)[:, None]
 HEADS = pytest.mark.parametrize("outputs", [1, 2])
 
 # name: loss, reference, knobs of both
 LOSSES = {
     "texture": (texture, references.texture, {}),
     "texture-saturating": (texture, references.texture, {"form": "saturating"}),
+    "texture-hinge": (texture, references.texture, {"form": "hinge"}),
+    "texture-least_squares": (texture, references.texture, {"form": "least_squares"}),
+    "discrimination-hinge": (
+        discrimination,
+        references.discrimination,
+        {"is_real": IS_REAL, "form": "hinge"},
+    ),
+    "discrimination-least_squares": (
+        discrimination,
+        references.discrimination,
+        {"is_real": IS_REAL, "form": "least_squares", "real_label": 0.9},
+    ),
+    "relativistic": (relativistic, references.relativistic, {"target": TARGET}),
+    "relativistic-average": (
+        relativistic,
+        references.relativistic,
+        {"target": TARGET, "average": True},
+    ),
     "discrimination": (discrimination, references.discrimination, {"is_real": IS_REAL}),
     "discrimination-clipped": (
         discrimination,
@@ -30,9 +49,14 @@ LOSSES = {
 
 
 @pytest.fixture(params=LOSSES)
-def pair(request):
+def name(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def pair(name):
     """A loss that takes logits `[5, 1]` or `[5, 2]`, and its reference."""
-    *functions, knobs = LOSSES[request.param]
+    *functions, knobs = LOSSES[name]
     return [functools.partial(function, **knobs) for function in functions]
 
 
@@ -62,7 +86,9 @@ def test_gradient_equals_finite_differences_of_reference(pair, outputs):
 
 @HEADS
 @pytest.mark.parametrize("magnitude", [0.0, 30.0, 100.0, 1e4, 1e30])
-def test_confident_discriminator_gives_finite_gradient(pair, outputs, magnitude):
+def test_confident_discriminator_gives_finite_gradient(name, pair, outputs, magnitude):
+    if "least_squares" in name and magnitude > 1e18:
+        pytest.skip("its square is beyond float32")
     loss, _ = pair
     for sign in (-1, 1):
         logits = jnp.full((5, outputs), sign * magnitude).at[:, -1].multiply(-1)
@@ -70,12 +96,32 @@ def test_confident_discriminator_gives_finite_gradient(pair, outputs, magnitude)
         assert np.isfinite(value) and np.isfinite(gradient).all()
 
 
-def test_rows_are_independent(pair):
+def test_rows_are_independent(name, pair):
+    if "average" in name:
+        pytest.skip("compares with means over the batch")
     loss = pair[0]
     logits = random_logits(1)
     changed = logits.copy()
     changed[2:] += 1
     np.testing.assert_array_equal(loss(logits)[:2], loss(changed)[:2])
+
+
+@HEADS
+def test_the_value_of_a_map_is_the_mean_of_its_patches(outputs):
+    maps = 3 * np.random.default_rng(0).standard_normal((5, 2, 3, outputs)).astype(np.float32)
+    others = maps[::-1]
+    patches, partners = (x.reshape(30, outputs) for x in (maps, others))
+    each = np.repeat(IS_REAL, 6)
+    for loss, of_maps, of_patches in (
+        (texture, (maps,), (patches,)),
+        (functools.partial(texture, form="hinge"), (maps,), (patches,)),
+        (discrimination, (maps, IS_REAL), (patches, each)),
+        (functools.partial(discrimination, form="hinge"), (maps, IS_REAL), (patches, each)),
+        (relativistic, (maps, others), (patches, partners)),
+        (functools.partial(relativistic, average=True), (maps, others), (patches, partners)),
+    ):
+        expected = np.mean(np.reshape(loss(*of_patches), (5, 6)), axis=1)
+        np.testing.assert_allclose(loss(*of_maps), expected, rtol=1e-5)
 
 
 def test_heads_agree():
@@ -111,6 +157,48 @@ def test_texture_opposes_discrimination():
     saturating = texture(logits, form="saturating")
     np.testing.assert_allclose(saturating, -discrimination(logits, fake, clip=True), rtol=1e-5)
     np.testing.assert_allclose(texture(logits), discrimination(logits, ~fake), rtol=1e-6)
+
+
+def test_hinge_and_least_squares_of_the_two_players():
+    logits = np.float32([[-2], [0], [1], [3]])
+    real, fake = np.ones(4, bool), np.zeros(4, bool)
+    hinge = functools.partial(discrimination, form="hinge")
+    np.testing.assert_allclose(hinge(logits, real), [3, 1, 0, 0])
+    np.testing.assert_allclose(hinge(logits, fake), [0, 1, 2, 4])
+    np.testing.assert_allclose(texture(logits, form="hinge"), -logits[:, 0])
+    squares = functools.partial(discrimination, form="least_squares")
+    np.testing.assert_allclose(squares(logits, real), [4.5, 0.5, 0, 2])
+    np.testing.assert_allclose(squares(logits, fake), [2, 0, 0.5, 4.5])
+    np.testing.assert_allclose(texture(logits, form="least_squares"), squares(logits, real))
+
+
+def test_relativistic_players_oppose_each_other():
+    enhanced, target = random_logits(1), TARGET
+    up = jax.grad(lambda x: relativistic(x, target).sum())(enhanced)
+    down = jax.grad(lambda x: relativistic(target, x).sum())(enhanced)
+    assert (up < 0).all() and (down > 0).all()
+    np.testing.assert_allclose(relativistic(target, target), np.log(2), rtol=1e-6)
+    # Only differences count.
+    shifted = relativistic(enhanced + 5, target + 5, average=True)
+    np.testing.assert_allclose(shifted, relativistic(enhanced, target, average=True), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"form": "hinge", "real_label": 0.9}, "real_label must be 1 with the form 'hinge'"),
+        ({"form": "hinge", "clip": True}, "clip must be False with the form 'hinge'"),
+        ({"form": "least_squares", "clip": True}, "clip must be False"),
+    ],
+)
+def test_knobs_that_a_form_does_not_have_raise(knobs, message):
+    with pytest.raises(ValueError, match=message):
+        discrimination(random_logits(1), IS_REAL, **knobs)
+
+
+def test_relativistic_of_unequal_shapes_raises():
+    with pytest.raises(ValueError, match=r"\(5, 1\) and \(4, 1\)"):
+        relativistic(random_logits(1), random_logits(1)[:4])
 
 
 def test_smoothed_label_is_the_optimal_probability():

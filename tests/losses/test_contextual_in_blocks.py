@@ -2,15 +2,18 @@
 
 import functools
 import importlib
+import inspect
 
 import jax
 import numpy as np
 import pytest
 
-from ppcn_jax.losses import contextual
+from ppcn_jax import losses
 
 # In the package, the name `contextual` is the function, not the module.
 MODULE = importlib.import_module("ppcn_jax.losses.contextual")
+# Without the wrapper that compiles, whose programs would keep their block size.
+contextual = inspect.unwrap(losses.contextual)
 DISTANCES = ("cosine", "l2")
 
 
@@ -43,10 +46,11 @@ def assert_close(actual, expected):
 
 def compare(monkeypatch, pair, rows, **knobs):
     """Compare blocks of `rows` rows with the full matrix; return the gradients of the blocks."""
-    positions = pair[0].shape[1] * pair[0].shape[2]
+    images, positions = len(pair[0]), pair[0].shape[1] * pair[0].shape[2]
     expected = value_and_gradients(**knobs)(*pair)
-    monkeypatch.setattr(MODULE, "BLOCK_ENTRIES", rows * positions)
-    assert rows < positions
+    monkeypatch.setattr(MODULE, "BLOCK_ENTRIES", images * rows * positions)
+    monkeypatch.setattr(MODULE, "LEAST_ROWS", 1)
+    assert images * rows < positions
     actual = value_and_gradients(**knobs)(*pair)
     assert_close(actual, expected)
     return actual[1:]
@@ -55,7 +59,7 @@ def compare(monkeypatch, pair, rows, **knobs):
 @pytest.mark.parametrize("distance", DISTANCES)
 @pytest.mark.parametrize(
     ("shape", "rows"),
-    [((1, 7, 9, 32), 8), ((3, 5, 7, 32), 7)],
+    [((1, 7, 9, 32), 8), ((3, 5, 7, 32), 8)],
     ids=["partial-last-block", "several-images"],
 )
 def test_equals_full_matrix(monkeypatch, shape, rows, distance):
@@ -81,6 +85,7 @@ def test_ties_share_the_gradient(monkeypatch, distance):
 @pytest.mark.parametrize("entries", [2**20, 300], ids=["full", "blocks"])
 def test_identical_images_have_the_smallest_loss(monkeypatch, entries, distance):
     monkeypatch.setattr(MODULE, "BLOCK_ENTRIES", entries)
+    monkeypatch.setattr(MODULE, "LEAST_ROWS", 7)
     evaluate = value_and_gradients(distance=distance)
     other, target = random_pair((2, 6, 7, 32))
     value, *slopes = evaluate(other, target)
@@ -99,6 +104,7 @@ def test_vmap(monkeypatch):
     evaluate = value_and_gradients()
     expected = [evaluate(*pair) for pair in pairs]
     monkeypatch.setattr(MODULE, "BLOCK_ENTRIES", 100)
+    monkeypatch.setattr(MODULE, "LEAST_ROWS", 4)
     mapped = jax.vmap(value_and_gradients())(*(np.stack(x) for x in zip(*pairs, strict=True)))
     for i in (0, 1):
         assert_close([x[i] for x in mapped], expected[i])
@@ -109,6 +115,7 @@ def test_axis_name_makes_several_devices_equal_one(monkeypatch):
     pair[1][0] += 5  # shifts the center on all devices, not just on the one with this image
     expected = value_and_gradients()(*pair)
     monkeypatch.setattr(MODULE, "BLOCK_ENTRIES", 100)
+    monkeypatch.setattr(MODULE, "LEAST_ROWS", 4)
 
     @functools.partial(jax.pmap, axis_name="devices")
     def mapped(prediction, target, weights):
@@ -124,10 +131,10 @@ def test_axis_name_makes_several_devices_equal_one(monkeypatch):
     assert_close([np.concatenate(np.asarray(x)) for x in mapped(*shards)], expected)
 
 
-def compiled_memory(side, distance):
+def compiled_memory(side, distance, make=value_and_gradients):
     """Return the bytes of temporaries, and of temporaries, arguments and results together."""
     shape = jax.ShapeDtypeStruct((1, side, side, 512), np.float32)
-    memory = value_and_gradients(distance=distance).lower(shape, shape).compile().memory_analysis()
+    memory = make(distance=distance).lower(shape, shape).compile().memory_analysis()
     extra = memory.temp_size_in_bytes
     return extra, extra + memory.argument_size_in_bytes + memory.output_size_in_bytes
 
@@ -147,3 +154,16 @@ def test_memory_is_linear(monkeypatch):
     monkeypatch.setattr(MODULE, "BLOCK_ENTRIES", 128**4)
     _, full = compiled_memory(128, "cosine")
     assert full > 4e9
+
+
+def hessian_vector_product(**knobs):
+    def evaluate(prediction, target):
+        gradient = jax.grad(lambda y: contextual(y, target, **knobs).sum())
+        return jax.jvp(gradient, (prediction,), (target,))[1]
+
+    return jax.jit(evaluate)
+
+
+def test_second_derivatives_need_less_memory_than_one_full_matrix():
+    extra, _ = compiled_memory(128, "cosine", hessian_vector_product)
+    assert 10 * extra < 4 * 128**4

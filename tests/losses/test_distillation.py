@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ppcn_jax.losses import attention
+from ppcn_jax.losses import attention, fsp
 from tests import references
 from tests.references import assert_gradients_close
 
@@ -91,3 +91,57 @@ def test_unequal_numbers_of_maps_raise(students, teachers):
 def test_unknown_form_raises():
     with pytest.raises(ValueError, match="'norm' or 'squared', got 'l2'"):
         attention(random_maps(), random_maps(), form="l2")
+
+
+def random_pairs(seed, side=5, channels=((4, 6), (6, 3))):
+    rng = np.random.default_rng(seed)
+    return [tuple(rng.random((2, side, 4, c), np.float32) for c in pair) for pair in channels]
+
+
+def test_fsp_equals_float64_reference_for_other_sizes_of_the_teacher():
+    student, teacher = random_pairs(0), random_pairs(1, side=9)
+    value = fsp(student, teacher)
+    assert value.shape == (2,) and value.dtype == jnp.float32
+    np.testing.assert_allclose(value, references.fsp(student, teacher), rtol=1e-5)
+
+
+def test_gradient_of_fsp_equals_finite_differences():
+    (first, second), teacher = random_pairs(0)[0], random_pairs(1)[:1]
+    slopes = jax.grad(lambda *pair: fsp([pair], teacher).sum(), (0, 1))(first, second)
+    functions = (
+        lambda x: references.fsp([(x, second)], teacher).sum(),
+        lambda x: references.fsp([(first, x)], teacher).sum(),
+    )
+    places = [(0, 1, 2, 3), (1, 4, 3, 0)]
+    for function, slope, x in zip(functions, slopes, (first, second), strict=True):
+        expected = references.numerical_gradient(function, x, places)
+        np.testing.assert_allclose([slope[p] for p in places], expected, rtol=1e-3, atol=1e-6)
+
+
+def test_fsp_does_not_depend_on_where_features_lie():
+    pairs = random_pairs(0)
+    moved = [tuple(np.roll(x, 2, axis=1) for x in pair) for pair in pairs]
+    np.testing.assert_allclose(fsp(moved, pairs), 0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "message"),
+    [
+        (random_pairs(0), random_pairs(0)[:1], "got 2 and 1"),
+        ([], [], "got 0 and 0"),
+        (
+            random_pairs(0),
+            random_pairs(0, channels=((4, 6), (6, 5))),
+            r"\(2, 6, 3\) and \(2, 6, 5\)",
+        ),
+        ([(np.ones((1, 2, 2, 3), np.float32),)], random_pairs(0)[:1], "got 1 and 2"),
+        (
+            [(np.ones((1, 2, 2, 3), np.float32), np.ones((1, 1, 1, 3), np.float32))],
+            random_pairs(0)[:1],
+            r"pair of the prediction .*\(1, 2, 2, 3\) and \(1, 1, 1, 3\)",
+        ),
+    ],
+)
+def test_layers_that_do_not_fit_raise(student, teacher, message):
+    with pytest.raises(ValueError, match=message):
+        fsp(student, teacher)

@@ -14,11 +14,14 @@ from tests import references
 
 
 class Case(NamedTuple):
+    """A loss and its reference, which fixes what has no gradient at `weighted_at`, if given."""
+
     loss: Callable
     reference: Callable
     channels: int = 3
     magnitude: float = 1.0
     rows_independent: bool = True
+    weighted: bool = False
 
 
 def ignore_target(function):
@@ -33,6 +36,14 @@ def knobs(**values):
     return lambda function: functools.partial(function, **values)
 
 
+def directions(count, channels=16, seed=0):
+    """The random unit vectors of sliced distances, which are input to their formulas."""
+    drawn = np.asarray(jax.random.normal(jax.random.key(seed), (channels, count)), np.float64)
+    return drawn / np.sqrt((drawn**2).sum(axis=0))
+
+
+# Weights of the channels of learned distances.
+WEIGHTS = [np.linspace(0, 1, 16, dtype=np.float32)]
 CASES = {
     "l1": Case(losses.l1, references.l1),
     "log_mse": Case(losses.log_mse, references.log_mse),
@@ -40,6 +51,19 @@ CASES = {
     "perceptual": Case(losses.perceptual, references.perceptual, channels=16, magnitude=20),
     "total_variation": Case(
         ignore_target(losses.total_variation), ignore_target(references.total_variation)
+    ),
+    "total_variation-l1": Case(
+        ignore_target(functools.partial(losses.total_variation, form="l1")),
+        ignore_target(references.total_variation_l1),
+    ),
+    "edge_aware_total_variation": Case(
+        losses.edge_aware_total_variation, references.edge_aware_total_variation
+    ),
+    "charbonnier": Case(*map(knobs(epsilon=0.2), (losses.charbonnier, references.charbonnier))),
+    "gradient": Case(losses.gradient, references.gradient),
+    "laplacian": Case(*map(knobs(levels=3), (losses.laplacian, references.laplacian))),
+    "focal_frequency": Case(
+        *map(knobs(alpha=1.5), (losses.focal_frequency, references.focal_frequency)), weighted=True
     ),
     "ms_ssim": Case(losses.ms_ssim, lambda y, t: 1 - references.ms_ssim(y, t, floor=1e-3)),
     "ssim": Case(losses.ssim, references.ssim),
@@ -56,6 +80,30 @@ CASES = {
     ),
     "contextual-l2": Case(
         *map(knobs(distance="l2"), (losses.contextual, references.contextual)), 16, magnitude=20
+    ),
+    "bilateral": Case(losses.contextual_bilateral, references.contextual_bilateral, 16, 20),
+    "projected_wasserstein": Case(
+        losses.projected_wasserstein, references.projected_wasserstein, 16, 20
+    ),
+    "sliced_wasserstein": Case(
+        functools.partial(losses.sliced_wasserstein, projections=8, seed=3),
+        functools.partial(references.sliced_wasserstein, directions=directions(8, seed=3)),
+        channels=16,
+        magnitude=20,
+    ),
+    "frequency_distribution": Case(
+        functools.partial(losses.frequency_distribution, projections=8, phase_weight=0.3),
+        functools.partial(
+            references.frequency_distribution, directions=directions(8), phase_weight=0.3
+        ),
+        channels=16,
+        magnitude=20,
+    ),
+    "lpips": Case(
+        *(one_map(of, weights=WEIGHTS) for of in (losses.lpips, references.lpips)), 16, 20
+    ),
+    "dists": Case(
+        *(one_map(of, alpha=WEIGHTS, beta=WEIGHTS) for of in (losses.dists, references.dists)), 16
     ),
     "attention-norm": Case(one_map(losses.attention), one_map(references.attention), channels=1),
     "attention-squared": Case(
@@ -101,8 +149,9 @@ def test_gradient_equals_finite_differences_of_reference(case):
     prediction, target = random_pair(case)
     _, gradient, _ = value_and_gradients(case.loss)(prediction, target)
     coordinates = [(0, 0, 0, 0), (1, 5, 6, 0), (1, 15, 10, case.channels - 1)]
+    fixed = {"weighted_at": prediction} if case.weighted else {}
     expected = references.numerical_gradient(
-        lambda y: case.reference(y, target).sum(),
+        lambda y: case.reference(y, target, **fixed).sum(),
         prediction,
         coordinates,
         step=1e-6 * case.magnitude,
@@ -177,7 +226,9 @@ def test_wrong_rank_raises(case):
         case.loss(image, image)
 
 
-WITH_TARGET = [name for name in CASES if name != "total_variation"]
+WITH_TARGET = [name for name in CASES if not name.startswith("total_variation")]
+# Identical images do not have the smallest value.
+OTHER_MINIMUM = ("contextual", "total_variation")
 
 
 @pytest.mark.parametrize("name", WITH_TARGET)
@@ -198,7 +249,9 @@ def test_integer_target_raises(name):
         case.loss(image, image.astype(np.int32))
 
 
-@pytest.mark.parametrize("name", [name for name in WITH_TARGET if "contextual" not in name])
+@pytest.mark.parametrize(
+    "name", [name for name in WITH_TARGET if not any(part in name for part in OTHER_MINIMUM)]
+)
 def test_identical_is_the_minimum(name):
     case = CASES[name]
     prediction, target = random_pair(case)

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ppcn_jax.losses import l1, log_mse, mae, perceptual
+from ppcn_jax.losses import charbonnier, l1, log_mse, mae, perceptual
 from ppcn_jax.metrics import psnr
 
 
@@ -14,6 +14,13 @@ def test_values_computed_by_hand():
     np.testing.assert_allclose(mae(prediction, target), [0, 1])
     np.testing.assert_allclose(log_mse(prediction, target, floor=7 / 3), [0, np.log(2)], rtol=1e-6)
     np.testing.assert_allclose(perceptual(prediction, target), [0, 14 / 6], rtol=1e-6)
+
+
+def test_charbonnier_is_absolute_above_epsilon_and_quadratic_below():
+    target = np.zeros((2, 3, 4, 3), np.float32)
+    large, small = target + 0.5, target + 1e-5
+    np.testing.assert_allclose(charbonnier(large, target), 0.499, rtol=1e-5)
+    np.testing.assert_allclose(charbonnier(small, target), 1e-10 / 2e-3, rtol=1e-4)
 
 
 def test_log_mse_follows_psnr():

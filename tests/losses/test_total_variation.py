@@ -13,6 +13,14 @@ def test_directions_are_averaged_separately():
     np.testing.assert_allclose(total_variation(columns), 1 / 5, rtol=1e-6)
 
 
+def test_absolute_differences_by_hand():
+    step = np.zeros((1, 4, 6, 2), np.float32)
+    step[:, 2:] = 3  # one of the three vertical differences is 3
+    np.testing.assert_allclose(total_variation(step, form="l1"), 1, rtol=1e-6)
+    ramp = np.broadcast_to(np.arange(4, dtype=np.float32)[None, :, None, None], step.shape)
+    np.testing.assert_allclose(total_variation(ramp, form="l1"), 1, rtol=1e-6)
+
+
 def test_flat_image_gives_zero():
     assert float(total_variation(np.full((1, 2, 2, 3), 0.7, np.float32))[0]) == 0
 

@@ -43,3 +43,23 @@ def test_nan_propagates():
     y, t = np.ones((7, 3), np.float32), np.ones((4, 3), np.float32)
     y[5, 1] = np.nan
     assert np.isnan(column_maxima(squared_products, 2, y, t, np.float32(1))).all()
+
+
+def test_derivatives_of_every_mode_and_order():
+    rng = np.random.default_rng(0)
+    operands = rng.random((11, 3), np.float32), rng.random((7, 3), np.float32), np.float32(0.3)
+
+    def derivatives(maxima):
+        def total(*operands):
+            return jnp.sum(jnp.log(maxima(*operands)))
+
+        def slope(*operands):
+            return jax.jvp(total, operands, operands)[1]
+
+        gradient = jax.grad(total, (0, 1, 2))
+        return slope(*operands), jax.jvp(gradient, operands, operands), jax.grad(slope)(*operands)
+
+    blocked = jax.jit(lambda: derivatives(lambda *x: column_maxima(squared_products, 4, *x)))()
+    full = jax.jit(lambda: derivatives(lambda *x: jnp.max(squared_products(*x), axis=0)))()
+    for actual, expected in zip(*map(jax.tree.leaves, (blocked, full)), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
