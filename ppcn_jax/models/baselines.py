@@ -9,7 +9,6 @@ import functools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.typing import DTypeLike
 
 from ppcn_jax.models.layers import Conv, InstanceNorm, check_images, enhancer_output
 from ppcn_jax.ops import luma
@@ -22,23 +21,23 @@ class Srcnn(nn.Module):
     shape in [-0.08, 1.08], unclipped.
 
     Attributes:
-        dtype: compute type of the convolutions; the output stays float32.
+        precision: of the convolutions, see `layers.PRECISIONS`; the output stays float32.
 
     Raises:
         TypeError: images are not floating.
-        ValueError: not `[N, H, W, 3]`, or a side below 16 px.
+        ValueError: not `[N, H, W, 3]`, a side below 16 px, or another precision.
 
     Reference:
         Dong et al., "Image super-resolution using deep convolutional networks", TPAMI 2016; with
         the output map of the PIRM 2018 challenge's baseline, whose last bias is one number.
     """
 
-    dtype: DTypeLike | None = None
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         check_images(images)
-        conv = functools.partial(Conv, dtype=self.dtype)
+        conv = functools.partial(Conv, precision=self.precision)
         x = nn.relu(conv(64, (9, 9), name="conv0")(images))
         x = nn.relu(conv(32, (5, 5), name="conv1")(x))
         return enhancer_output(conv(3, (5, 5), name="conv2")(x))
@@ -52,18 +51,18 @@ class Vdsr(nn.Module):
     and Cr as they were.
 
     Attributes:
-        dtype: compute type of the convolutions; the sum stays float32.
+        precision: of the convolutions, see `layers.PRECISIONS`; the sum stays float32.
 
     Raises:
         TypeError: images are not floating.
-        ValueError: not `[N, H, W, 3]`, or a side below 16 px.
+        ValueError: not `[N, H, W, 3]`, a side below 16 px, or another precision.
 
     Reference:
         Kim et al., "Accurate image super-resolution using very deep convolutional networks",
         CVPR 2016.
     """
 
-    dtype: DTypeLike | None = None
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
@@ -71,8 +70,8 @@ class Vdsr(nn.Module):
         images = images.astype(jnp.float32)
         x = luma.weighted_channels(images, luma.STUDIO_WEIGHTS, luma.STUDIO_BLACK)
         for index in range(19):
-            x = nn.relu(Conv(64, (3, 3), dtype=self.dtype, name=f"conv{index}")(x))
-        residual = Conv(1, (3, 3), dtype=self.dtype, name="conv19")(x)
+            x = nn.relu(Conv(64, (3, 3), precision=self.precision, name=f"conv{index}")(x))
+        residual = Conv(1, (3, 3), precision=self.precision, name="conv19")(x)
         return images + luma.STUDIO_TO_FULL_RANGE * residual.astype(jnp.float32)
 
 
@@ -85,11 +84,11 @@ class DpedResnet(nn.Module):
     Attributes:
         blocks: residual blocks of two convolutions; DPED's own network has 4.
         features: channels; DPED's own network has 64.
-        dtype: compute type of the convolutions; statistics and output stay float32.
+        precision: of the convolutions, see `layers.PRECISIONS`; statistics and output stay float32.
 
     Raises:
         TypeError: images are not floating.
-        ValueError: not `[N, H, W, 3]`, or a side below 16 px.
+        ValueError: not `[N, H, W, 3]`, a side below 16 px, or another precision.
 
     Reference:
         Ignatov et al., "DSLR-quality photos on mobile devices with deep convolutional networks",
@@ -98,12 +97,12 @@ class DpedResnet(nn.Module):
 
     blocks: int = 4
     features: int = 64
-    dtype: DTypeLike | None = None
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         check_images(images)
-        conv = functools.partial(Conv, dtype=self.dtype)
+        conv = functools.partial(Conv, precision=self.precision)
         x = nn.relu(conv(self.features, (9, 9), name="conv0")(images))
         last = 2 * self.blocks
         for first in range(1, last, 2):

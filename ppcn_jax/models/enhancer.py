@@ -10,7 +10,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.typing import DTypeLike
 
 from ppcn_jax.models.layers import (
     PADDINGS,
@@ -63,23 +62,24 @@ class Student(nn.Module):
         padding: what convolutions see beyond the edges: "zeros" as in the paper, or "reflect", which
             continues the images by reflection and leaves the continuation out of all statistics.
             Parameters that were trained with one are of no use with the other.
-        dtype: compute type of the convolutions; statistics and output stay float32.
+        precision: of the convolutions, see `layers.PRECISIONS`; statistics and output stay float32.
 
     Raises:
         TypeError: images are not floating.
-        ValueError: not `[N, H, W, 3]`, a side below 16 px, or another padding.
+        ValueError: not `[N, H, W, 3]`, a side below 16 px, or another padding or
+            precision.
 
     Reference:
         Fig. 3, lower half.
     """
 
     padding: str = "zeros"
-    dtype: DTypeLike | None = None
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, images: jax.Array, *, taps: bool = False) -> Any:
         check_images(images)
-        conv = functools.partial(Conv, dtype=self.dtype)
+        conv = functools.partial(Conv, precision=self.precision)
         images, border = _continued(images, self.padding)
         norm = functools.partial(InstanceNorm, border=border)
         mean, _ = Statistics(border, name="contrast")(images)
@@ -105,23 +105,24 @@ class Teacher(nn.Module):
         padding: what convolutions see beyond the edges: "zeros" as in the paper, or "reflect", which
             continues the images by reflection and leaves the continuation out of all statistics.
             Parameters that were trained with one are of no use with the other.
-        dtype: compute type of the convolutions; statistics and output stay float32.
+        precision: of the convolutions, see `layers.PRECISIONS`; statistics and output stay float32.
 
     Raises:
         TypeError: images are not floating.
-        ValueError: not `[N, H, W, 3]`, a side below 16 px, or another padding.
+        ValueError: not `[N, H, W, 3]`, a side below 16 px, or another padding or
+            precision.
 
     Reference:
         Fig. 3, upper half.
     """
 
     padding: str = "zeros"
-    dtype: DTypeLike | None = None
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, images: jax.Array, *, taps: bool = False) -> Any:
         check_images(images)
-        conv = functools.partial(Conv, dtype=self.dtype)
+        conv = functools.partial(Conv, precision=self.precision)
         images, border = _continued(images, self.padding)
         norm = functools.partial(InstanceNorm, border=border)
         mean, _ = Statistics(border, name="contrast")(images)

@@ -5,7 +5,7 @@ with dynamic sizes would compute dilated kernels wrongly.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -23,6 +23,26 @@ Params = Any
 SMALLEST_SIDE = 16
 # What a network sees beyond the edges of an image.
 PADDINGS = ("zeros", "reflect")
+
+
+class Products(NamedTuple):
+    """How a convolution multiplies: the type of its factors, and JAX's precision.
+
+    The type is None where the factors stay as they are.
+    """
+
+    dtype: DTypeLike | None
+    precision: lax.Precision
+
+
+# Every product names its precision: JAX's default rounds the factors of float32 products to
+# bfloat16 on TPUs and to TF32 on GPUs.
+PRECISIONS = {
+    "float32": Products(None, lax.Precision.HIGHEST),
+    # TF32 on NVIDIA's GPUs, sums of three products in bfloat16 on TPUs, float32 on processors.
+    "tensorfloat32": Products(None, lax.Precision.HIGH),
+    "bfloat16": Products(jnp.bfloat16, lax.Precision.DEFAULT),
+}
 
 _KERNEL_INIT = nn.initializers.truncated_normal(0.01)
 _BIAS_INIT = nn.initializers.constant(0.01)
@@ -70,7 +90,10 @@ class Conv(nn.Module):
             noise, which Adam would scale up to full steps that differ from machine to machine.
         kernel_init: initial kernel; by default a truncated normal of deviation 0.01.
         bias_init: initial bias; by default 0.01.
-        dtype: compute type of the products.
+        precision: of the products, one of `PRECISIONS`.
+
+    Raises:
+        ValueError: another precision.
     """
 
     features: int
@@ -80,15 +103,20 @@ class Conv(nn.Module):
     before_norm: bool = False
     kernel_init: Initializer = _KERNEL_INIT
     bias_init: Initializer = _BIAS_INIT
-    dtype: DTypeLike | None = None
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        if self.precision not in PRECISIONS:
+            raise ValueError(
+                f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}"
+            )
+        dtype, precision = PRECISIONS[self.precision]
         shape = (*self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", self.bias_init, (self.features,))
-        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
-        y = convolve(x, kernel, stride=self.stride, dilation=self.dilation)
+        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=dtype)
+        y = convolve(x, kernel, stride=self.stride, dilation=self.dilation, precision=precision)
         if self.before_norm:
             return y
         # Added in the bias's type, so that its gradient is summed in that type too.

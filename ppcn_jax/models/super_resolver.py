@@ -9,7 +9,6 @@ import functools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.typing import DTypeLike
 
 from ppcn_jax.models.layers import Conv, Statistics, check_images
 
@@ -33,18 +32,19 @@ class SuperResolver(nn.Module):
 
     Attributes:
         scale: how much larger the images are than the low-resolution ones: 2, 3 or 4.
-        dtype: compute type of the convolutions; the mean and the output stay float32.
+        precision: of the convolutions, see `layers.PRECISIONS`; the mean and the output
+            stay float32.
 
     Raises:
         TypeError: images are not floating.
-        ValueError: not `[N, H, W, 3]`, a side below 16 px, or another scale.
+        ValueError: not `[N, H, W, 3]`, a side below 16 px, or another scale or precision.
 
     Reference:
         Fig. 2. The mean color that is taken out and put back is in the released code only.
     """
 
     scale: int = 4
-    dtype: DTypeLike | None = None
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
@@ -52,7 +52,11 @@ class SuperResolver(nn.Module):
         if self.scale not in SCALES:
             raise ValueError(f"scale must be one of {SCALES}, not {self.scale}")
         conv = functools.partial(
-            Conv, kernel=(3, 3), kernel_init=_KERNEL_INIT, bias_init=_BIAS_INIT, dtype=self.dtype
+            Conv,
+            kernel=(3, 3),
+            kernel_init=_KERNEL_INIT,
+            bias_init=_BIAS_INIT,
+            precision=self.precision,
         )
         levels = 255 * images.astype(jnp.float32)
         mean, _ = Statistics(name="mean")(levels)
@@ -71,8 +75,22 @@ class SuperResolver(nn.Module):
         x = conv(32, name="refine")(x)
         x = conv(3 * self.scale**2, name="pixels")(x)
         height, width = images.shape[1:3]
-        x = depth_to_space(x.astype(jnp.float32), self.scale)[:, :height, :width]
+        x = DepthToSpace(self.scale, name="to_pixels")(x.astype(jnp.float32))[:, :height, :width]
         return (x + mean) / 255
+
+
+class DepthToSpace(nn.Module):
+    """`depth_to_space` as a layer without parameters, for which exports have another form.
+
+    Attributes:
+        scale: as for `depth_to_space`.
+    """
+
+    scale: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return depth_to_space(x, self.scale)
 
 
 def depth_to_space(x: jax.Array, scale: int) -> jax.Array:

@@ -1,15 +1,18 @@
-"""VGG-16 and VGG-19 up to conv4_2: the features that the contextual loss compares."""
+"""VGG-16 and VGG-19: features of one layer for the contextual loss, of several for LPIPS and DISTS."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.typing import DTypeLike
+from jax import lax
 
 from ppcn_jax.models.layers import Conv, check_images
 
 # Convolutions of blocks 1 to 4, each block ending at conv4_2 at the latest; features per block.
 _CONVOLUTIONS = {16: (2, 2, 3, 2), 19: (2, 2, 4, 2)}
-_FEATURES = (64, 128, 256, 512)
+# Convolutions of all blocks of VGG-16.
+_COMPLETE = (2, 2, 3, 3, 3)
+_FEATURES = (64, 128, 256, 512, 512)
+POOLINGS = ("max", "l2")
 
 
 def kernel_shapes(depth: int) -> dict[str, tuple[int, int, int, int]]:
@@ -30,8 +33,17 @@ def kernel_shapes(depth: int) -> dict[str, tuple[int, int, int, int]]:
     """
     if depth not in _CONVOLUTIONS:
         raise ValueError(f"VGG's depth must be 16 or 19, got {depth}")
+    return _shapes(_CONVOLUTIONS[depth])
+
+
+def complete_kernel_shapes() -> dict[str, tuple[int, int, int, int]]:
+    """Names of all convolutions of VGG-16, in order, and the shapes of their kernels."""
+    return _shapes(_COMPLETE)
+
+
+def _shapes(counts: tuple[int, ...]) -> dict[str, tuple[int, int, int, int]]:
     shapes, inputs = {}, 3
-    for block, (count, outputs) in enumerate(zip(_CONVOLUTIONS[depth], _FEATURES, strict=True), 1):
+    for block, (count, outputs) in enumerate(zip(counts, _FEATURES, strict=False), 1):
         for index in range(1, count + 1):
             shapes[f"conv{block}_{index}"] = (3, 3, inputs, outputs)
             inputs = outputs
@@ -46,40 +58,115 @@ class Vgg(nn.Module):
     are parameters because every published set of weights has its own.
 
     Attributes:
-        depth: 19 (the paper's) or 16.
-        dtype: compute type of the convolutions; None means float32.
+        depth: 19 (the paper's) or 16; `load_vgg` returns that of its weights.
+        precision: of the convolutions, see `layers.PRECISIONS`; features are float32.
 
     Raises:
         TypeError: images are not floating.
-        ValueError: not `[N, H, W, 3]`, a side below 16 px, or another depth.
+        ValueError: not `[N, H, W, 3]`, a side below 16 px, or another depth or precision.
 
     Reference:
         Eq. 1; Simonyan and Zisserman, ICLR 2015, Table 1.
     """
 
     depth: int = 19
-    dtype: DTypeLike | None = None
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         check_images(images)
-        mean = self.param("mean", nn.initializers.zeros, (3,))
-        std = self.param("std", nn.initializers.ones, (3,))
-        x = (images.astype(jnp.float32) * 255 - mean[None, None, None]) / std[None, None, None]
+        x = _standardize(self, images)
         for name, shape in kernel_shapes(self.depth).items():
             if name != "conv1_1":
                 x = nn.relu(x)
                 if name.endswith("_1"):
                     x = halve(x)
-            x = Conv(shape[-1], shape[:2], dtype=self.dtype, name=name)(x)
+            x = Conv(shape[-1], shape[:2], precision=self.precision, name=name)(x)
         return x.astype(jnp.float32)
+
+
+class VggLayers(nn.Module):
+    """Features of five layers of VGG-16, after their ReLU, for LPIPS and DISTS.
+
+    Call with RGB float images `[N, H, W, 3]` in [0, 1], H and W >= 16; returns a tuple of float32
+    maps: relu1_2, relu2_2, relu3_3, relu4_3 and relu5_3, with 64, 128, 256, 512 and 512 channels,
+    each of half the height and width of the one before.
+
+    Attributes:
+        pooling: "max" (LPIPS; odd sides are rounded down) or "l2" (DISTS; they are rounded up, and
+            the images themselves are the first map).
+        precision: of the convolutions, see `layers.PRECISIONS`; the maps are float32.
+
+    Raises:
+        TypeError: images are not floating.
+        ValueError: not `[N, H, W, 3]`, a side below 16 px, or another pooling or precision.
+
+    Reference:
+        Simonyan and Zisserman, ICLR 2015, Table 1, column D; Zhang et al., The Unreasonable
+        Effectiveness of Deep Features as a Perceptual Metric, CVPR 2018; Ding et al., Image Quality
+        Assessment: Unifying Structure and Texture Similarity, 2020, section 3.1.
+    """
+
+    pooling: str = "max"
+    precision: str = "float32"
+
+    @nn.compact
+    def __call__(self, images: jax.Array) -> tuple[jax.Array, ...]:
+        check_images(images)
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling must be 'max' or 'l2', got {self.pooling!r}")
+        x = _standardize(self, images)
+        maps = [images.astype(jnp.float32)] if self.pooling == "l2" else []
+        for name, shape in complete_kernel_shapes().items():
+            if name.endswith("_1") and name != "conv1_1":
+                maps.append(x.astype(jnp.float32))
+                if self.pooling == "l2":
+                    x = l2_pool(x)
+                else:
+                    x = halve(x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2])
+            x = nn.relu(Conv(shape[-1], shape[:2], precision=self.precision, name=name)(x))
+        return *maps, x.astype(jnp.float32)
+
+
+def _standardize(module: nn.Module, images: jax.Array) -> jax.Array:
+    """Take images in [0, 1] to (255 x - mean) / std, two parameters of the module."""
+    mean = module.param("mean", nn.initializers.zeros, (3,))
+    std = module.param("std", nn.initializers.ones, (3,))
+    return (images.astype(jnp.float32) * 255 - mean[None, None, None]) / std[None, None, None]
+
+
+def l2_pool(x: jax.Array) -> jax.Array:
+    """Root of blurred squares at every second position, with zeros beyond the edges.
+
+    The blur is [1, 2, 1] / 4 along both sides.
+
+    Args:
+        x: `[N, H, W, C]`.
+
+    Returns:
+        `[N, ceil(H/2), ceil(W/2), C]`, of the same type.
+
+    Reference:
+        Ding et al., Image Quality Assessment: Unifying Structure and Texture Similarity, 2020,
+        Eq. 3, with the constant of the published code.
+    """
+    square = jnp.square(x.astype(jnp.float32))
+    for axis in (1, 2):
+        side = x.shape[axis]
+        zero = jnp.zeros_like(lax.slice_in_dim(square, 0, 1, axis=axis))
+        padded = jnp.concatenate([zero, square, zero], axis=axis)
+        a, b, c = (lax.slice_in_dim(padded, k, k + side, 2, axis) for k in range(3))
+        square = (a + 2 * b + c) / 4
+    # The constant keeps the slope at 0 finite.
+    return jnp.sqrt(square + 1e-12).astype(x.dtype)
 
 
 def halve(x: jax.Array) -> jax.Array:
     """Maxima of blocks of 2x2.
 
-    By comparing neighbors, whose gradient is one more pass over the map: on processors that of a
-    pooling operation is a scatter, as slow as a convolution.
+    TPUs pool. Elsewhere neighbors are compared, whose gradient is one more pass over the map: on
+    processors that of a pooling operation is a scatter, as slow as a convolution. Values and gradients
+    are the same; for a TPU, comparing would move the map three times as often (docs/pods.md).
 
     Args:
         x: `[N, H, W, C]`; odd sides count as one longer.
@@ -87,6 +174,15 @@ def halve(x: jax.Array) -> jax.Array:
     Returns:
         `[N, ceil(H/2), ceil(W/2), C]`. Of equal maxima the first has the gradient.
     """
+    return lax.platform_dependent(x, tpu=_pool, default=_compare)
+
+
+def _pool(x: jax.Array) -> jax.Array:
+    odd = [(0, side % 2) for side in x.shape[1:3]]
+    return nn.max_pool(x, (2, 2), (2, 2), padding=odd)
+
+
+def _compare(x: jax.Array) -> jax.Array:
     odd = [(0, side % 2) for side in x.shape[1:3]]
     # Exact, and the gradient in bfloat16 would take a processor sixteen times as long.
     dtype, x = x.dtype, x.astype(jnp.float32)

@@ -21,6 +21,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.runtime.storage import bucket_errors, is_remote, to_path
 from ppcn_jax.weights.checkpoint_record import ITEM, check_tree, make_record, read_score
 
 FOLDER = "checkpoints"
@@ -60,12 +61,14 @@ class Checkpoints:
         self._scores[step] = -math.inf if score is None else score
         items = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
         record = ocp.args.JsonSave(make_record(trees, score))
-        self._manager.save(step, args=ocp.args.Composite(**items, **{ITEM: record}))
+        with bucket_errors(self._root):
+            self._manager.save(step, args=ocp.args.Composite(**items, **{ITEM: record}))
 
     def check(self) -> None:
         """Raise the error of the last save if it failed in the background; returns at once."""
         if not self._manager.is_saving_in_progress():
-            self._manager.wait_until_finished()
+            with bucket_errors(self._root):
+                self._manager.wait_until_finished()
 
     def latest_step(self) -> int | None:
         """Step of the newest complete checkpoint, or None."""
@@ -125,17 +128,19 @@ class Checkpoints:
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         try:
-            self._manager.close()
+            with bucket_errors(self._root):
+                self._manager.close()
         except Exception:
             if kind is None:  # otherwise the first error is the one to report
                 raise
         finally:
-            if jax.process_index() == 0:
+            if jax.process_index() == 0 and not is_remote(self._root):
                 self._remove_partial()
 
     def _remove_partial(self) -> None:
         # A failed save leaves a partial checkpoint, which may be what fills the disk. Its threads
-        # continue for a moment and may create the folder once more.
+        # continue for a moment and may create the folder once more. In a bucket, where Orbax marks
+        # complete checkpoints instead of renaming partial ones, the next run removes it.
         for _ in range(10):
             partial = list(self._root.glob("*.orbax-checkpoint-tmp"))
             if not partial:
@@ -226,8 +231,11 @@ def _rename_damaged(folder: pathlib.Path) -> None:
     while renamed.exists():
         number += 1
         renamed = folder.with_name(f"{folder.name}{DAMAGED}.{number}")
+    # In a bucket, each of its objects is copied and removed. If that is interrupted, the rest is
+    # still a damaged checkpoint.
     folder.rename(renamed)
 
 
 def _root(workdir: pathlib.Path) -> pathlib.Path:
-    return pathlib.Path(workdir).resolve() / FOLDER
+    path = to_path(workdir)
+    return (path if is_remote(path) else path.resolve()) / FOLDER

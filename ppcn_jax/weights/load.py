@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.runtime.storage import to_path
 from ppcn_jax.weights.checkpoints import FOLDER, has_tree, restore_params, steps_in
 from ppcn_jax.weights.model import Model, abstract_params, make_network
 from ppcn_jax.weights.safetensors_file import SUFFIX, check_name, read_native, write_native
@@ -30,7 +31,7 @@ def load_model(path: str | os.PathLike) -> Model:
             `./student` for a folder of that name); a native weights file (`*.safetensors`); a
             training workdir, whose newest checkpoint is loaded; one checkpoint in it,
             `<workdir>/checkpoints/<step>`; or the prefix of a released TensorFlow checkpoint
-            (`PREFIX.index` and `PREFIX.data-*`). If the run averages its parameters
+            (`PREFIX.index` and `PREFIX.data-*`); each of them also in a bucket, `gs://...`. If the run averages its parameters
             (`train.ema`), the average is loaded; `<workdir>/checkpoints/<step>/generator` names
             the parameters that are not averaged, `.../generator_average` the average.
 
@@ -44,7 +45,7 @@ def load_model(path: str | os.PathLike) -> Model:
     if path in SHIPPED:
         model = read_native(_SHIPPED_FOLDER / f"{path}{SUFFIX}")
         return dataclasses.replace(model, source=f"{path} (shipped)")
-    path = pathlib.Path(path).expanduser()
+    path = to_path(path).expanduser()
     if path.suffix == SUFFIX:
         return read_native(path)
     if found := find_run(path):
@@ -119,7 +120,7 @@ def find_run(path: str | os.PathLike) -> Checkpoint | None:
     """
     if path in SHIPPED:
         return None
-    path = pathlib.Path(path).expanduser()
+    path = to_path(path).expanduser()
     step = tree = None
     if path.suffix == SUFFIX:
         return None

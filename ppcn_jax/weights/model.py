@@ -42,8 +42,8 @@ NETWORKS = {
 ENHANCERS = tuple(name for name, network in NETWORKS.items() if network.enhances)
 SUPER_RESOLVERS = tuple(name for name, network in NETWORKS.items() if network.enlarges)
 TRAINED_AS_ENHANCERS = tuple(n for n, network in NETWORKS.items() if network.trains_as_enhancer)
-# Fields of every Flax module, and the compute type: they do not affect the parameters.
-_NOT_SETTINGS = {"dtype", "parent", "name"}
+# Fields of every Flax module, and the precision: they do not affect the parameters.
+_NOT_SETTINGS = {"precision", "parent", "name"}
 # Upper bound for settings read from files, so that a malicious file cannot request a network that
 # takes hours to trace.
 _LARGEST_SETTING = 256

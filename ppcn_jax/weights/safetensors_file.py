@@ -15,6 +15,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_bytes
+from ppcn_jax.runtime.storage import local_copy, to_path
 from ppcn_jax.weights.model import Model, abstract_params, check_params, make_network, settings_of
 
 SUFFIX = ".safetensors"
@@ -61,11 +62,11 @@ def read_native(path: str | os.PathLike) -> Model:
     Raises:
         InputError: the file is missing or damaged, or its tensors do not match its metadata.
     """
-    path = pathlib.Path(path)
+    path = to_path(path)
     if path.exists() and not path.is_file():  # opening a pipe would block
         raise InputError(f"{path} is not a file")
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
+        with local_copy(path) as local, safetensors.safe_open(local, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except Exception as error:  # also TypeError, for types that NumPy does not have

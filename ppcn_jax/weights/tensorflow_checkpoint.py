@@ -14,6 +14,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ppcn_jax.runtime.errors import InputError, install_hint
+from ppcn_jax.runtime.quiet import quiet_libraries
+from ppcn_jax.runtime.storage import local_copy, to_path
 from ppcn_jax.weights.model import Model, abstract_params, check_params, make_network
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -28,13 +30,13 @@ def find_checkpoint(path: str | os.PathLike) -> pathlib.Path | None:
 
     `path` is the prefix, one of the checkpoint's files, or a file of the older one-file format.
     """
-    path = pathlib.Path(path)
+    path = to_path(path)
     prefix = path.with_name(re.sub(r"\.(index|data-\d{5}-of-\d{5})$", "", path.name))
     if prefix.with_name(f"{prefix.name}.index").is_file():
         return prefix
-    if path.is_file() and path.stat().st_size > len(_TABLE_MAGIC):
-        with open(path, "rb") as file:
-            file.seek(-len(_TABLE_MAGIC), os.SEEK_END)
+    if path.is_file():
+        with path.open("rb") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - len(_TABLE_MAGIC), 0))
             if file.read() == _TABLE_MAGIC:
                 return path
     return None
@@ -47,15 +49,26 @@ def read_released(prefix: str | os.PathLike) -> Model:
         InputError: TensorFlow is not installed, the checkpoint is damaged, or it holds no known
             network, several, or one with a missing or misshapen variable.
     """
+    prefix = to_path(prefix)
+    index = prefix.with_name(f"{prefix.name}.index")
+    files = [index, *prefix.parent.glob(f"{prefix.name}.data-*")] if index.is_file() else [prefix]
+    with local_copy(*files) as first:
+        return _read(first.with_name(prefix.name))
+
+
+def _read(prefix: pathlib.Path) -> Model:
+    """`read_released` of local files."""
     try:
-        from tensorflow import train
+        with quiet_libraries():
+            from tensorflow import train
     except ImportError as error:
         raise InputError(
             f"{prefix} is a TensorFlow checkpoint; reading it needs TensorFlow: "
             f"{install_hint('data')} (`ppcn-jax convert` then writes a file that needs none)"
         ) from error
     try:
-        reader = train.load_checkpoint(os.fspath(prefix))
+        with quiet_libraries():
+            reader = train.load_checkpoint(os.fspath(prefix))
         shapes = {name: tuple(s) for name, s in reader.get_variable_to_shape_map().items()}
     except Exception as error:  # TensorFlow's own types, RuntimeError, IndexError, ...
         raise InputError(f"{prefix} is not a readable checkpoint: {error}") from error
@@ -79,7 +92,7 @@ def read_released(prefix: str | os.PathLike) -> Model:
         except Exception as error:
             raise InputError(f"{prefix}: {variable} cannot be read: {error}") from error
     checked = check_params(module, unflatten_dict(params, sep="/"), prefix)
-    return Model(layout.network, "released", module, checked, pathlib.Path(prefix).name)
+    return Model(layout.network, "released", module, checked, prefix.name)
 
 
 @dataclasses.dataclass(frozen=True)

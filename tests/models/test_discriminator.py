@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ppcn_jax.losses import real_logit
-from ppcn_jax.models import Discriminator, grayscale
+from ppcn_jax.models import Discriminator, PatchDiscriminator, grayscale
 from tests import references
 from tests.references import assert_gradients_close
 
@@ -66,7 +66,7 @@ def test_batch_equals_one_by_one(module, random_params):
 def test_bfloat16_stays_close(random_params):
     module, images = PRESETS["paper"], random_images()
     params = random_params(module, images)
-    narrow = jax.jit(module.clone(dtype=jnp.bfloat16).apply)({"params": params}, images)
+    narrow = jax.jit(module.clone(precision="bfloat16").apply)({"params": params}, images)
     expected = jax.jit(module.apply)({"params": params}, images)
     assert narrow.dtype == jnp.float32
     assert 0 < np.abs(narrow - expected).max() < 0.1
@@ -93,6 +93,35 @@ def test_flat_images_give_finite_gradients(module, random_params):
 def test_other_images_raise(module, images, error, message):
     with pytest.raises(error, match=message):
         module.init(jax.random.key(0), images)
+
+
+@pytest.mark.parametrize("shape", [(2, 20, 33, 1), (1, 16, 16, 1)], ids=str)
+def test_patches_equal_float64_reference(random_params, shape):
+    images, module = random_images(shape), PatchDiscriminator()
+    params = random_params(module, images)
+    logits = jax.jit(module.apply)({"params": params}, images)
+    assert logits.shape == (shape[0], -(-shape[1] // 8), -(-shape[2] // 8), 1)
+    expected = references.patch_discriminator(params, images)
+    np.testing.assert_allclose(logits, expected, atol=2e-5 * np.abs(expected).max())
+
+
+def test_patches_have_a_side_of_70_pixels(monkeypatch):
+    # Without norms, whose statistics depend on the whole image.
+    monkeypatch.setattr("ppcn_jax.models.discriminator.InstanceNorm", lambda name: lambda x: x)
+    module = PatchDiscriminator()
+    images = jnp.zeros((1, 128, 128, 1))
+    params = jax.jit(module.init)(jax.random.key(0), images)["params"]
+    slope = jax.jit(jax.grad(lambda x: module.apply({"params": params}, x)[0, 8, 8, 0]))(images)
+    for axis in (1, 2):
+        seen = np.flatnonzero(np.abs(slope).sum(axis=tuple({1, 2, 3} - {axis}))[0])
+        assert np.ptp(seen) + 1 == 70
+
+
+def test_patches_have_the_published_number_of_parameters():
+    shapes = jax.eval_shape(PatchDiscriminator().init, jax.random.key(0), jnp.zeros((1, 70, 70, 1)))
+    kernels = sum(16 * a * b for a, b in ((1, 64), (64, 128), (128, 256), (256, 512), (512, 1)))
+    biases, norms = 64 + 128 + 256 + 512 + 1, 2 * (128 + 256 + 512)
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == kernels + biases + norms
 
 
 @pytest.fixture(scope="module")

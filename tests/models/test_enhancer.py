@@ -74,13 +74,14 @@ def test_batch_equals_one_by_one(module, random_params):
     params = random_params(module, images)
     together, _ = apply(module, params, images)
     alone = [apply(module, params, images[i : i + 1])[0] for i in range(4)]
-    np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-6)
+    # Processors sum in different orders: 1.07e-6 was seen on one of them, at a value of 0.66.
+    np.testing.assert_allclose(together, np.concatenate(alone), rtol=1e-6, atol=1e-6)
 
 
 def test_bfloat16_stays_close(name, module, random_params):
     images = random_images()
     params = random_params(module, images)
-    output, taps = apply(NETWORKS[name][0](dtype=jnp.bfloat16), params, images)
+    output, taps = apply(NETWORKS[name][0](precision="bfloat16"), params, images)
     expected, _ = apply(module, params, images)
     assert {x.dtype for x in (output, *taps)} == {jnp.dtype(jnp.float32)}
     assert 1e-6 < np.abs(output - expected).mean() < 0.01

@@ -82,7 +82,7 @@ def test_batch_equals_one_by_one(random_params):
 def test_bfloat16_stays_close(random_params):
     images = random_images((1, 32, 32, 3))
     params = random_params(SuperResolver(), images)
-    output = apply(SuperResolver(dtype=jnp.bfloat16), params, images)
+    output = apply(SuperResolver(precision="bfloat16"), params, images)
     expected = apply(SuperResolver(), params, images)
     assert output.dtype == jnp.float32
     assert 1e-6 < np.abs(output - expected).mean() < 0.01
@@ -91,7 +91,7 @@ def test_bfloat16_stays_close(random_params):
 def test_a_brighter_image_gives_the_same_detail(random_params):
     # The mean of each channel passes the network by; to float32's precision, not bfloat16's.
     images = 0.4 * random_images((1, 32, 32, 3))
-    module = SuperResolver(dtype=jnp.bfloat16)
+    module = SuperResolver(precision="bfloat16")
     params = random_params(module, images)
     brighter = apply(module, params, images + np.float32(0.5))
     np.testing.assert_allclose(brighter - 0.5, apply(module, params, images), atol=5e-3)

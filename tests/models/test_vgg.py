@@ -91,6 +91,16 @@ def test_halving_and_its_gradient_equal_those_of_a_pooling_operation(size, dtype
     np.testing.assert_array_equal(pull_back(g)[0], pull_expected_back(g)[0])
 
 
+@pytest.mark.parametrize(("platform", "pools"), [("tpu", True), ("cpu", False), ("cuda", False)])
+def test_only_tpus_pool(platform, pools):
+    @jax.jit
+    def gradient(x):
+        return jax.grad(lambda x: jnp.sum(jnp.square(halve(x))))(x)
+
+    lowered = gradient.trace(jnp.ones((1, 5, 6, 2))).lower(lowering_platforms=(platform,)).as_text()
+    assert ("reduce_window" in lowered, "select_and_scatter" in lowered) == (pools, pools)
+
+
 @pytest.mark.parametrize("position", range(4))
 def test_halving_keeps_what_is_not_a_number(position):
     x = np.arange(4, dtype=np.float32)
@@ -108,7 +118,7 @@ def test_rows_of_a_batch_are_independent():
 def test_low_precision_stays_close_and_returns_float32():
     params, images = make_params(16), make_images(1, 16, 16)
     exact = Vgg(16).apply({"params": params}, images)
-    rough = Vgg(16, dtype=jnp.bfloat16).apply({"params": params}, images)
+    rough = Vgg(16, precision="bfloat16").apply({"params": params}, images)
     assert rough.dtype == jnp.float32
     assert 0 < np.abs(rough - exact).max() < 0.05 * np.abs(exact).max()
 

@@ -208,9 +208,9 @@ def test_a_large_photo_is_sharded_or_streamed(model, monkeypatch, dtype):
     assert expected.dtype == dtype and expected.shape == photo.shape
     bands = []
 
-    def stream(module, params, image, *, band, keep):
+    def stream(programs, image, *, band, keep):
         bands.append(band)
-        return streaming.stream(module, params, image, band=7, keep=keep)
+        return streaming.stream(programs, image, band=7, keep=keep)
 
     monkeypatch.setattr(inference, "stream", stream)
     monkeypatch.setattr(inference, "WHOLE_PIXELS", 0)

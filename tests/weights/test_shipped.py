@@ -37,7 +37,7 @@ def test_metadata(name):
     assert (model.name, model.preset) == (name, "paper")
     assert model.source == f"{name} (shipped)"
     assert model.about.keys() == METADATA | ({"faults"} if name in ENHANCERS else set())
-    assert model.about["recipe"] in CARDS.read_text()
+    assert model.about["recipe"] in CARDS.read_text(encoding="utf-8")
     for scores in json.loads(model.about["scores"]).values():
         assert {"psnr"} < scores.keys()
 
@@ -46,7 +46,7 @@ def documented_scores(name, test_set):
     """PSNR and similarity in the file's metadata; the model card must have the same digits."""
     scores = json.loads(load_model(name).about["scores"])[test_set]
     similarity = scores.get("ms_ssim", scores.get("ssim"))
-    assert f"{scores['psnr']:.2f} dB / {similarity:.4f}" in CARDS.read_text()
+    assert f"{scores['psnr']:.2f} dB / {similarity:.4f}" in CARDS.read_text(encoding="utf-8")
     return scores["psnr"], similarity
 
 
@@ -84,7 +84,7 @@ def test_whole_photos_keep_their_colors(name, shared):
 def test_faults_of_the_enhancers(name, shared):
     documented = json.loads(load_model(name).about["faults"])
     assert faults_in_photos(name, shared, every=1) == pytest.approx(documented, abs=1e-3)
-    assert f"{documented['hue']:.1f}°" in CARDS.read_text()
+    assert f"{documented['hue']:.1f}°" in CARDS.read_text(encoding="utf-8")
 
 
 def test_the_teacher_is_better_than_the_student():
@@ -104,6 +104,26 @@ def test_scores_of_the_super_resolver(folder, shared):
     assert (found["psnr_y"], found["ssim_y"]) == pytest.approx((psnr, ssim), abs=1e-4)
 
 
+def test_enlarged_photos_keep_hues_and_borders_better_than_bicubic_ones(shared):
+    folder = shared / "data" / "photos_cc0"
+    rows = {"super_resolver": [], "bicubic": []}
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".jpg", ".png"))[:4]:
+        with Image.open(path) as image:
+            whole = image.convert("RGB").resize((480, 320), Image.Resampling.LANCZOS)
+        small = whole.resize((120, 80), Image.Resampling.BICUBIC)
+        target = to_float(np.asarray(whole))
+        enlarged = ppcn_jax.upscale(to_float(np.asarray(small)))
+        bicubic = to_float(np.asarray(small.resize(whole.size, Image.Resampling.BICUBIC)))
+        rows["super_resolver"].append(faults(target, enlarged))
+        rows["bicubic"].append(faults(target, bicubic))
+    for fault in ("hue", "border"):
+        ours, theirs = (
+            np.mean([abs(row[fault]) for row in rows[name] if row[fault] is not None])
+            for name in ("super_resolver", "bicubic")
+        )
+        assert ours < theirs, fault
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """The unpacked wheel, as it is installed elsewhere."""
@@ -117,8 +137,8 @@ def wheel(tmp_path_factory):
         [*build, "--no-build-isolation", "--wheel-dir", built, source],
         check=True,
         capture_output=True,
-        text=True,
         timeout=300,
+        encoding="utf-8",
     )
     assert "would be ignored" not in done.stdout + done.stderr
     (file,) = built.glob("*.whl")

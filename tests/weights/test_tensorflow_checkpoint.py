@@ -153,7 +153,7 @@ def test_a_checkpoint_is_found_by_its_prefix_or_files(write, tmp_path):
     for file in tmp_path.glob("a.ckpt.*"):
         assert find_checkpoint(file) == prefix
     assert find_checkpoint(tmp_path / "b.ckpt") is None
-    (tmp_path / "text").write_text("some text")
+    (tmp_path / "text").write_text("some text", encoding="utf-8")
     assert find_checkpoint(tmp_path / "text") is None
     # The older format is one file that ends like an index.
     shutil.copy(prefix.with_name("a.ckpt.index"), tmp_path / "old")
