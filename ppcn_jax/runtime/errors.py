@@ -1,6 +1,8 @@
 """Errors that need no stack trace, full disks, and text for messages."""
 
 import errno
+import io
+import sys
 
 
 class InputError(ValueError):
@@ -9,6 +11,10 @@ class InputError(ValueError):
 
 class TryAgain(Exception):
     """The command is correct, but cannot be run now; the message says why, in one line."""
+
+
+class FaultyDevice(Exception):
+    """A device computes wrong results; the message names it, in one line."""
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -22,6 +28,15 @@ def is_disk_full(error: BaseException) -> bool:
 def printable(text: str) -> str:
     """Escape line breaks and control characters, which file names may have, for one line of text."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def escape_what_cannot_be_printed() -> None:
+    """Let standard output escape what its encoding lacks, as standard error does.
+
+    On Windows, the encoding of files and pipes lacks most letters.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def install_hint(extra: str) -> str:

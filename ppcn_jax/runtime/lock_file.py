@@ -8,6 +8,7 @@ import errno
 import os
 import pathlib
 import tempfile
+from typing import IO
 
 from ppcn_jax.runtime.files import write_bytes
 
@@ -19,8 +20,8 @@ _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)  # ESTALE: NFS, removed by a
 class LockFile:
     """The lock of a folder.
 
-    Its content identifies the holder, and its modification time is the last heartbeat. A store of
-    objects that can create and replace them conditionally could offer the same methods.
+    Its content identifies the holder, and its modification time is the last heartbeat. For buckets,
+    `LockObject` has the same methods.
     """
 
     def __init__(self, folder: pathlib.Path):
@@ -50,7 +51,7 @@ class LockFile:
             with self.path.open("rb") as file:
                 equal = file.read() == content
                 if equal and beat:
-                    os.utime(file.fileno())
+                    _touch(file)
                 return equal
         except OSError as error:
             if error.errno in _GONE:
@@ -86,10 +87,15 @@ class LockFile:
     def _read(self, path: pathlib.Path) -> tuple[bytes, float] | None:
         try:
             with path.open("rb") as file, tempfile.TemporaryFile(dir=path.parent) as probe:
-                os.utime(probe.fileno())  # as a heartbeat does
+                _touch(probe)  # as a heartbeat does
                 now, beat = (os.fstat(f.fileno()).st_mtime for f in (probe, file))
                 return file.read(), max(now - beat, 0.0)
         except OSError as error:
             if error.errno in _GONE:
                 return None
             raise
+
+
+def _touch(file: IO[bytes]) -> None:
+    """Set the time of an open file to now, by the clock of its file system."""
+    os.utime(file.fileno() if os.utime in os.supports_fd else file.name)  # Windows: by name

@@ -13,7 +13,8 @@ import jax
 
 PACKAGES = (
     *("ppcn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow"),
-    *("onnxruntime", "torch"),
+    *("libtpu", "onnxruntime", "openvino", "torch"),
+    *("torchmetrics", "piq", "pytorch-msssim", "kornia"),
 )
 _CPUINFO = pathlib.Path("/proc/cpuinfo")
 
@@ -66,7 +67,7 @@ def place() -> str:
     Machines and containers may have equal host names, so those alone do not say.
     """
     try:
-        boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
     except OSError:  # no Linux
         return ""
@@ -82,7 +83,7 @@ def processor_digest() -> str:
 
 def _cpuinfo(*fields: str) -> list[str]:
     """Lines of /proc/cpuinfo that begin with one of `fields`; none where there is no such file."""
-    lines = _CPUINFO.read_text().splitlines() if _CPUINFO.is_file() else []
+    lines = _CPUINFO.read_text(encoding="utf-8").splitlines() if _CPUINFO.is_file() else []
     return [line for line in lines if line.startswith(fields)]
 
 
@@ -102,5 +103,9 @@ def _commit() -> str | None:
 
 def _git(folder: pathlib.Path, *arguments: str) -> str:
     return subprocess.run(
-        ["git", *arguments], check=False, cwd=folder, capture_output=True, text=True
+        ["git", *arguments],
+        check=False,
+        cwd=folder,
+        capture_output=True,
+        encoding="utf-8",
     ).stdout.strip()

@@ -23,11 +23,13 @@ from typing import Any, NoReturn, Self
 
 import jax
 
-from ppcn_jax.runtime.errors import TryAgain, is_disk_full
+from ppcn_jax.runtime.errors import FaultyDevice, TryAgain, is_disk_full
 from ppcn_jax.runtime.machine import place
 
 # sysexits.h, EX_TEMPFAIL: nothing is wrong with the command; start it again in all processes.
 START_AGAIN = 75
+# Beyond those of sysexits.h: a device computes wrong results and must be taken out of service.
+FAULTY_DEVICE = 79
 LONGEST_WAIT = 3600.0  # seconds of one request that waits for a message
 FAREWELL = 10.0  # seconds that a failed process 0 waits at most for the others to end first
 # Part of the message of the ValueError that JAX raises where it detects no cluster: the error has
@@ -67,10 +69,21 @@ def exchange(text: str) -> list[str]:
     """Give a text to all processes of the run, which all call this; returns those of all by index."""
     if jax.process_count() == 1:
         return [text]
-    service, number = _service(), next(_exchanges)
-    service.key_value_set(_parcel(number, jax.process_index()), text)
-    keys = [_parcel(number, index) for index in range(jax.process_count())]
-    return [_wait_for(service, key) for key in keys]
+    service, folder = _service(), f"ppcn_jax/exchange/{next(_exchanges)}"
+    service.key_value_set(f"{folder}/{jax.process_index()}", text)
+    return [_wait_for(service, f"{folder}/{index}") for index in range(jax.process_count())]
+
+
+def write_text(name: str, text: str) -> None:
+    """Leave a text for all processes of the run, unless one has left a text of this name."""
+    with contextlib.suppress(jax.errors.JaxRuntimeError):  # there is one; or see `SharedFate`
+        _service().key_value_set(f"ppcn_jax/{name}", text)
+
+
+def read_text(name: str) -> str | None:
+    """The text that a process has left, or None; does not wait."""
+    found = _service().key_value_dir_get(f"ppcn_jax/{name.rpartition('/')[0]}/")
+    return dict(found).get(f"ppcn_jax/{name}")
 
 
 def layout() -> dict[str, int]:
@@ -92,7 +105,8 @@ class SharedFate:
     """A context in which the failure of one process ends all, each with a line that names it.
 
     If a process fails by an exception, the others get a message at once and end as it does, with
-    status 1 (or `START_AGAIN` after `TryAgain`, or if a disk is full). If it dies or hangs, the
+    status 1 (or `START_AGAIN` after `TryAgain` or `ConnectionError`, or if a disk is full, and
+    `FAULTY_DEVICE` after an error of that name). If it dies or hangs, the
     others notice after `silence` seconds and at most a fifth more, and end with `START_AGAIN`; if
     their own Python is stuck for as long again, JAX aborts them (SIGABRT). The coordination service
     dies with process 0: the others then end at once, with the same status or because JAX aborts
@@ -152,13 +166,16 @@ class SharedFate:
 
         Its threads are not waited for: after a failed save, Orbax's wait for each other for minutes.
         """
-        if _status_after(error) != START_AGAIN:
+        if _status_after(error) == 1:
             traceback.print_exception(error)
         with contextlib.suppress(OSError):
             sys.stdout.flush()
             logging.shutdown()
-        if isinstance(error, TryAgain):
+        if isinstance(error, TryAgain | FaultyDevice):
             _say(str(error))
+        elif isinstance(error, ConnectionError):
+            reason = textwrap.shorten(str(error), 300)
+            _say(f"{reason}. All saved checkpoints are complete, and the same command continues.")
         elif is_disk_full(error):
             reason = textwrap.shorten(str(error), 160)
             _say(
@@ -241,7 +258,10 @@ def _say(text: str) -> None:
 
 
 def _status_after(error: BaseException) -> int:
-    return START_AGAIN if isinstance(error, TryAgain) or is_disk_full(error) else 1
+    if isinstance(error, FaultyDevice):
+        return FAULTY_DEVICE
+    again = isinstance(error, TryAgain | ConnectionError) or is_disk_full(error)
+    return START_AGAIN if again else 1
 
 
 def _first_line(error: BaseException) -> str:
@@ -270,10 +290,6 @@ def _wait_for(service: Any, key: str) -> str:
 
 def _life(index: int | str) -> str:
     return f"ppcn_jax/life/{index}"
-
-
-def _parcel(number: int, index: int) -> str:
-    return f"ppcn_jax/exchange/{number}/{index}"
 
 
 def _mailbox(index: int) -> str:

@@ -10,6 +10,7 @@ import jax
 from absl import logging
 
 from ppcn_jax.runtime.compilation_cache import keep_compiled_programs
+from ppcn_jax.runtime.errors import escape_what_cannot_be_printed
 from ppcn_jax.runtime.malloc import keep_freed_memory
 from ppcn_jax.runtime.processes import end_process, join_processes
 
@@ -25,6 +26,7 @@ def start_process(
     JAX has no device of the kind that JAX_PLATFORMS demands (status 1). For the arguments see
     `join_processes`.
     """
+    escape_what_cannot_be_printed()
     if problem := keep_compiled_programs():
         logging.warning(problem)
     keep_freed_memory()

@@ -11,11 +11,14 @@ import uuid
 from typing import Any, Self
 
 import jax
+import psutil
 
 from ppcn_jax.runtime.errors import InputError, TryAgain, is_disk_full, printable
 from ppcn_jax.runtime.lock_file import FILE, LockFile
+from ppcn_jax.runtime.lock_object import LockObject
 from ppcn_jax.runtime.machine import place
 from ppcn_jax.runtime.processes import end_process, exchange
+from ppcn_jax.runtime.storage import is_remote, make_folder
 
 _PROC = pathlib.Path("/proc")
 
@@ -42,7 +45,7 @@ class WorkdirLock:
 
     def __init__(self, workdir: pathlib.Path, *, silence: float):
         self._workdir, self._silence = workdir, silence
-        self._file, self._content = LockFile(workdir), b""
+        self._file, self._content = _lock(workdir), b""
         self._created: list[pathlib.Path] = []
         self._over = threading.Event()
         self._heartbeats = threading.Thread(target=self._beat, name="workdir lock", daemon=True)
@@ -51,9 +54,10 @@ class WorkdirLock:
         if jax.process_index() == 0:
             self._content = (json.dumps(_record(), indent=2) + "\n").encode()
             try:
-                parents = self._workdir.parents
-                self._created = [path for path in (self._workdir, *parents) if not path.exists()]
-                self._workdir.mkdir(parents=True, exist_ok=True)
+                if not is_remote(self._workdir):
+                    folders = (self._workdir, *self._workdir.parents)
+                    self._created = [path for path in folders if not path.exists()]
+                make_folder(self._workdir)
                 self._acquire()
             except OSError as error:
                 self._remove_created()
@@ -119,7 +123,7 @@ def end_if_in_use(workdir: pathlib.Path, *, silence: float) -> None:
     first, JAX ends both. Where nothing else shows that the process is gone, it takes up to a quarter
     of `silence`, in which a heartbeat is waited for; `WorkdirLock` decides what remains unknown.
     """
-    file, previous = LockFile(workdir), 0.0
+    file, previous = _lock(workdir), 0.0
     deadline = time.monotonic() + silence / 4
     with contextlib.suppress(OSError):  # reported when the workdir is written to
         while time.monotonic() < deadline and (found := file.read()) is not None:
@@ -130,6 +134,10 @@ def end_if_in_use(workdir: pathlib.Path, *, silence: float) -> None:
                 end_process(_in_use(workdir, content, age, silence))
             previous = age
             time.sleep(silence / 200)
+
+
+def _lock(workdir: pathlib.Path) -> LockFile | LockObject:
+    return LockObject(workdir) if is_remote(workdir) else LockFile(workdir)
 
 
 def _record() -> dict[str, Any]:
@@ -186,12 +194,8 @@ def _is_here(record: dict[str, Any]) -> bool:
 
 def _is_gone(process: int, since: object) -> bool:
     """Return True if a process of this machine, which started at `since`, has ended."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+    if not psutil.pid_exists(process):
         return True
-    except OSError:  # another user's
-        pass
     started = _started(process)
     return started == "" or (started is not None and started != since)
 
@@ -203,7 +207,9 @@ def _started(process: int) -> str | None:
     """
     try:
         # The name, in parentheses, may contain anything.
-        fields = (_PROC / str(process) / "stat").read_text().rpartition(")")[2].split()
+        fields = (
+            (_PROC / str(process) / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        )
     except OSError:
         return None
     return "" if fields[0] in "ZX" else fields[19]

@@ -56,7 +56,7 @@ def test_a_folder_in_the_way_stays_and_nothing_else_does(tmp_path):
 def test_json_is_read_back_and_ends_its_line(tmp_path):
     value = {"psnr": 22.5, "per_image": [{"name": "Füße", "psnr": None}], "images": 1}
     write_json(tmp_path / "results.json", value)
-    text = (tmp_path / "results.json").read_text()
+    text = (tmp_path / "results.json").read_text(encoding="utf-8")
     assert json.loads(text) == value
     assert text.endswith("}\n")
 

@@ -22,7 +22,7 @@ for count in range(5):
 
 def lines(*arguments):
     program = [sys.executable, "-c", PROGRAM, *arguments]
-    return subprocess.run(program, capture_output=True, text=True, check=True).stdout.split()
+    return subprocess.run(program, capture_output=True, check=True, encoding="utf-8").stdout.split()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator, on Linux")

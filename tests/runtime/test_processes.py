@@ -13,7 +13,8 @@ import jax
 import pytest
 
 from ppcn_jax.runtime import processes
-from ppcn_jax.runtime.processes import START_AGAIN, SharedFate, join_processes
+from ppcn_jax.runtime.errors import FaultyDevice
+from ppcn_jax.runtime.processes import FAULTY_DEVICE, START_AGAIN, SharedFate, join_processes
 
 # Variables by which JAX detects a cluster.
 CLUSTERS = ("SLURM_", "OMPI_", "PMIX_", "KUBERNETES_", "TPU_", "JAX_COORDINATOR")
@@ -23,7 +24,7 @@ def run(program):
     """Run a program where no cluster is detected; the lines that it prints."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(CLUSTERS)}
     command = [sys.executable, "-c", program]
-    output = {"capture_output": True, "text": True}
+    output = {"capture_output": True, "encoding": "utf-8"}
     result = subprocess.run(command, check=False, env=environment, timeout=120, **output)
     assert result.returncode == 0, result.stderr
     return result.stdout.splitlines()
@@ -119,7 +120,7 @@ print([processes.exchange(f"{{text}} of {{index}}") for text in "ab"])
 print(processes.layout())
 """
     command = [sys.executable, "-c", program]
-    output = {"stdout": subprocess.PIPE, "text": True}
+    output = {"stdout": subprocess.PIPE, "encoding": "utf-8"}
     both = [subprocess.Popen([*command, str(index)], **output) for index in range(2)]
     lines = [process.communicate(timeout=120)[0].splitlines() for process in both]
     for index, (exchanged, layout) in enumerate(lines):
@@ -172,9 +173,10 @@ def test_a_heartbeat_that_stops_is_noticed(monkeypatch):
     ("error", "status", "last_line"),
     [
         (OSError(28, "No space left"), START_AGAIN, "the disk of W is full ([Errno 28] No space"),
+        (FaultyDevice("cpu:1 is wrong"), FAULTY_DEVICE, "cpu:1 is wrong"),
         (KeyError("x"), 1, "KeyError: 'x'"),
     ],
-    ids=["full disk", "other"],
+    ids=["full disk", "faulty device", "other"],
 )
 def test_an_unexpected_error_is_printed_last(monkeypatch, capfd, error, status, last_line):
     fate = SharedFate(silence=60.0)

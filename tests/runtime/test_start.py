@@ -3,12 +3,12 @@
 import os
 import socket
 import subprocess
-import sys
 
 import pytest
 
 from ppcn_jax.runtime import start
 from ppcn_jax.runtime.processes import START_AGAIN
+from tests.processes import ENVIRONMENT, REPOSITORY, launch_command
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
@@ -26,36 +26,47 @@ def test_a_port_in_use_is_one_line(monkeypatch, family):
     assert len(ends) == 1
 
 
-def test_the_second_coordinator_ends_before_it_joins():
-    program = """
-import sys
-from ppcn_jax.runtime.start import start_process
-start_process(sys.argv[1], 2, 0, detect=True, silence=60.0)
-"""
+def start_training(workdir, *arguments, **variables):
+    """Run launch.py; return how it ended."""
+    command = launch_command(
+        "student.py:no_distillation",
+        workdir,
+        *arguments,
+        settings={"data.source": "synthetic", "objective.contextual.weight": 0.0},
+    )
+    return subprocess.run(
+        command,
+        check=False,
+        cwd=REPOSITORY,
+        env={**os.environ, **ENVIRONMENT, **variables},
+        capture_output=True,
+        timeout=300,
+        encoding="utf-8",
+    )
+
+
+def test_the_second_coordinator_ends_before_it_joins_and_writes(tmp_path):
     with socket.create_server(("", 0)) as server:
         address = f"localhost:{server.getsockname()[1]}"
-        command = [sys.executable, "-c", program, address]
-        result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+        flags = [f"--coordinator={address}", "--process_count=2", "--process_index=0"]
+        result = start_training(tmp_path / "run", *flags)
     assert result.returncode == START_AGAIN
-    assert result.stderr.strip().startswith(f"--coordinator {address}: another process")
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith(f"--coordinator {address}: another process")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("platforms", ["cuda", "tpu"])
-def test_a_device_that_is_absent_is_one_line(platforms):
-    program = """
-from ppcn_jax.runtime.start import start_process
-start_process(None, None, None, detect=False, silence=60.0)
-"""
-    environment = {**os.environ, "JAX_PLATFORMS": platforms, "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-c", program]
-    output = {"capture_output": True, "text": True}
-    result = subprocess.run(command, check=False, env=environment, timeout=120, **output)
+def test_a_device_that_is_absent_is_one_line_before_anything_is_written(tmp_path, platforms):
+    variables = {"JAX_PLATFORMS": platforms, "CUDA_VISIBLE_DEVICES": ""}
+    result = start_training(tmp_path / "run", "--config.train.steps=1", **variables)
     if result.returncode == 0:
         pytest.skip(f"this machine has a {platforms} device")
     assert result.returncode == 1
     line = result.stderr.strip().splitlines()[-1]
     assert line.startswith(f"JAX_PLATFORMS={platforms}: JAX cannot use such a device")
     assert "Traceback" not in result.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_other_errors_of_a_backend_are_raised(monkeypatch):

@@ -31,7 +31,7 @@ def leave_lock(folder, *, age=0.0, **changed):
 
 def leave_text(folder, text, *, age=0.0, name=FILE):
     path = folder / name
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     modified = path.stat().st_mtime - age
     os.utime(path, (modified, modified))
     return path
@@ -65,7 +65,7 @@ def ends(monkeypatch):
 
 def test_a_lock_names_its_process_and_is_removed_at_the_end(tmp_path):
     with WorkdirLock(tmp_path, silence=SILENCE):
-        record = json.loads((tmp_path / FILE).read_text())
+        record = json.loads((tmp_path / FILE).read_text(encoding="utf-8"))
         assert (record["host"], record["process"]) == (socket.gethostname(), os.getpid())
     assert list(tmp_path.iterdir()) == []
 
@@ -127,14 +127,14 @@ def test_a_lock_without_a_name_counts_by_its_heartbeat(tmp_path, capfd, text):
         WorkdirLock(tmp_path, silence=SILENCE).__enter__()
     leave_text(tmp_path, text, age=SILENCE + 5)
     with WorkdirLock(tmp_path, silence=SILENCE):
-        assert json.loads((tmp_path / FILE).read_text())["process"] == os.getpid()
+        assert json.loads((tmp_path / FILE).read_text(encoding="utf-8"))["process"] == os.getpid()
     assert "no heartbeat for 65 s" in capfd.readouterr().out
 
 
 def test_a_lock_of_another_machine_is_taken_over_when_its_heartbeat_is_old(tmp_path, capfd):
     leave_lock(tmp_path, age=SILENCE + 40)
     with WorkdirLock(tmp_path, silence=SILENCE):
-        assert json.loads((tmp_path / FILE).read_text())["process"] == os.getpid()
+        assert json.loads((tmp_path / FILE).read_text(encoding="utf-8"))["process"] == os.getpid()
         assert [path.name for path in tmp_path.iterdir()] == [FILE]
     assert capfd.readouterr().out == (
         f"{tmp_path} is taken over from process 4711 on node7, since 2026-11-29 02:40:12: no "
@@ -236,7 +236,7 @@ def test_a_heartbeat_that_fails_is_repeated(tmp_path, ends, monkeypatch):
     assert (failures, ends) == ([], [])
 
 
-@pytest.mark.parametrize("lose", [os.unlink, lambda path: path.write_text("{}")])
+@pytest.mark.parametrize("lose", [os.unlink, lambda path: path.write_text("{}", encoding="utf-8")])
 def test_who_has_lost_the_lock_ends_before_writing_and_leaves_it(tmp_path, ends, lose):
     path = tmp_path / FILE
     with WorkdirLock(tmp_path, silence=SILENCE) as lock:
