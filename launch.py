@@ -15,7 +15,7 @@ from absl import app
 from ml_collections import ConfigDict
 
 import data
-from ppcn_jax.benchmark import accelerator, scaling, suite
+from ppcn_jax.benchmark import accelerator, compile_for, suite
 from ppcn_jax.configuration.check import check
 from ppcn_jax.configuration.flags import define_flags, parse_flags
 from ppcn_jax.configuration.workdir import check_workdir
@@ -23,6 +23,7 @@ from ppcn_jax.evaluation import comparison, evaluate, photo_faults, table1, tabl
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.processes import START_AGAIN, SharedFate, exchange, layout
 from ppcn_jax.runtime.start import start_process
+from ppcn_jax.runtime.storage import to_path
 from ppcn_jax.runtime.workdir_lock import WorkdirLock, end_if_in_use
 from ppcn_jax.training import loop
 from ppcn_jax.training.enhancer import check_files
@@ -67,10 +68,10 @@ TASKS: dict[str, Callable[[ConfigDict, pathlib.Path], object]] = {
     "train": run_training,
     "accelerator": accelerator.run,
     "benchmark": run_benchmark,
+    "compile_for": compile_for.run,
     "comparison": partial(on_test_split, comparison.run),
     "evaluate": partial(on_test_split, evaluate.run),
     "photo_faults": photo_faults.run,
-    "scaling": scaling.run,
     "table1": lambda config, out: table1.run(config, out, data.open_test_sets(config.data.dir)),
     "table3": partial(on_test_split, table3.run),
 }
@@ -78,7 +79,7 @@ TASKS: dict[str, Callable[[ConfigDict, pathlib.Path], object]] = {
 
 def main(arguments: list[str]) -> None:
     """Run the task that the configuration names."""
-    config, workdir = FLAGS.config, pathlib.Path(FLAGS.workdir)
+    config, workdir = FLAGS.config, to_path(FLAGS.workdir)
     if config.task == "train":
         end_if_in_use(workdir, silence=FLAGS.silence)
     processes = (FLAGS.coordinator, FLAGS.process_count, FLAGS.process_index)

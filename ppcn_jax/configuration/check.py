@@ -1,7 +1,6 @@
 """Check a configuration before any work starts: each field, then fields that depend on others."""
 
 import functools
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -23,6 +22,7 @@ _READ_TOGETHER = (
     "imitation",
     "model",
     "objective",
+    "profile",
     "teacher",
     "train.batch_size",
     "train.optimizer",
@@ -71,6 +71,13 @@ def _training_problems(config: Mapping[str, Any], devices: int) -> Iterator[str]
         )
     if config["train"]["weight_decay"] and config["train"]["optimizer"] != "muon":
         yield "train.weight_decay works only with train.optimizer=muon; set it to 0"
+    first, steps = config["profile"]["first_step"], config["train"].get("steps")
+    # A wrong number of steps is reported already.
+    if isinstance(steps, int) and first > steps > 0:
+        yield (
+            f"profile.first_step is {first}, but train.steps is {steps}, so that nothing would be "
+            "traced: use a lower step, or 0 for no trace"
+        )
     outputs = config.get("discriminator", {}).get("outputs", 1)
     wrong = list(_term_problems(config["objective"], side=crop, outputs=outputs))
     yield from wrong
@@ -102,10 +109,8 @@ def _term_problems(terms: Mapping[str, Any], *, side: int, outputs: int) -> Iter
         except ValueError as error:
             yield str(error)
             continue
-        if odd := list(_knob_problems(name, knobs)):
-            yield from odd
-            continue
-        others = tuple(sorted((knob, value) for knob, value in knobs.items() if knob != "weight"))
+        # With their types, because 1, 1.0 and True are equal.
+        others = tuple((knob, type(x), x) for knob, x in sorted(knobs.items()) if knob != "weight")
         trace: Callable[..., str] = _trace
         try:
             hash(others)
@@ -116,7 +121,7 @@ def _term_problems(terms: Mapping[str, Any], *, side: int, outputs: int) -> Iter
 
 
 @functools.lru_cache(maxsize=128)
-def _trace(name: str, knobs: tuple[tuple[str, Any], ...], side: int, outputs: int) -> str:
+def _trace(name: str, knobs: tuple[tuple[str, type, Any], ...], side: int, outputs: int) -> str:
     """Trace a loss; returns the first line of its error, or "" if it has none."""
     shapes = {
         "images": (1, side, side, 3),
@@ -124,7 +129,7 @@ def _trace(name: str, knobs: tuple[tuple[str, Any], ...], side: int, outputs: in
         "logits": (1, outputs),
         "taps": (1, 2, 2, 1),
     }
-    term = make_term(name, {"weight": 1.0, **dict(knobs)})
+    term = make_term(name, {"weight": 1.0, **{knob: value for knob, _, value in knobs}})
     example: Any = jax.ShapeDtypeStruct(shapes[term.role], jnp.float32)
     example = {term.role: (example,) if term.role == "taps" else example}
     try:
@@ -132,15 +137,6 @@ def _trace(name: str, knobs: tuple[tuple[str, Any], ...], side: int, outputs: in
     except (TypeError, ValueError) as error:
         return str(error).partition("\n")[0]
     return ""
-
-
-def _knob_problems(name: str, knobs: Mapping[str, Any]) -> Iterator[str]:
-    # All numeric parameters of losses must be positive, which the losses do not check.
-    for parameter in inspect.signature(LOSSES[name][0]).parameters.values():
-        rules = {int: fields.integer(), float: fields.number(), bool: fields.boolean}
-        rule = rules.get(type(parameter.default))
-        if rule and parameter.name in knobs and (problem := rule(knobs[parameter.name])):
-            yield f"objective.{name}.{parameter.name} is {knobs[parameter.name]!r}; {problem}"
 
 
 def _super_resolver(config: Mapping[str, Any], weights: Mapping[str, float]) -> Iterator[str]:
@@ -166,9 +162,10 @@ def _super_resolver(config: Mapping[str, Any], weights: Mapping[str, float]) -> 
 def _enhancer(config: Mapping[str, Any], weights: Mapping[str, float]) -> Iterator[str]:
     roles = {LOSSES[name][1] for name, weight in weights.items() if weight}
     if "features" in roles and not config["vgg"]["weights"]:
+        users = sorted(name for name in weights if weights[name] and LOSSES[name][1] == "features")
         yield (
-            "vgg.weights is empty, but the contextual and perceptual losses need VGG features: "
-            "name a weights file (README, 'VGG weights'), or set the weights of both losses to 0"
+            f"vgg.weights is empty, but {', '.join(users)} in objective compares VGG features: name "
+            "a weights file (docs/training.md, 'VGG weights'), or set its weight to 0"
         )
     attention = weights.get("attention")
     if attention and config["model"] != "student":
@@ -185,5 +182,33 @@ def _enhancer(config: Mapping[str, Any], weights: Mapping[str, float]) -> Iterat
             "teacher is set, but objective.attention.weight and imitation are both 0: leave "
             "teacher empty, or set one of the two"
         )
+    if "logits" in roles:
+        yield from _adversaries(config["discriminator"], config["objective"])
     if config["imitation"] and "images" not in roles:
         yield "imitation needs a loss that compares images, but none has a weight; set it to 0"
+
+
+def _adversaries(
+    discriminator: Mapping[str, Any], terms: Mapping[str, Mapping[str, Any]]
+) -> Iterator[str]:
+    """The discriminator learns by the form of the enhancer's adversarial loss."""
+    used = {name for name in ("texture", "relativistic") if terms.get(name, {}).get("weight")}
+    if len(used) == 2:
+        yield (
+            "objective has a weight for texture and relativistic, but the discriminator can learn "
+            "by one of them only: set the other to 0"
+        )
+    relativistic = "relativistic" in used
+    form = "relativistic" if relativistic else terms["texture"].get("form", "non_saturating")
+    if form in ("hinge", "relativistic") and discriminator["real_label"] != 1:
+        yield (
+            f"discriminator.real_label is {discriminator['real_label']}, but the {form} loss has "
+            "no labels: set it to 1.0"
+        )
+    if form not in ("non_saturating", "saturating") and discriminator["clip"]:
+        yield f"discriminator.clip is True, but the {form} loss has no probabilities: set it to False"
+    if discriminator["network"] == "patch" and discriminator["outputs"] != 1:
+        yield (
+            f"discriminator.outputs is {discriminator['outputs']}, but discriminator.network=patch "
+            "has one logit for each patch: set it to 1"
+        )

@@ -4,129 +4,55 @@ A rule looks at one value and returns what is wrong with it, or None. A configur
 the fields of its table: missing and misspelt fields are reported before anything runs.
 """
 
-import itertools
-from collections.abc import Callable, Collection, Iterator, Mapping
+import functools
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from ppcn_jax.configuration.rules import (
+    LARGEST_CROP,
+    below,
+    boolean,
+    choice,
+    crop_or_zero,
+    increasing,
+    integer,
+    name_template,
+    number,
+    paths,
+    sizes,
+    string,
+)
 from ppcn_jax.configuration.suggestions import dotted_names, suggestion
-from ppcn_jax.models.layers import PADDINGS, SMALLEST_SIDE
+from ppcn_jax.models.layers import PADDINGS, PRECISIONS, SMALLEST_SIDE
 from ppcn_jax.models.super_resolver import SCALES
+from ppcn_jax.runtime.runtime_option import RUNTIMES
 from ppcn_jax.weights.model import TRAINED_AS_ENHANCERS
 
-Rule = Callable[[Any], str | None]
 Rules = Mapping[str, Any]  # name -> a rule, or the table of a group of fields
 
-_LARGEST_INTEGER = 2**31 - 1  # steps are counted in int32
-_LARGEST_FLOAT = 3.4e38  # float32
-_LARGEST_CROP = 16_384  # px; photos of phones are no larger
-# px; what a super-resolver's border of up to 4 px leaves of it is larger than SSIM's window
-_SMALLEST_SCORED = 32
+_MOST_TRACED = 1000  # steps; a trace grows by megabytes a step
 _LARGEST_SEED = 2**32 - 1  # random keys keep 32 bits of a seed
-
-
-def integer(least: int = 1, most: int = _LARGEST_INTEGER) -> Rule:
-    """A rule for whole numbers from `least` to `most`."""
-
-    def rule(value: Any) -> str | None:
-        if not isinstance(value, int) or isinstance(value, bool):
-            return "it must be a whole number"
-        if value < least:
-            return f"it must be {f'at least {least}' if least != 1 else 'positive'}"
-        return f"it must be at most {most:,}" if value > most else None
-
-    return rule
-
-
-def number(*, zero: bool = False, most: float = _LARGEST_FLOAT) -> Rule:
-    """A rule for numbers up to `most` that are positive, or also 0."""
-
-    def rule(value: Any) -> str | None:
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            return "it must be a number"
-        if not (value > 0 or zero and value == 0):  # both are false for NaN
-            return f"it must be {'0 or more' if zero else 'positive'}"
-        return f"it must be at most {most:g}" if value > most else None
-
-    return rule
-
-
-def below(limit: float) -> Rule:
-    """A rule for numbers from 0 to just below `limit`."""
-    rule = number(zero=True)
-    return lambda value: rule(value) or (None if value < limit else f"it must be below {limit}")
-
-
-def crop_or_zero(value: Any) -> str | None:
-    """A rule for the side of a crop that is scored, px, or 0."""
-    rule = integer(0, _LARGEST_CROP)
-    return rule(value) or (
-        f"it must be 0 or at least {_SMALLEST_SCORED}" if 0 < value < _SMALLEST_SCORED else None
-    )
-
-
-def choice(*values: Any) -> Rule:
-    """A rule for one of a few values of the same type."""
-    listed = ", ".join(map(repr, values))
-    problem = f"it must be {'one of ' if len(values) > 1 else ''}{listed}"
-    return lambda value: None if value in values and type(value) is type(values[0]) else problem
-
-
-def string(value: Any) -> str | None:
-    """A rule for strings."""
-    return None if isinstance(value, str) else "it must be a string"
-
-
-def boolean(value: Any) -> str | None:
-    """A rule for True and False."""
-    return None if isinstance(value, bool) else "it must be True or False"
-
-
-def name_template(value: Any) -> str | None:
-    """A rule for file names with "{}" in place of another name."""
-    fits = isinstance(value, str) and value.count("{}") == 1 and "/" not in value
-    return None if fits else "it must contain {} once, and no folder, such as '{}x4'"
-
-
-def increasing(value: Any) -> str | None:
-    """A rule for positive whole numbers in increasing order."""
-    numbers = [0, *value] if isinstance(value, tuple | list) else [0, 0]
-    rises = all(isinstance(b, int) and a < b for a, b in itertools.pairwise(numbers))
-    return (
-        None if rises else "it must be positive whole numbers that increase, such as (1000, 2000)"
-    )
-
-
-def sizes(value: Any) -> str | None:
-    """A rule for pairs of height and width, px."""
-    pairs = value if isinstance(value, tuple | list) and value else [None]
-    problem = integer(SMALLEST_SIDE)
-    fit = all(
-        isinstance(pair, tuple | list) and len(pair) == 2 and not any(map(problem, pair))
-        for pair in pairs
-    )
-    return None if fit else f"it must be pairs (height, width) of at least {SMALLEST_SIDE} px"
-
 
 _DATA: Rules = {
     "source": string,
-    "dir": string,
-    "test_dir": string,
+    "dir": paths,
+    "test_dir": paths,
     "phone": string,
     "input": string,
     "target": string,
     "input_name": name_template,
     "holdout": integer(0),
     "validation": integer(0),
-    "photos": string,
+    "photos": paths,
     "photo_share": number(most=1),
-    "crop": integer(SMALLEST_SIDE, _LARGEST_CROP),
+    "crop": integer(SMALLEST_SIDE, LARGEST_CROP),
     "scale": choice(*SCALES),
     "in_memory": boolean,
 }
 _TRAINING: Rules = {
     "task": choice("train"),
     "preset": choice("paper", "released"),
-    "start_from": string,
+    "start_from": paths,
     "data": _DATA,
     "objective": {},  # every loss has its own parameters; see check.py
     "train": {
@@ -149,21 +75,24 @@ _TRAINING: Rules = {
         "every": integer(),
         "images": integer(0),
         "largest": crop_or_zero,
-        "photos": string,
+        "photos": paths,
     },
-    "log": {"every": integer()},
+    "log": {"every": integer(), "wandb": string},
+    "profile": {"first_step": integer(0), "steps": integer(most=_MOST_TRACED)},
+    "audit": {"every": integer(0)},
     "hang": {"report_after": number(), "end_after": number(zero=True)},
 }
-_PRECISION = choice("float32", "bfloat16")
+_PRECISION = choice(*PRECISIONS)
 ENHANCER: Rules = {
     **_TRAINING,
     "model": choice(*TRAINED_AS_ENHANCERS),
     "model_settings": {"padding": choice(*PADDINGS)},
-    "teacher": string,
+    "teacher": paths,
     "imitation": number(zero=True, most=1),
-    "vgg": {"weights": string},
+    "vgg": {"weights": paths},
     "precision": dict.fromkeys(("vgg", "discriminator", "generator"), _PRECISION),
     "discriminator": {
+        "network": choice("paper", "patch"),
         "outputs": choice(1, 2),
         "first_norm": boolean,
         "learning_rate": number(),
@@ -175,63 +104,67 @@ SUPER_RESOLVER: Rules = {
     **_TRAINING,
     "model": choice("super_resolver"),
     "model_settings": {"scale": choice(*SCALES)},
+    "precision": {"generator": _PRECISION},
     "train": {**_TRAINING["train"], "clip": boolean},
+}
+_SCORES: Rules = {"task": string, "runtime": choice(*RUNTIMES)}
+_TABLE: Rules = {**_SCORES, "models": paths, "timing": {"runs": integer()}}
+_MEASURED: Rules = {
+    "task": string,
+    "competitors": string,
+    "rounds": integer(),
+    "training": ENHANCER,
 }
 _LOADER: Rules = {"data": _DATA, "batch_size": integer()}
 OTHERS: Mapping[str, Rules] = {
     "evaluate": {
-        "task": string,
-        "weights": string,
+        **_SCORES,
+        "weights": paths,
         "evaluate": {"largest": crop_or_zero},
         "data": _DATA,
     },
-    "comparison": {"task": string, "recipes": string, "data": _DATA},
+    "comparison": {**_SCORES, "recipes": paths, "data": _DATA},
     "photo_faults": {
-        "task": string,
-        "models": string,
-        "photos": string,
-        "targets": string,
+        **_SCORES,
+        "models": paths,
+        "photos": paths,
+        "targets": paths,
         "every": integer(),
     },
-    "table1": {
-        "task": string,
-        "models": string,
-        "kernel": choice("pillow", "matlab"),
-        "timing": {"runs": integer()},
-        "data": {"dir": string},
-    },
-    "table3": {"task": string, "models": string, "timing": {"runs": integer()}, "data": _DATA},
+    "table1": {**_TABLE, "kernel": choice("pillow", "matlab"), "data": {"dir": paths}},
+    "table3": {**_TABLE, "data": _DATA},
     "benchmark": {
-        "task": string,
+        **_MEASURED,
         "parts": string,
-        "competitors": string,
-        "models": string,
-        "rounds": integer(),
+        "models": paths,
         "peaks": {"side": integer(), "size": integer(1, 2**40)},
         "inference": {"height": integer(SMALLEST_SIDE), "width": integer(SMALLEST_SIDE)},
-        "large_photos": {"sizes": sizes, "rounds": integer()},
-        "training": ENHANCER,
+        "large_photos": {"sizes": sizes, "models": string, "rounds": integer()},
         "compilation": {"rounds": integer()},
         "loading": {"pairs": _LOADER, "crops": _LOADER},
+        "losses": {"sizes": functools.partial(sizes, images=True), "rounds": integer()},
         "contextual": {"side": integer(), "channels": integer()},
+        "host": {"processes": integer(), "calls": integer()},
     },
     "accelerator": {
-        "task": string,
+        **_MEASURED,
         "formats": string,
-        "competitors": string,
         "batch_sizes": increasing,
         "sizes": sizes,
-        "rounds": integer(),
         "steps": integer(),
         "peaks": {"side": integer(), "size": integer(4, 2**40)},
-        "training": ENHANCER,
     },
-    "scaling": {
+    "compile_for": {
         "task": string,
-        "devices": increasing,
-        "training": ENHANCER,
-        "utilization": number(most=1),
+        "topologies": string,
+        "models": string,
+        "formats": string,
+        "batch_sizes": increasing,
+        "operations": integer(0),
         "latency": number(zero=True),
+        "student": ENHANCER,
+        "teacher": ENHANCER,
+        "super_resolver": SUPER_RESOLVER,
     },
 }
 

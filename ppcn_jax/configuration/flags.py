@@ -14,6 +14,8 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from ppcn_jax.configuration.suggestions import dotted_names, suggestion
+from ppcn_jax.runtime.files import check_file_name
+from ppcn_jax.runtime.storage import to_path
 
 _LIBRARIES = tuple(os.path.dirname(str(module.__file__)) for module in (absl, ml_collections))
 # Python's messages for wrong numbers, in plain words.
@@ -30,7 +32,7 @@ flags.disclaim_key_flags()
 def define_flags() -> flags.FlagValues:
     """Define all flags, once in a process; returns their values."""
     config_flags.DEFINE_config_file("config", None, "Configuration file, e.g. configs/student.py.")
-    flags.DEFINE_string("workdir", None, "Folder for everything that is written.")
+    flags.DEFINE_string("workdir", None, "Folder for everything that is written, or gs://...")
     flags.DEFINE_string("coordinator", None, "Address host:port of process 0.")
     flags.DEFINE_integer("process_count", None, "Number of processes.")
     flags.DEFINE_integer("process_index", None, "Index of this process, from 0.")
@@ -70,6 +72,8 @@ def parse_flags(arguments: list[str]) -> list[str]:
             )
         if not flags.FLAGS.workdir:
             raise flags.Error("--workdir is missing: name a folder for everything that is written")
+        to_path(flags.FLAGS.workdir, "--workdir")
+        check_file_name(flags.FLAGS.workdir, "--workdir")
     except SystemExit:
         # absl ends with status 1 after it has printed the help.
         sys.exit(0 if any(text.startswith(("-h", "--help", "-?")) for text in arguments) else 1)

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-_MOST = 3  # more fields are no help
+_MOST = 4  # more fields are no help
 
 
 def dotted_names(groups: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -6,20 +6,24 @@ import pathlib
 from collections.abc import Collection, Iterator
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_json
+from ppcn_jax.runtime.storage import check_reachable, is_remote
 from ppcn_jax.weights.load import CONFIG, STARTED_FROM, read_config
 
 NETWORKS = "networks.json"  # hashes of the frozen networks; see configuration/networks.py
 
 # Fields that may change when a run is continued, because they do not change its training steps.
 FREE_ON_RESUME = (
+    "audit",
     "checkpoint",
     "evaluate",
     "hang",
     "log",
+    "profile",
     "data.dir",
     "data.test_dir",
     "data.photos",
@@ -35,9 +39,14 @@ _BEFORE = {
     "data.input_name": "{}",
     "data.photos": "",
     "data.photo_share": 0.5,
-    "precision": dict.fromkeys(("vgg", "discriminator", "generator"), "float32"),
+    "discriminator.network": "paper",
+    "precision.vgg": "float32",
+    "precision.discriminator": "float32",
+    "precision.generator": "float32",
     "imitation": 0.0,
     "objective.log_mse.clipped": False,
+    "objective.ms_ssim.per_channel": False,
+    "objective.total_variation.form": "squared",
     "train.optimizer": "adam",
     "train.weight_decay": 0.0,
     "train.ema": 0.0,
@@ -62,11 +71,10 @@ def check_workdir(workdir: pathlib.Path, config: ConfigDict) -> None:
         InputError: it is not a folder, cannot be written to, or holds a different run; the message
             lists the fields that differ.
     """
-    place = next(path for path in (workdir, *workdir.absolute().parents) if os.path.lexists(path))
-    if not place.is_dir():
-        raise InputError(f"--workdir {workdir}: {place} is a file; name a folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise InputError(f"--workdir {workdir}: no permission to write in {place}")
+    if is_remote(workdir):
+        check_reachable(workdir, "--workdir")
+    else:
+        _check_writable(workdir)
     path = workdir / CONFIG
     if config.task == "train" and path.is_file():
         old = read_config(path)
@@ -78,6 +86,14 @@ def check_workdir(workdir: pathlib.Path, config: ConfigDict) -> None:
                 f"--config.start_from={workdir} and another --workdir, a new run starts from its "
                 "parameters, for example with another learning rate, schedule or batch."
             )
+
+
+def _check_writable(workdir: pathlib.Path) -> None:
+    place = next(path for path in (workdir, *workdir.absolute().parents) if os.path.lexists(path))
+    if not place.is_dir():
+        raise InputError(f"--workdir {workdir}: {place} is a file; name a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"--workdir {workdir}: no permission to write in {place}")
 
 
 def claim_workdir(
@@ -103,11 +119,22 @@ def claim_workdir(
             raise InputError(f"--workdir {workdir} cannot be written: {error}") from error
 
 
-def removed_fields(workdir: pathlib.Path) -> list[str]:
-    """Dotted names of the fields in a workdir's configuration that this version ignores."""
+def changes(workdir: pathlib.Path) -> list[str]:
+    """Lines about what this version does otherwise than the one that began the run in a workdir."""
     path = workdir / CONFIG
-    config = read_config(path) if path.is_file() else {}
-    return [field for field in _REMOVED if field.split(".")[1] in config.get("train", {})]
+    if not path.is_file():
+        return []
+    config, lines = read_config(path), []
+    removed = [field for field in _REMOVED if field.split(".")[1] in config.get("train", {})]
+    if removed:
+        lines.append(f"ignored, because this version no longer has them: {', '.join(removed)}")
+    # The versions that left the precision of float32 to JAX had no audits.
+    if "audit" not in config and jax.default_backend() != "cpu":
+        lines.append(
+            "the version that began this run left products in float32 to JAX, which rounds their "
+            "factors on GPUs and TPUs; from here on, float32 is exact (docs/training.md, Precision)"
+        )
+    return lines
 
 
 def _differences(
@@ -121,7 +148,7 @@ def _differences(
         elif prefix == "objective.":  # a loss that was added later
             before = {**new[key], "weight": 0.0}
         else:
-            before = _BEFORE.get(field)
+            before = _BEFORE.get(field, {} if isinstance(now, dict) else None)
         if field in (*FREE_ON_RESUME, *_REMOVED) or before == now:
             continue
         if isinstance(before, dict) and isinstance(now, dict):
@@ -136,5 +163,8 @@ def _differences(
 
 
 def places(paths: str) -> list[str]:
-    """Comma-separated paths, resolved."""
-    return [os.path.realpath(os.path.expanduser(path.strip())) for path in paths.split(",")]
+    """Comma-separated paths, resolved; those in buckets as they are."""
+    stripped = [path.strip() for path in paths.split(",")]
+    return [
+        path if is_remote(path) else os.path.realpath(os.path.expanduser(path)) for path in stripped
+    ]

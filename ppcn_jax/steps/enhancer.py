@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import optax
 
 from ppcn_jax.losses import real_logit
-from ppcn_jax.metrics import psnr_of_mse
 from ppcn_jax.models import grayscale
 from ppcn_jax.models.layers import Params
 from ppcn_jax.steps.augment import Batch, image_keys, prepare
+from ppcn_jax.steps.guarded_step import GuardedStep
 from ppcn_jax.steps.objective import Objective
-from ppcn_jax.steps.state import Metrics, TrainState, TrainStep, guarded_update, mean_over_devices
+from ppcn_jax.steps.state import Metrics, TrainState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Networks:
 
     Attributes:
         generator: the enhancer being trained.
-        discriminator: used if the objective has a texture term.
+        discriminator: used if the objective has a texture or relativistic term.
         vgg: feature extractor, used if a term compares features.
         teacher: used if a term compares attention maps, or if the teachers' images are imitated.
     """
@@ -46,18 +46,19 @@ def make_train_step(
     imitation: float = 0.0,
     total_limit: float = math.inf,
     ema: float = 0.0,
-) -> TrainStep:
+) -> GuardedStep:
     """Build the train step of an enhancer.
 
     Generator and discriminator are both updated from the state before the step: the discriminator
     sees the images on which the generator's loss was computed, and one all-reduce averages both
-    gradients.
+    gradients. It sees either the target or the enhanced image of each pair; with a relativistic
+    term it sees both, and its loss is that term with the two in the other order.
 
     Args:
         networks: the modules.
         objective: the generator's objective.
-        optimizers: "generator" and, with a texture term, "discriminator".
-        discriminator_loss: `(logits, is_real) -> [N]`.
+        optimizers: "generator" and, with a texture or relativistic term, "discriminator".
+        discriminator_loss: `(logits, is_real) -> [N]`, not used with a relativistic term.
         seed: determines, together with the state's step, the augmentation and which images the
             discriminator sees as real.
         imitation: weight of the teachers' images in the reference of image losses; the target has
@@ -66,14 +67,14 @@ def make_train_step(
         ema: decay of the average of the generator's parameters, if the state has one.
 
     Returns:
-        `step(state, batch, frozen, *, axis_name=None) -> (state, metrics)`, pure. `batch` is
-        `{"input", "target"}`, uint8 `[N, S, S, 3]`. `frozen` has the parameters of "vgg" and a
-        list of those of the "teachers", if they are used; with several teachers their images and
-        attention maps are averaged. `axis_name` is the mapped axis, None under plain jit.
-        Metrics are float32 scalars of the global batch: the objective's terms, "total", "psnr",
-        with a texture term "discriminator_loss" and "discriminator_accuracy", and those of
-        `guarded_update`.
+        The step. Its `batch` is `{"input", "target"}`, uint8 `[N, S, S, 3]`; `frozen` has the
+        parameters of "vgg" and a list of those of the "teachers", if they are used; with several
+        teachers their images and attention maps are averaged. Metrics are the objective's terms,
+        "total", "psnr", with a discriminator "discriminator_loss" and "discriminator_accuracy", and
+        those of `guarded_update`.
     """
+
+    relativistic = objective.compares("logits")
 
     def predict(params: Params, inputs: jax.Array) -> dict[str, Any]:
         # A network without attention maps can be trained by the other losses.
@@ -104,14 +105,16 @@ def make_train_step(
                 reference["images"] = (1 - imitation) * targets + imitation * images
         return reference
 
-    def train_step(
+    def gradients_of(
         state: TrainState, batch: Batch, frozen: Params, *, axis_name: str | None = None
-    ) -> tuple[TrainState, Metrics]:
+    ) -> tuple[dict[str, Params], Metrics]:
         generator = state.players["generator"]
         discriminator = state.players["discriminator"] if objective.needs("logits") else None
         keys = image_keys(seed, state.step, batch["input"].shape[0], axis_name)
         inputs, targets = prepare(keys, batch)
         reference = make_reference(inputs, targets, frozen)
+        if relativistic and discriminator is not None:
+            reference["logits"] = logits(targets, discriminator.params)
 
         def generator_loss(params: Params) -> tuple[jax.Array, Any]:
             prediction = predict(params, inputs)
@@ -132,20 +135,21 @@ def make_train_step(
             is_real = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 1)))(keys)
             images = jnp.where(is_real[:, None, None, None], targets, enhanced)
             values = logits(images, params)
-            accuracy = jnp.mean((real_logit(values) > 0) == is_real)
+            seen = is_real.reshape(-1, *[1] * (values.ndim - 2))
+            accuracy = jnp.mean((real_logit(values) > 0) == seen)
             return jnp.mean(discriminator_loss(values, is_real)), accuracy
 
+        def comparison_loss(params: Params) -> tuple[jax.Array, jax.Array]:
+            assert relativistic
+            real, other = jnp.split(logits(jnp.concatenate([targets, enhanced]), params), 2)
+            values = relativistic({"logits": real}, {"logits": other}, axis_name=axis_name)
+            return jnp.mean(values), jnp.mean(real_logit(real) > real_logit(other))
+
         if discriminator is not None:
-            gradient = jax.value_and_grad(classification_loss, has_aux=True)
+            loss_of = comparison_loss if relativistic else classification_loss
+            gradient = jax.value_and_grad(loss_of, has_aux=True)
             (loss, accuracy), gradients["discriminator"] = gradient(discriminator.params)
             metrics |= {"discriminator_loss": loss, "discriminator_accuracy": accuracy}
+        return gradients, metrics
 
-        gradients, metrics = mean_over_devices((gradients, metrics), axis_name)
-        state, metrics = guarded_update(
-            state, gradients, optimizers, metrics, total_limit=total_limit, ema=ema
-        )
-        # After averaging: the PSNR of a mean error is not the mean of PSNRs.
-        metrics["psnr"] = psnr_of_mse(metrics.pop("mse"))
-        return state, metrics
-
-    return train_step
+    return GuardedStep(gradients_of, optimizers, total_limit, ema)

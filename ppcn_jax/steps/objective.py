@@ -13,17 +13,27 @@ from ppcn_jax import losses
 
 Role = Literal["images", "features", "logits", "taps"]
 
-# Each loss with what it compares: the images, their VGG features, the discriminator's logits of the
-# enhanced image, or the attention maps ("taps") of student and teacher.
+# Each loss with what it compares: the images, their VGG features, the discriminator's logits, or the
+# attention maps ("taps") of student and teacher.
 LOSSES: dict[str, tuple[Callable[..., jax.Array], Role]] = {
     "attention": (losses.attention, "taps"),
+    "charbonnier": (losses.charbonnier, "images"),
     "color": (losses.color, "images"),
     "contextual": (losses.contextual, "features"),
+    "contextual_bilateral": (losses.contextual_bilateral, "features"),
+    "edge_aware_total_variation": (losses.edge_aware_total_variation, "images"),
+    "focal_frequency": (losses.focal_frequency, "images"),
+    "frequency_distribution": (losses.frequency_distribution, "features"),
+    "gradient": (losses.gradient, "images"),
     "l1": (losses.l1, "images"),
+    "laplacian": (losses.laplacian, "images"),
     "log_mse": (losses.log_mse, "images"),
     "mae": (losses.mae, "images"),
     "ms_ssim": (losses.ms_ssim, "images"),
     "perceptual": (losses.perceptual, "features"),
+    "projected_wasserstein": (losses.projected_wasserstein, "features"),
+    "relativistic": (losses.relativistic, "logits"),
+    "sliced_wasserstein": (losses.sliced_wasserstein, "features"),
     "ssim": (losses.ssim, "images"),
     "texture": (losses.texture, "logits"),
     "total_variation": (losses.total_variation, "images"),
@@ -45,6 +55,11 @@ class Term:
     fn: Callable[..., jax.Array]
     role: Role
 
+    @property
+    def needs_target(self) -> bool:
+        """True if the loss compares the prediction with a target."""
+        return "target" in inspect.signature(self.fn).parameters
+
     def __call__(
         self,
         prediction: Mapping[str, Any],
@@ -55,7 +70,7 @@ class Term:
         """Evaluate the loss on its role; returns one value per image."""
         parameters = inspect.signature(self.fn).parameters
         arguments = [prediction[self.role]]
-        if "target" in parameters:
+        if self.needs_target:
             arguments.append(target[self.role])
         keywords = {"axis_name": axis_name} if "axis_name" in parameters else {}
         return self.fn(*arguments, **keywords)
@@ -75,6 +90,11 @@ class Objective:
     def needs(self, role: Role) -> bool:
         """True if any term compares `role`, so that it must be computed."""
         return any(term.role == role for term in self.terms.values())
+
+    def compares(self, role: Role) -> Term | None:
+        """The first term that needs `role` of the target as well, if there is one."""
+        terms = (term for term in self.terms.values() if term.role == role and term.needs_target)
+        return next(terms, None)
 
     def __call__(
         self,
@@ -124,7 +144,7 @@ def make_term(name: str, knobs: Mapping[str, Any]) -> Term:
     allowed = {
         parameter.name
         for parameter in inspect.signature(fn).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name != "axis_name"
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in ("axis_name", "where")
     }
     if unknown := sorted(set(knobs) - allowed):
         raise ValueError(f"objective.{name} has no knob {unknown}; it has {sorted(allowed)}")

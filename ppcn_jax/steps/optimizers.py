@@ -74,8 +74,16 @@ def muon(schedule: optax.Schedule, *, weight_decay: float = 0.0) -> optax.Gradie
         *inputs, output = range(parameter.ndim)
         return optax.contrib.MuonDimensionNumbers(tuple(inputs), (output,)) if inputs else None
 
-    return optax.contrib.muon(
+    inner = optax.contrib.muon(
         schedule,
         weight_decay=weight_decay,
         muon_weight_dimension_numbers=lambda params: jax.tree.map(axes, params),
     )
+
+    def update(
+        updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, optax.OptState]:
+        with jax.default_matmul_precision("highest"):  # Optax's products name no precision
+            return inner.update(updates, state, params)
+
+    return optax.GradientTransformation(inner.init, update)

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ppcn_jax.metrics import psnr_of_mse
 from ppcn_jax.models.layers import Params
 from ppcn_jax.steps.augment import Batch, image_keys, prepare
+from ppcn_jax.steps.guarded_step import GuardedStep
 from ppcn_jax.steps.objective import Objective
-from ppcn_jax.steps.state import Metrics, TrainState, TrainStep, guarded_update, mean_over_devices
+from ppcn_jax.steps.state import Metrics, TrainState
 
 
 def make_train_step(
@@ -24,7 +24,7 @@ def make_train_step(
     seed: int,
     total_limit: float = math.inf,
     ema: float = 0.0,
-) -> TrainStep:
+) -> GuardedStep:
     """Build the train step of a network that maps images to images.
 
     Args:
@@ -37,15 +37,13 @@ def make_train_step(
         ema: decay of the average of the generator's parameters, if the state has one.
 
     Returns:
-        `step(state, batch, frozen, *, axis_name=None) -> (state, metrics)`, pure. `batch` is
-        `{"input", "target"}`, uint8 `[N, S, S, 3]`; `frozen` is not used; `axis_name` is the
-        mapped axis, None under plain jit. Metrics are float32 scalars of the global batch: the
-        objective's terms, "total", "psnr", and those of `guarded_update`.
+        The step. Its `batch` is `{"input", "target"}`, uint8 `[N, S, S, 3]`; `frozen` is not used.
+        Metrics are the objective's terms, "total", "psnr", and those of `guarded_update`.
     """
 
-    def train_step(
+    def gradients_of(
         state: TrainState, batch: Batch, frozen: Any, *, axis_name: str | None = None
-    ) -> tuple[TrainState, Metrics]:
+    ) -> tuple[dict[str, Params], Metrics]:
         keys = image_keys(seed, state.step, batch["input"].shape[0], axis_name)
         inputs, targets = prepare(keys, batch)
 
@@ -58,17 +56,6 @@ def make_train_step(
 
         params = state.players["generator"].params
         gradients, metrics = jax.grad(loss, has_aux=True)(params)
-        gradients, metrics = mean_over_devices((gradients, metrics), axis_name)
-        state, metrics = guarded_update(
-            state,
-            {"generator": gradients},
-            {"generator": optimizer},
-            metrics,
-            total_limit=total_limit,
-            ema=ema,
-        )
-        # After averaging: the PSNR of a mean error is not the mean of PSNRs.
-        metrics["psnr"] = psnr_of_mse(metrics.pop("mse"))
-        return state, metrics
+        return {"generator": gradients}, metrics
 
-    return train_step
+    return GuardedStep(gradients_of, {"generator": optimizer}, total_limit, ema)

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from ppcn_jax import losses
 from ppcn_jax.configuration.networks import check_networks
 from ppcn_jax.evaluation.evaluate import score_image
-from ppcn_jax.models import Discriminator, Vgg
+from ppcn_jax.models import Discriminator, PatchDiscriminator, Vgg
 from ppcn_jax.photos.strips import reduce_panel
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.enhancer import Networks, make_train_step
@@ -28,6 +28,7 @@ from ppcn_jax.training.experiment import (
     make_optimizer,
 )
 from ppcn_jax.training.start_from import check_start
+from ppcn_jax.training.wandb_run import check_wandb
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import Model, make_network
 from ppcn_jax.weights.vgg import find_vgg, load_vgg
@@ -51,15 +52,18 @@ def make_experiment(config: ConfigDict) -> Experiment:
     vgg = teacher = None
     if objective.needs("features"):
         depth, frozen["vgg"] = load_vgg(config.vgg.weights)
-        vgg = Vgg(depth, dtype=config.precision.vgg)
+        vgg = Vgg(depth, precision=config.precision.vgg)
     if config.teacher:
         teachers = load_teachers(config.teacher, model=config.model, preset=config.preset)
         teacher, frozen["teachers"] = teachers[0].module, [each.params for each in teachers]
-    module = generator = make_network(config.model, config.model_settings.to_dict())
-    if config.precision.generator != "float32":
-        generator = module.clone(dtype=config.precision.generator)
-    discriminator = Discriminator(
-        player.outputs, player.first_norm, dtype=config.precision.discriminator
+    # Evaluated in float32, whatever it is trained in.
+    module = make_network(config.model, config.model_settings.to_dict())
+    generator = module.clone(precision=config.precision.generator)
+    precision = config.precision.discriminator
+    discriminator = (
+        PatchDiscriminator(precision)
+        if player.network == "patch"
+        else Discriminator(player.outputs, player.first_norm, precision)
     )
 
     schedule = functools.partial(step_decay, boundaries=train.boundaries, factor=train.decay)
@@ -82,12 +86,16 @@ def make_experiment(config: ConfigDict) -> Experiment:
             schedule(player.learning_rate), epsilon_corrected=train.epsilon_corrected
         )
 
+    form = config.objective.texture.form
     step = make_train_step(
         Networks(generator, discriminator, vgg, teacher),
         objective,
         optimizers,
         discriminator_loss=functools.partial(
-            losses.discrimination, real_label=player.real_label, clip=player.clip
+            losses.discrimination,
+            form=form if form in ("hinge", "least_squares") else "cross_entropy",
+            real_label=player.real_label,
+            clip=player.clip,
         ),
         seed=train.seed,
         imitation=config.imitation,
@@ -112,7 +120,7 @@ def check_files(config: ConfigDict, workdir: pathlib.Path) -> None:
 
     These are the weights of VGG, those of the teachers, which must be those of the run in
     `workdir`, and those of the network to start from, which is not read again when that run
-    resumes from a checkpoint; and the photos to evaluate.
+    resumes from a checkpoint; and the photos to evaluate. The package of `log.wandb` is one too.
 
     Raises:
         InputError: a file cannot be used; the message names it and says what to change.
@@ -125,6 +133,7 @@ def check_files(config: ConfigDict, workdir: pathlib.Path) -> None:
         teachers = load_teachers(config.teacher, model=config.model, preset=config.preset)
         frozen = {"teachers": [each.params for each in teachers]}
         check_networks(workdir, frozen, complete=False)
+    check_wandb(config.log.wandb)
     check_start(config, workdir)
     held_out_photos(config.evaluate.photos)
 

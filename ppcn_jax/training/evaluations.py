@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ppcn_jax.evaluation.evaluate import evaluate, make_enhance
+from ppcn_jax.evaluation.evaluate import evaluate, make_enhance, score_faults
 from ppcn_jax.evaluation.faults import FAULTS
-from ppcn_jax.evaluation.held_out_photos import HeldOutPhotos, score_faults
+from ppcn_jax.evaluation.held_out_photos import HeldOutPhotos
 from ppcn_jax.evaluation.progress import with_lines
 from ppcn_jax.evaluation.selection import Pairs
 from ppcn_jax.models.layers import Params

@@ -12,8 +12,9 @@ import optax
 
 from ppcn_jax.evaluation.evaluate import ScoreImage
 from ppcn_jax.models.layers import Params
+from ppcn_jax.steps.guarded_step import GuardedStep
 from ppcn_jax.steps.optimizers import adam, muon
-from ppcn_jax.steps.state import TrainState, TrainStep
+from ppcn_jax.steps.state import TrainState
 
 SHOWN = 3  # test images in a picture
 
@@ -39,7 +40,7 @@ class Experiment:
     module: nn.Module
     state: TrainState
     frozen: Params
-    step: TrainStep
+    step: GuardedStep
     learning_rate: optax.Schedule
     score: ScoreImage
     metrics: tuple[str, ...]

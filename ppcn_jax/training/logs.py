@@ -2,11 +2,10 @@
 
 import contextlib
 import json
-import os
 import pathlib
 import time
-from collections.abc import Callable, Mapping
-from typing import Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, Self
 
 import numpy as np
 import rich.console
@@ -14,9 +13,32 @@ import rich.progress
 from absl import logging
 
 from ppcn_jax.photos.strips import save_png
-from ppcn_jax.training.event_file import AppendedFile, EventFile
+from ppcn_jax.runtime.appended import AppendedFile, read, truncate
+from ppcn_jax.runtime.storage import is_remote
+from ppcn_jax.training.event_file import EventFile
 
 METRICS = "metrics.jsonl"
+# Seconds between parts of the logs in a bucket, where each is an upload that the run waits for.
+PART = 30.0
+
+
+class Writer(Protocol):
+    """Where scalars and pictures of a run go besides metrics.jsonl and the folder strips.
+
+    A resumed run writes the steps after its checkpoint again, with equal values.
+    """
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Write numbers of a step by name, such as "train/total"; they may be NaN or infinite."""
+        ...
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Write a picture of a step, uint8 `[H, W, 3]`."""
+        ...
+
+    def close(self) -> None:
+        """Write what is pending; nothing is written afterwards."""
+        ...
 
 
 class Recorder:
@@ -26,7 +48,11 @@ class Recorder:
     run's file equals that of an uninterrupted one. If the disk is full, training continues: rows
     and events are written once there is space again, and pictures are skipped.
 
-    `check_lock` is called before anything is written; see `WorkdirLock.check`.
+    On a local disk, rows and events are written at once; in a bucket every `PART` seconds, before
+    each checkpoint (`flush`) and at the end.
+
+    `check_lock` is called before anything is written; see `WorkdirLock.check`. Further `writers` get
+    the same scalars and pictures; one that raises an error is dropped, and training continues.
     """
 
     def __init__(
@@ -35,32 +61,44 @@ class Recorder:
         *,
         start_step: int,
         check_lock: Callable[[], None] = lambda: None,
+        writers: Sequence[Writer] = (),
     ):
         self._check_lock = check_lock
         check_lock()
-        if (workdir / METRICS).exists():
-            _remove_rows_after(start_step, workdir / METRICS)
-        self._rows = AppendedFile(workdir / METRICS)
+        self._path = workdir / METRICS
+        _remove_rows_after(start_step, self._path)
+        self._rows = AppendedFile(self._path)
         purge_step = start_step + 1 if start_step else None
         self._events = EventFile(workdir / "tensorboard", purge_step=purge_step)
+        self._writers: list[Writer] = [self._events, *writers]
         self._strips = workdir / "strips"
+        self._part, self._flushed = PART if is_remote(workdir) else 0.0, time.monotonic()
 
     def scalars(self, step: int, split: str, values: Mapping[str, float], **more: object) -> None:
         """Record one row: step, split (such as "train"), numbers, and other JSON values."""
         # JSON has no NaN and no infinities; text can be read by any program.
         numbers = {k: v if np.isfinite(v) else repr(float(v)) for k, v in values.items()}
         row = {"step": step, "split": split, **numbers, **more}
-        self._check_lock()
         self._rows.append((json.dumps(row, allow_nan=False) + "\n").encode())
-        self._events.scalars(step, {f"{split}/{name}": value for name, value in values.items()})
+        named = {f"{split}/{name}": value for name, value in values.items()}
+        self._for_each_writer(lambda writer: writer.scalars(step, named))
+        if time.monotonic() - self._flushed >= self._part:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write all rows and events that are not written yet."""
+        self._check_lock()
+        self._rows.flush()
+        self._events.flush()
+        self._flushed = time.monotonic()
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """Record a picture, uint8 `[H, W, 3]`, for TensorBoard and in the folder strips.
 
         The file is `<step>.png` for the picture "test", otherwise `<step>.<name>.png`.
         """
-        self._check_lock()
-        self._events.image(step, name, image)
+        self._for_each_writer(lambda writer: writer.picture(step, name, image))
+        self.flush()
         ending = ".png" if name == "test" else f".{name}.png"
         try:
             save_png(self._strips / f"{step:07d}{ending}", image)
@@ -71,20 +109,35 @@ class Recorder:
         """Try to write pending rows and events a last time."""
         self._check_lock()
         self._rows.close()
-        self._events.close()
+        self._for_each_writer(lambda writer: writer.close())
+        if is_remote(self._path):
+            with contextlib.suppress(OSError):  # the next run joins the parts
+                truncate(self._path, len(read(self._path)))
+
+    def _for_each_writer(self, write: Callable[[Writer], None]) -> None:
+        for writer in tuple(self._writers):
+            try:
+                write(writer)
+            except Exception as error:  # noqa: BLE001 - of any library; training matters more
+                self._writers.remove(writer)
+                logging.warning(
+                    f"{type(writer).__name__} gets no more rows and pictures, but training "
+                    f"continues: {error}"
+                )
 
 
 def _remove_rows_after(step: int, path: pathlib.Path) -> None:
     # Rows are ordered by step, and a truncated row is later than any checkpoint.
-    kept = 0
-    for line in path.read_bytes().splitlines(keepends=True):
+    kept, content = 0, read(path)
+    for line in content.splitlines(keepends=True):
         try:
             if not line.endswith(b"\n") or json.loads(line)["step"] > step:
                 break
         except (ValueError, LookupError, TypeError):
             break
         kept += len(line)
-    os.truncate(path, kept)  # unlike a new file, this needs no space on the disk
+    if content:
+        truncate(path, kept)
 
 
 class Progress:

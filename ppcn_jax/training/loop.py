@@ -1,90 +1,47 @@
 """The training loop: steps, logs, evaluations and checkpoints, until the end or an interruption."""
 
 import contextlib
-import dataclasses
 import functools
 import pathlib
 import platform
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import rich.console
-from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from ppcn_jax.configuration.check import check
 from ppcn_jax.configuration.networks import check_networks, record_networks
-from ppcn_jax.configuration.workdir import claim_workdir, removed_fields
+from ppcn_jax.configuration.workdir import changes, claim_workdir
 from ppcn_jax.evaluation.selection import Pairs, Selection
 from ppcn_jax.runtime.machine import versions
-from ppcn_jax.steps.parallel import IN_FLIGHT, Calls, replicate, to_host
+from ppcn_jax.steps.parallel import Calls, replicate, to_devices, to_host
 from ppcn_jax.steps.state import TrainState, from_trees, to_trees, without_guard
 from ppcn_jax.training import enhancer, super_resolver
+from ppcn_jax.training.audit import Audit
 from ppcn_jax.training.evaluations import Evaluations, held_out_photos
 from ppcn_jax.training.experiment import Experiment
+from ppcn_jax.training.feed import AHEAD, feed
 from ppcn_jax.training.interruption import Interruption
-from ppcn_jax.training.logs import Progress, Recorder
-from ppcn_jax.training.replica_check import check_agreement
-from ppcn_jax.training.skipped_updates import Guard, format_values
+from ppcn_jax.training.logs import Progress, Recorder, Writer
+from ppcn_jax.training.plan import Plan, make_plan
+from ppcn_jax.training.profile import STEP, Profile
+from ppcn_jax.training.replica_check import ReplicaCheck
+from ppcn_jax.training.services import RunServices
+from ppcn_jax.training.skipped_updates import Guard
 from ppcn_jax.training.start_from import load_start, start_from, write_record
+from ppcn_jax.training.stopping import Stopping
+from ppcn_jax.training.stragglers import Stragglers
 from ppcn_jax.training.time_spent import TimeSpent
+from ppcn_jax.training.wandb_run import WandbRun
 from ppcn_jax.training.watchdog import Watchdog
 from ppcn_jax.weights.checkpoints import Checkpoints, steps_in
 
 Batches = Callable[[int], Generator[dict[str, np.ndarray]]]
 Samples = Callable[[int], Sequence[str]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """The length of a run, and the intervals of its logs, evaluations and checkpoints, in steps."""
-
-    steps: int
-    steps_per_call: int
-    log_every: int
-    evaluate_every: int
-    checkpoint_every: int
-
-    def steps_of_call(self, step: int) -> int:
-        """Number of steps in the next call: `steps_per_call`, or 1.
-
-        It is 1 if fewer steps are left to the end or to the next row, evaluation or checkpoint,
-        because a call of any other length would have to be compiled as well.
-        """
-        intervals = (self.log_every, self.evaluate_every, self.checkpoint_every)
-        left = min(self.steps - step, *(every - step % every for every in intervals))
-        return self.steps_per_call if self.steps_per_call <= left else 1
-
-
-@dataclasses.dataclass(frozen=True)
-class RunServices:
-    """The checkpoints, logs and monitoring of a run; `recorder` is None except in process 0.
-
-    `check_lock` is called before a checkpoint is saved.
-    """
-
-    checkpoints: Checkpoints
-    recorder: Recorder | None
-    progress: Progress
-    time_spent: TimeSpent
-    watchdog: Watchdog
-    interruption: Interruption
-    check_lock: Callable[[], None]
-
-    def record(self, step: int, split: str, values: Mapping[str, float], **more: object) -> None:
-        """Record a row of metrics.jsonl, in process 0 only."""
-        if self.recorder:
-            self.recorder.scalars(step, split, values, **more)
-
-    def report_skipped(self, step: int, values: dict[str, float], samples: Sequence[str]) -> None:
-        """Report a skipped update; see `Guard`."""
-        names = ", ".join(samples)
-        cause = format_values(values)
-        self.progress.say(f"step {step}: update skipped because of {cause}; samples: {names}")
-        self.record(step, "skipped", values, samples=list(samples))
 
 
 def run(
@@ -94,6 +51,7 @@ def run(
     pairs: Pairs,
     samples: Samples = lambda step: (),
     check_lock: Callable[[], None] = lambda: None,
+    writers: Sequence[Writer] = (),
 ) -> TrainState:
     """Train what a configuration describes, continuing from the last checkpoint in `workdir`.
 
@@ -105,6 +63,7 @@ def run(
         pairs: the test split.
         samples: step -> names of the samples in its global batch, to report with a skipped update.
         check_lock: called before writing; see `WorkdirLock.check`.
+        writers: get the scalars and pictures too, from process 0.
 
     Returns:
         The final state, on the host. Its step is less than `train.steps` if Ctrl-C or SIGTERM
@@ -112,6 +71,7 @@ def run(
         checkpoint.
 
     Raises:
+        FaultyDevice: a device computes wrong results (`audit.every`).
         InputError: an invalid configuration, a workdir of another run, weights that cannot be
             used, or too many skipped updates in a row (`train.guard.stop_after`).
     """
@@ -119,13 +79,7 @@ def run(
     check(config, devices=jax.device_count())
     family = super_resolver if config.model == "super_resolver" else enhancer
     experiment = family.make_experiment(config)
-    plan = Plan(
-        config.train.steps,
-        config.train.steps_per_call,
-        log_every=config.log.every,
-        evaluate_every=config.evaluate.every,
-        checkpoint_every=config.checkpoint.every,
-    )
+    plan = make_plan(config)
     selection = Selection(
         pairs,
         images=config.evaluate.images,
@@ -134,7 +88,7 @@ def run(
     )
     evaluations = Evaluations(experiment, selection, held_out_photos(config.evaluate.photos))
     first = jax.process_index() == 0
-    removed = removed_fields(workdir)
+    changed = changes(workdir)
     python = {"python": platform.python_version()}
     check_networks(workdir, experiment.frozen)
     claim = functools.partial(claim_workdir, workdir, config, python | versions())
@@ -168,8 +122,11 @@ def run(
             claim(write=first)
         if first:
             record_networks(workdir, experiment.frozen)
-        recorder = Recorder(workdir, start_step=start, check_lock=check_lock) if first else None
-        if recorder:
+        recorder = None
+        if first:
+            if project := config.log.wandb:
+                writers = [*writers, WandbRun(project, workdir, config.to_dict())]
+            recorder = Recorder(workdir, start_step=start, check_lock=check_lock, writers=writers)
             stack.callback(recorder.close)
         progress = stack.enter_context(Progress(plan.steps, start, console))
         where = f"from step {start}" if start else "from the start"
@@ -181,11 +138,15 @@ def run(
         )
         if origin:
             progress.say(origin)
-        if removed:
-            progress.say(f"ignored, because this version no longer has them: {', '.join(removed)}")
+        if plan.without_audits:
+            progress.say(plan.without_audits)
+        for line in changed:
+            progress.say(line)
         watchdog = stack.enter_context(Watchdog(workdir, **config.hang))
+        profile = Profile(workdir, start=start, say=progress.say, **config.profile)
+        stack.callback(profile.close)
         services = RunServices(
-            checkpoints, recorder, progress, time_spent, watchdog, interruption, check_lock
+            checkpoints, recorder, progress, time_spent, watchdog, interruption, profile, check_lock
         )
         guard = Guard(
             start,
@@ -211,35 +172,52 @@ def _loop(
     time_spent, watchdog = services.time_spent, services.watchdog
     start = int(state.step)
     scan = jax.default_backend() != "cpu"
-    call = Calls(experiment.step, scan=scan, finished=guard.inspect)
+    call = Calls(experiment.step, scan=scan, finished=guard.note)
     replicas, frozen = replicate(state), replicate(experiment.frozen)
+    check_agreement, stragglers = ReplicaCheck(), Stragglers(progress.say)
     check_agreement(replicas, start)
+    audit = Audit(experiment.step.gradients)
+    is_stopping = Stopping(plan.steps_per_call)
     step, stopping, compiled = start, False, set[int]()
     time_spent.switch("steps")
-    with contextlib.closing(batches(start)) as stream:
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(contextlib.closing(batches(start)))
+        calls = stack.enter_context(
+            contextlib.closing(feed(stream, plan, start, call.put, ahead=AHEAD if scan else 0))
+        )
         while step < plan.steps and not stopping:
             checkpoints.check()
-            before, step = step, step + plan.steps_of_call(step)
-            watchdog.doing(f"waiting for the data of step {step}")
+            before, called = step, time.monotonic()
+            watchdog.doing(f"waiting for the data of step {step + plan.steps_of_call(step)}")
             with time_spent.on("data_wait"):
-                received = [next(stream) for _ in range(step - before)]
-            images = [{name: batch[name] for name in ("input", "target")} for batch in received]
+                step, images, last_batch = next(calls)
 
             watchdog.doing(f"running step {step}")
-            called = time.monotonic()
-            program = len(images) if scan else 1
-            with time_spent.on("steps" if program in compiled else "compile"):
+            ready = time.monotonic()
+            program = images.count if scan else 1
+            services.profile.before_call(step, call.settle)
+            kind = "steps" if program in compiled else "compile"
+            with time_spent.on(kind), jax.profiler.StepTraceAnnotation(STEP, step_num=step):
                 replicas, metrics = call(replicas, images, frozen)
             compiled.add(program)
             watchdog.dispatched(step, metrics["total"])
             if before == start:
-                progress.say(f"compiled in {time.monotonic() - called:.1f} s")
+                progress.say(f"compiled in {time.monotonic() - ready:.1f} s")
             progress.advance(step)
-            stopping = _is_stopping(services.interruption.requested, before, step)
+            services.profile.after_call(step, call.settle)
+            stragglers.add(step - before, time.monotonic() - called)
+            stopping = is_stopping(services.interruption.requested, before, step)
             last = step == plan.steps or stopping
 
+            if plan.audit_every and step % plan.audit_every == 0:
+                call.settle()
+                watchdog.doing(f"auditing the devices at step {step}")
+                with time_spent.on("audit"):
+                    audit(replicas, to_devices(last_batch), frozen, step)
+
             if step % plan.log_every == 0 or last:
-                call.settle()  # so that earlier skipped updates are reported before this row
+                call.settle()
+                guard.inspect()  # so that earlier skipped updates are reported before this row
                 # Fetched with the metrics, because each fetch waits for the device.
                 rate = jnp.reshape(experiment.learning_rate(step - 1), 1)
                 fetched = to_host({**without_guard(metrics), "learning_rate": rate})
@@ -252,8 +230,9 @@ def _loop(
             evaluating = step % plan.evaluate_every == 0 or step == plan.steps
             if evaluating or last or step % plan.checkpoint_every == 0:
                 call.settle()
+                guard.inspect()
                 with time_spent.on("checkpoint"):
-                    check_agreement(replicas, step)
+                    stragglers.judge(check_agreement(replicas, step, stragglers.measure()))
                     state = to_host(replicas)
                 watchdog.doing(f"evaluating and saving step {step}")
                 score = None
@@ -268,8 +247,11 @@ def _loop(
                 # Do not checkpoint while updates are being skipped: the run may be about to abort.
                 if not guard.in_a_row or step == plan.steps:
                     with time_spent.on("checkpoint"):
+                        if services.recorder:
+                            services.recorder.flush()
                         services.check_lock()
                         checkpoints.save(step, to_trees(state), score=score)
+                stragglers.restart()
 
     if guard.skipped:
         progress.say(f"{guard.skipped} updates were skipped, see the rows 'skipped'")
@@ -286,13 +268,3 @@ def _devices(batch_size: int) -> str:
     owners = f" of {processes} processes" if processes > 1 else ""
     kind = jax.devices()[0].device_kind
     return f"{count} {kind} device(s){owners}, {batch_size // count} image(s) on each"
-
-
-def _is_stopping(requested: bool, before: int, step: int) -> bool:
-    # Signals reach processes at different steps, but all processes must stop at the same one. They
-    # ask each other only every `IN_FLIGHT` steps.
-    if jax.process_count() == 1:
-        return requested
-    return before // IN_FLIGHT < step // IN_FLIGHT and bool(
-        multihost_utils.process_allgather(np.asarray(requested)).any()
-    )

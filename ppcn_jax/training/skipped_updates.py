@@ -10,6 +10,7 @@ from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.parallel import to_host
 from ppcn_jax.steps.state import GRADIENTS, SKIPPED
 
+MOST_WAITING = 256  # finished calls whose metrics are kept for an inspection
 # Arguments: step, offending values by name, names of the samples in the batch.
 Report = Callable[[int, dict[str, float], Sequence[str]], None]
 
@@ -41,18 +42,34 @@ class Guard:
         self._step, self._weights, self._stop_after = start, weights, stop_after
         self._samples, self._report = samples, report
         self.in_a_row = self.skipped = 0
+        self._finished: list[Mapping[str, jax.Array]] = []
 
-    def inspect(self, metrics: Mapping[str, jax.Array]) -> None:
-        """Inspect the metrics of the next finished steps.
+    def note(self, metrics: Mapping[str, jax.Array]) -> None:
+        """Keep the metrics of the next finished steps for `inspect`, without fetching them.
 
         Args:
             metrics: stacked by local device; of one step, or of several: `[devices, steps]`.
 
         Raises:
+            InputError: see `inspect`, which is called if many wait for it.
+        """
+        self._finished.append(metrics)
+        if len(self._finished) >= MOST_WAITING:
+            self.inspect()
+
+    def inspect(self) -> None:
+        """Inspect the finished steps since the last call.
+
+        Raises:
             InputError: too many updates in a row were skipped; names the cause.
         """
-        # Fetch only the flag, and the other metrics if an update was skipped.
-        flags = np.ravel(metrics[SKIPPED].addressable_shards[0].data)
+        finished, self._finished = self._finished, []
+        # Fetch only the flags, together, and the other metrics where an update was skipped.
+        skipped = [metrics[SKIPPED].addressable_shards[0].data for metrics in finished]
+        for metrics, flags in zip(finished, jax.device_get(skipped), strict=True):
+            self._inspect_call(metrics, np.ravel(flags))
+
+    def _inspect_call(self, metrics: Mapping[str, jax.Array], flags: np.ndarray) -> None:
         values: dict[str, np.ndarray] = {}
         if flags.any():
             values = {name: np.ravel(each) for name, each in to_host(metrics).items()}

@@ -35,6 +35,7 @@ def make_experiment(config: ConfigDict) -> Experiment:
         config: a checked configuration of configs/super_resolution.py.
     """
     train = config.train
+    # Evaluated in float32, whatever it is trained in.
     module = make_network(config.model, config.model_settings.to_dict())
     learning_rate = step_decay(train.learning_rate, boundaries=train.boundaries, factor=train.decay)
     optimizer = make_optimizer(
@@ -44,7 +45,7 @@ def make_experiment(config: ConfigDict) -> Experiment:
         epsilon_corrected=train.epsilon_corrected,
     )
     step = make_train_step(
-        module,
+        module.clone(precision=config.precision.generator),
         make_objective(config.objective.to_dict()),
         optimizer,
         clip=train.clip,

@@ -12,6 +12,7 @@ KINDS = {
     "data_wait": "waiting for data",
     "evaluate": "evaluations",
     "checkpoint": "checkpoints",
+    "audit": "audits",
     "start": "starting",
 }
 

@@ -5,13 +5,16 @@ import contextlib
 import faulthandler
 import pathlib
 import sys
+import tempfile
 import threading
 import time
 from typing import Any, Self, TextIO
 
 import jax
 
+from ppcn_jax.runtime.files import write_bytes
 from ppcn_jax.runtime.processes import end_process
+from ppcn_jax.runtime.storage import is_remote
 
 FOLDER = "hangs"
 
@@ -77,10 +80,22 @@ class Watchdog:
         )
         if sys.__stderr__ is not None:
             _write(text, sys.__stderr__)
+        if is_remote(self._file):
+            # The bucket may be what hangs.
+            threading.Thread(target=self._upload, args=(text,), daemon=True).start()
+            return
         with contextlib.suppress(OSError):  # keep watching even if the disk is full
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            with self._file.open("a") as file:
+            with self._file.open("a", encoding="utf-8") as file:
                 _write(text, file)
+
+    def _upload(self, text: str) -> None:
+        """Write a report as an object of its own: process<K>.<time>.txt."""
+        with contextlib.suppress(OSError), tempfile.TemporaryFile("w+", encoding="utf-8") as file:
+            _write(text, file)
+            file.seek(0)
+            name = f"{self._file.stem}.{time.strftime('%Y%m%d-%H%M%S')}.txt"
+            write_bytes(self._file.with_name(name), file.read().encode())
 
 
 def _write(text: str, file: TextIO) -> None:

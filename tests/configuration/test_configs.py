@@ -27,6 +27,8 @@ TRAINING = {
     "super_resolution": lambda: super_resolution.get_config(),
     "super_resolution:released": lambda: super_resolution.get_config("released"),
     "super_resolution:quick": lambda: super_resolution.get_config("quick"),
+    "super_resolution:long": lambda: super_resolution.get_config("long"),
+    "super_resolution:fine_tune": lambda: super_resolution.get_config("fine_tune"),
 }
 
 
@@ -124,7 +126,10 @@ def test_configurations_import_no_jax():
         "print([name for name in ('jax', 'tensorflow', 'ppcn_jax', 'data') if name in sys.modules])"
     )
     printed = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
     ).stdout
     assert printed.strip() == "[]"
 
@@ -209,3 +214,44 @@ def test_a_misspelt_knob_of_a_loss_is_named():
     config.objective.ssim = {"weight": 1.0, "sigmma": 2.0}
     with pytest.raises(InputError, match=r"objective\.ssim has no knob \['sigmma'\]"):
         check(config, devices=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"objective.texture.form": "hinge", "discriminator.real_label": 0.9},
+            "discriminator.real_label is 0.9, but the hinge loss has no labels: set it to 1.0",
+        ),
+        (
+            {"objective.texture.form": "least_squares", "discriminator.clip": True},
+            "discriminator.clip is True, but the least_squares loss has no probabilities",
+        ),
+        (
+            {"objective.texture.weight": 0.0, "objective.relativistic.weight": 1.0}
+            | {"discriminator.clip": True, "discriminator.real_label": 0.9},
+            "discriminator.real_label is 0.9, but the relativistic loss has no labels",
+        ),
+        (
+            {"objective.relativistic.weight": 1.0},
+            "a weight for texture and relativistic, but the discriminator can learn by one of them",
+        ),
+        (
+            {"discriminator.network": "patch", "discriminator.outputs": 2},
+            "discriminator.outputs is 2, but discriminator.network=patch has one logit",
+        ),
+    ],
+)
+def test_adversarial_settings_that_do_not_fit_are_refused(changes, message):
+    config = teacher.get_config()
+    config.vgg.weights = "vgg.npz"
+    config.update_from_flattened_dict(changes)
+    with pytest.raises(InputError, match=message):
+        check(config, devices=1)
+
+
+def test_adversarial_settings_of_a_term_without_weight_are_not_checked():
+    config = teacher.get_config("quick")
+    config.discriminator.real_label = 0.9
+    config.objective.texture.form = "hinge"
+    check(config, devices=1)

@@ -20,11 +20,11 @@ KNOWN = list(dotted_names(teacher.get_config().to_dict()))
         ("train.learn_rate", "train.learning_rate"),
         ("train.guard.limit", "train.guard.total_limit"),
         ("batch_size", "train.batch_size"),  # without the group, or with another one
-        ("steps", "train.steps"),
+        ("steps", "profile.steps or train.steps"),
         ("data.batch_size", "train.batch_size"),
         ("learning_rate", "discriminator.learning_rate or train.learning_rate"),
         ("lr", "discriminator.learning_rate or train.learning_rate"),
-        ("every", "checkpoint.every or evaluate.every or log.every"),
+        ("every", "audit.every or checkpoint.every or evaluate.every or log.every"),
         ("train.stepz", "train.steps"),  # misspelt
         ("evaluate.evry", "evaluate.every"),
         ("teacherz", "teacher"),

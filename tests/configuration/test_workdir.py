@@ -3,11 +3,12 @@
 import json
 import os
 
+import jax
 import pytest
 
-from configs import student, teacher
+from configs import student, super_resolution, teacher
 from ppcn_jax.configuration.networks import check_networks, record_networks
-from ppcn_jax.configuration.workdir import check_workdir, claim_workdir
+from ppcn_jax.configuration.workdir import changes, check_workdir, claim_workdir
 from ppcn_jax.runtime.errors import InputError
 
 
@@ -23,7 +24,7 @@ def run(tmp_path, monkeypatch):
 
 def record(workdir):
     for name in ("networks.json", "started_from.json"):
-        (workdir / name).write_text("{}")
+        (workdir / name).write_text("{}", encoding="utf-8")
 
 
 FIELDS = ["teacher", "vgg.weights", "start_from"]
@@ -106,10 +107,10 @@ def test_other_frozen_networks_are_refused(tmp_path, changed, message):
 
 
 def test_record_that_is_damaged_or_cannot_be_written(tmp_path):
-    (tmp_path / "networks.json").write_text("[")
+    (tmp_path / "networks.json").write_text("[", encoding="utf-8")
     with pytest.raises(InputError, match="networks.json cannot be read"):
         check_networks(tmp_path, FROZEN)
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(InputError, match="file cannot be written"):
         record_networks(tmp_path / "file", FROZEN)
 
@@ -118,14 +119,14 @@ def test_run_without_frozen_networks(tmp_path):
     claim_workdir(tmp_path, teacher.get_config(), {}, write=True)
     record_networks(tmp_path, {})
     check_networks(tmp_path, {})
-    assert json.loads((tmp_path / "networks.json").read_text()) == {}
+    assert json.loads((tmp_path / "networks.json").read_text(encoding="utf-8")) == {}
 
 
 def test_workdir_of_a_version_without_a_template_of_input_names(run):
     workdir, config = run
-    fields = json.loads((workdir / "config.json").read_text())
+    fields = json.loads((workdir / "config.json").read_text(encoding="utf-8"))
     del fields["data"]["input_name"]
-    (workdir / "config.json").write_text(json.dumps(fields))
+    (workdir / "config.json").write_text(json.dumps(fields), encoding="utf-8")
     check_workdir(workdir, config)
     config.data.input_name = "{}x4"
     with pytest.raises(InputError, match="data.input_name was '{}', is now '{}x4'"):
@@ -137,8 +138,50 @@ def test_a_run_of_an_older_version_had_zeros_beyond_the_edges(run):
     path = workdir / "config.json"
     old = json.loads(path.read_bytes())
     del old["model_settings"], old["data"]["photos"], old["data"]["photo_share"]
-    path.write_text(json.dumps(old))
+    path.write_text(json.dumps(old), encoding="utf-8")
     check_workdir(workdir, config)
     config.model_settings.padding = "reflect"
     with pytest.raises(InputError, match=r"model_settings.padding was 'zeros', is now 'reflect'"):
         check_workdir(workdir, config)
+
+
+@pytest.mark.parametrize(
+    ("loss", "knob", "other"),
+    [
+        ("log_mse", "clipped", True),
+        ("ms_ssim", "per_channel", True),
+        ("total_variation", "form", "l1"),
+    ],
+)
+def test_a_run_of_an_older_version_had_the_defaults_of_knobs(run, loss, knob, other):
+    workdir, config = run
+    path = workdir / "config.json"
+    old = json.loads(path.read_bytes())
+    before = old["objective"][loss].pop(knob)
+    path.write_text(json.dumps(old), encoding="utf-8")
+    check_workdir(workdir, config)
+    config.objective[loss][knob] = other
+    with pytest.raises(
+        InputError, match=f"objective.{loss}.{knob} was {before!r}, is now {other!r}"
+    ):
+        check_workdir(workdir, config)
+
+
+@pytest.mark.parametrize("recipe", [teacher, super_resolution], ids=["teacher", "super_resolver"])
+def test_workdirs_of_older_versions_were_trained_in_float32(recipe, tmp_path, monkeypatch):
+    config = recipe.get_config()
+    claim_workdir(tmp_path, config, {}, write=True)
+    path = tmp_path / "config.json"
+    old = json.loads(path.read_text(encoding="utf-8"))
+    del old["precision"], old["audit"]
+    path.write_text(json.dumps(old), encoding="utf-8")
+    check_workdir(tmp_path, config)
+    assert changes(tmp_path) == []
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    (line,) = changes(tmp_path)
+    assert "left products in float32 to JAX" in line and "from here on, float32 is exact" in line
+    claim_workdir(tmp_path, config, {}, write=True)
+    assert changes(tmp_path) == []  # reported once
+    config.precision.generator = "bfloat16"
+    with pytest.raises(InputError, match="precision.generator was 'float32', is now 'bfloat16'"):
+        check_workdir(tmp_path, config)

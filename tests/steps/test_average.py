@@ -16,7 +16,7 @@ from ppcn_jax.steps.state import (
     mean_over_devices,
     to_trees,
 )
-from ppcn_jax.training.replica_check import Disagreement, check_agreement
+from ppcn_jax.training.replica_check import Disagreement, ReplicaCheck
 from tests.states import assert_same_bits
 
 DEVICES, STEPS, DECAY = 4, 6, 0.75
@@ -81,7 +81,7 @@ def test_replicas_and_steps_per_call_have_the_same_average(scan, length):
     call, state = Calls(toy_step, scan=scan), replicate(toy_state())
     for first in range(0, STEPS, length):
         state, _ = call(state, toy_batches()[first : first + length], replicate({}))
-    check_agreement(state, STEPS)
+    ReplicaCheck()(state, STEPS)
     assert_same_bits(to_host(state), to_host(expected))
 
 
@@ -105,7 +105,7 @@ def test_a_replica_with_another_average_is_found():
         return state.replace(players=players)
 
     with pytest.raises(Disagreement, match="at step 0 the train states on"):
-        check_agreement(jax.pmap(change, "devices")(replicas), 0)
+        ReplicaCheck()(jax.pmap(change, "devices")(replicas), 0)
 
 
 def test_the_average_is_a_tree_of_its_own():

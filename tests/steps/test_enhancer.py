@@ -10,10 +10,10 @@ import pytest
 
 from ppcn_jax import losses
 from ppcn_jax.metrics import psnr_of_mse
-from ppcn_jax.models import Discriminator, Student, Teacher, Vgg
+from ppcn_jax.models import Discriminator, Student, Teacher, Vgg, grayscale
 from ppcn_jax.steps.augment import image_keys, prepare
 from ppcn_jax.steps.enhancer import Networks, make_train_step
-from ppcn_jax.steps.objective import make_objective
+from ppcn_jax.steps.objective import LOSSES, make_objective
 from ppcn_jax.steps.parallel import parallelize, replicate, to_host
 from ppcn_jax.steps.state import init_state, without_guard
 
@@ -94,6 +94,7 @@ def runs(make):
     return jax.device_get(state), replicas, reports
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("player", ["generator", "discriminator"])
 def test_devices_do_not_change_the_parameters(runs, player):
     expected, replicas, _ = runs
@@ -105,6 +106,7 @@ def test_devices_do_not_change_the_parameters(runs, player):
     )
 
 
+@pytest.mark.optimized
 def test_replicas_are_bit_equal(runs):
     _, replicas, _ = runs
     for leaf in jax.tree.leaves(jax.device_get(replicas)):
@@ -113,6 +115,7 @@ def test_replicas_are_bit_equal(runs):
             np.testing.assert_array_equal(leaf[0], other)
 
 
+@pytest.mark.optimized
 def test_devices_do_not_change_the_metrics(runs):
     _, _, reports = runs
     for expected, actual in reports:
@@ -121,6 +124,7 @@ def test_devices_do_not_change_the_metrics(runs):
             np.testing.assert_allclose(actual[name], value, rtol=1e-4, err_msg=name)
 
 
+@pytest.mark.optimized
 def test_both_players_move_and_the_step_counts(make, runs):
     _, start, _ = make()
     state, _, _ = runs
@@ -132,6 +136,7 @@ def test_both_players_move_and_the_step_counts(make, runs):
         assert max(jax.tree.leaves(moved)) > 1e-4, name
 
 
+@pytest.mark.optimized
 def test_metrics_are_the_terms_and_both_players(runs):
     expected = {*TERMS, "total", "psnr", "discriminator_loss", "discriminator_accuracy"}
     for metrics, _ in runs[2]:
@@ -139,6 +144,7 @@ def test_metrics_are_the_terms_and_both_players(runs):
         assert all(np.isfinite(value) for value in metrics.values())
 
 
+@pytest.mark.optimized
 def test_total_is_the_weighted_sum(runs):
     for metrics, _ in runs[2]:
         total = sum(TERMS[name]["weight"] * metrics[name] for name in TERMS)
@@ -167,6 +173,40 @@ def test_imitation_compares_with_the_mean_of_the_teachers_images(make, share):
     np.testing.assert_allclose(
         metrics["psnr"], psnr_of_mse(jnp.mean((y - targets) ** 2)), rtol=1e-5
     )
+
+
+def test_a_relativistic_discriminator_compares_targets_with_enhanced_images(make):
+    terms = {"relativistic": {"weight": 1.0, "average": True}}
+    step, state, frozen = make(terms)
+    new, metrics = jax.jit(step)(state, batch(0), frozen)
+    inputs, targets = prepare(image_keys(0, state.step, 8), batch(0))
+    y = Student().apply({"params": state.players["generator"].params}, inputs)
+    params = {"params": state.players["discriminator"].params}
+    fake, real = (Discriminator().apply(params, grayscale(images)) for images in (y, targets))
+    for name, pair in (("relativistic", (fake, real)), ("discriminator_loss", (real, fake))):
+        expected = losses.relativistic(*pair, average=True).mean()
+        np.testing.assert_allclose(metrics[name], expected, rtol=1e-5)
+    np.testing.assert_allclose(metrics["discriminator_accuracy"], (real > fake).mean(), atol=1e-6)
+    for name, player in state.players.items():
+        moved = jax.tree.map(
+            lambda a, b: jnp.abs(a - b).max(), player.params, new.players[name].params
+        )
+        assert max(jax.tree.leaves(moved)) > 0
+
+
+def test_both_players_take_means_over_all_devices(make, monkeypatch):
+    seen = []
+
+    def record(prediction, target, *, axis_name=None):
+        seen.append(axis_name)
+        return losses.relativistic(prediction, target, average=True, axis_name=axis_name)
+
+    monkeypatch.setitem(LOSSES, "relativistic", (record, "logits"))
+    step, state, frozen = make({"relativistic": {"weight": 1.0}})
+    shards = jax.tree.map(lambda x: x.reshape(DEVICES, -1, *x.shape[1:]), batch(0))
+    mapped = jax.vmap(functools.partial(step, axis_name="d"), (None, 0, None), axis_name="d")
+    jax.eval_shape(mapped, state, shards, frozen)
+    assert seen == ["d", "d"]
 
 
 def test_attention_maps_of_several_teachers_are_averaged(make):

@@ -45,8 +45,10 @@ def test_other_parts_of_a_checkpoint_are_no_networks(averaged, name):
 
 def test_a_run_without_an_average_has_none_to_name(averaged, tmp_path):
     shutil.copytree(averaged[1], tmp_path, dirs_exist_ok=True)
-    text = (tmp_path / "config.json").read_text()
-    (tmp_path / "config.json").write_text(text.replace('"ema": 0.7', '"ema": 0.0'))
+    text = (tmp_path / "config.json").read_text(encoding="utf-8")
+    (tmp_path / "config.json").write_text(
+        text.replace('"ema": 0.7', '"ema": 0.0'), encoding="utf-8"
+    )
     shutil.rmtree(tmp_path / "checkpoints" / "6" / "generator_average")
     assert load_model(tmp_path).source == f"{tmp_path} (step 6)"
     with pytest.raises(InputError, match="in this checkpoint there is generator"):

@@ -10,9 +10,9 @@ from PIL import Image
 from configs import student, super_resolution
 from ppcn_jax.configuration.check import check
 from ppcn_jax.evaluation import evaluate, held_out_photos, sharing
-from ppcn_jax.evaluation.evaluate import make_enhance
+from ppcn_jax.evaluation.evaluate import make_enhance, score_faults
 from ppcn_jax.evaluation.faults import FAULTS, faults
-from ppcn_jax.evaluation.held_out_photos import MOST_PIXELS, HeldOutPhotos, score_faults
+from ppcn_jax.evaluation.held_out_photos import MOST_PIXELS, HeldOutPhotos
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.training import evaluations
 from ppcn_jax.training.enhancer import check_files, make_experiment
@@ -162,13 +162,10 @@ def test_large_photos_are_shrunk_and_keep_their_colors(tmp_path):
 
 def test_sixteen_bits_are_rounded(monkeypatch, tmp_path):
     Image.new("RGB", (20, 20), (7, 8, 9)).save(tmp_path / "a.png")
-    read = held_out_photos.read_photo
-
-    def read_wide(path):
-        photo = read(path)
-        return type(photo)(photo.pixels.astype(np.uint16) * 257, None, False, "png")
-
-    monkeypatch.setattr(held_out_photos, "read_photo", read_wide)
+    read = held_out_photos.read_srgb
+    monkeypatch.setattr(
+        held_out_photos, "read_srgb", lambda path: read(path).astype(np.uint16) * 257
+    )
     photo, _ = HeldOutPhotos(str(tmp_path), field=FIELD)[0]
     assert photo.dtype == np.uint8 and tuple(photo[0, 0]) == (7, 8, 9)
 

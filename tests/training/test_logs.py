@@ -16,7 +16,9 @@ from ppcn_jax.training.logs import METRICS, Progress, Recorder
 
 
 def rows(workdir):
-    return [json.loads(line) for line in (workdir / METRICS).read_text().splitlines()]
+    return [
+        json.loads(line) for line in (workdir / METRICS).read_text(encoding="utf-8").splitlines()
+    ]
 
 
 def events(workdir):
@@ -116,7 +118,7 @@ def test_numbers_that_json_lacks_are_written_as_text(tmp_path, recorder):
     record = recorder()
     record.scalars(1, "train", {"a": math.inf, "b": -math.inf, "c": math.nan, "d": 0.5})
     record.scalars(2, "train", {"a": 1.0})
-    (text, _) = (tmp_path / METRICS).read_text().splitlines()
+    (text, _) = (tmp_path / METRICS).read_text(encoding="utf-8").splitlines()
     row = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert row == {"step": 1, "split": "train", "a": "inf", "b": "-inf", "c": "nan", "d": 0.5}
     assert [float(row[name]) for name in "ab"] == [math.inf, -math.inf]
@@ -136,7 +138,7 @@ def test_resuming_removes_rows_after_the_checkpoint(tmp_path, recorder, left_beh
     for step in (10, 20, 30):
         record.scalars(step, "train", {"total": float(step)})
     record.close()
-    with (tmp_path / METRICS).open("a") as file:
+    with (tmp_path / METRICS).open("a", encoding="utf-8") as file:
         file.writelines(left_behind)
     record = recorder(start_step=20)
     assert [row["step"] for row in rows(tmp_path)] == [10, 20]

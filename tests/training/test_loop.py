@@ -41,8 +41,8 @@ def super_resolved(tmp_path_factory):
 
 def test_a_run_writes_its_files(finished):
     _, workdir, _ = finished
-    assert json.loads((workdir / "config.json").read_text())["train"]["steps"] == 6
-    assert "jax" in json.loads((workdir / "versions.json").read_text())
+    assert json.loads((workdir / "config.json").read_text(encoding="utf-8"))["train"]["steps"] == 6
+    assert "jax" in json.loads((workdir / "versions.json").read_text(encoding="utf-8"))
     assert sorted(path.name for path in (workdir / "strips").iterdir()) == [
         "0000003.png",
         "0000006.png",
@@ -141,6 +141,7 @@ def test_rows_of_times_add_up_to_all_time(finished):
     assert all(row["data_wait"] > 0 and row["steps"] > 0 for row in since_last)
     assert total.pop("run_seconds") > 0
     assert sum(total.values()) == pytest.approx(1)
+    assert total.pop("run_audit") == 0  # the run is shorter than the interval of audits
     assert all(total.values())  # steps, compile, data_wait, evaluate, checkpoint, start
 
 
@@ -163,7 +164,7 @@ def test_another_experiment_may_not_use_the_workdir(finished):
 def test_metrics_after_the_last_checkpoint_are_replaced(finished, tmp_path):
     config, _, _ = finished
     run(config, tmp_path, interrupt_at=2)
-    with (tmp_path / "metrics.jsonl").open("a") as file:
+    with (tmp_path / "metrics.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"step": 5, "split": "train", "total": 1.0}\n{"step": 6, "spl')
     run(config, tmp_path)
     steps = [row["step"] for row in rows(tmp_path) if row["split"] == "train"]
@@ -224,7 +225,7 @@ def test_evaluation_of_a_workdir(finished, tmp_path):
     request = evaluate_config(str(workdir))
     pairs = data.make_source(**config.data, split="test")
     evaluate.run(request, tmp_path, pairs)
-    results = json.loads((tmp_path / "results.json").read_text())
+    results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert results["images"] == len(results["per_image"]) == len(pairs)
     assert results["parameters"] == 21843
     last = rows(workdir)[-1]
@@ -264,9 +265,9 @@ def test_a_resumed_workdir_may_have_a_field_that_this_version_has_removed(
 ):
     config, _, uninterrupted = finished
     assert run(config, tmp_path, interrupt_at=2).step == 3
-    written = json.loads((tmp_path / "config.json").read_text())
+    written = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     written["train"]["onednn"] = True
-    (tmp_path / "config.json").write_text(json.dumps(written))
+    (tmp_path / "config.json").write_text(json.dumps(written), encoding="utf-8")
     resumed = run(config, tmp_path)
     assert "ignored, because this version no longer has them: train.onednn" in " ".join(
         capsys.readouterr().out.split()

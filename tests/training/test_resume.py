@@ -49,7 +49,7 @@ def test_run_that_has_reached_its_steps_is_left_as_it_is(averaged, capsys):
 
 def test_moved_teacher_is_the_same_teacher(taught, tmp_path, capsys):
     workdir, config = taught
-    (digest,) = json.loads((workdir / "networks.json").read_text())["teachers"]
+    (digest,) = json.loads((workdir / "networks.json").read_text(encoding="utf-8"))["teachers"]
     assert len(digest) == 64
     convert("teacher", tmp_path / "moved.safetensors")
     moved = changed(config, teacher=str(tmp_path / "moved.safetensors"), train__steps=2)
@@ -76,7 +76,7 @@ def test_run_of_an_older_version_gets_a_record(taught):
     workdir, config = taught
     record = (workdir / "networks.json").read_bytes()
     (workdir / "networks.json").unlink()
-    teacher = json.loads((workdir / "config.json").read_text())["teacher"]
+    teacher = json.loads((workdir / "config.json").read_text(encoding="utf-8"))["teacher"]
     run(changed(config, teacher=teacher, train__steps=3), workdir)
     assert (workdir / "networks.json").read_bytes() == record
 
@@ -92,6 +92,7 @@ def test_moved_start_is_the_same_start(averaged, tmp_path):
         check_files(changed(started, start_from="student"), workdir)
     # It is not read under its own path.
     (workdir / "started_from.json").write_text(
-        json.dumps({"start_from": str(tmp_path / "gone"), "sha256": {}})
+        json.dumps({"start_from": str(tmp_path / "gone"), "sha256": {}}),
+        encoding="utf-8",
     )
     check_files(changed(started, start_from=f"{tmp_path}/./gone"), workdir)

@@ -49,7 +49,7 @@ def test_a_run_starts_from_a_workdir_and_resumes_without_it(still, averaged, tmp
     origin = f"{source} (step 6, averaged parameters)"
     printed = " ".join(capsys.readouterr().out.split())
     assert f"starts from {origin} " in printed
-    record = json.loads((workdir / "started_from.json").read_text())
+    record = json.loads((workdir / "started_from.json").read_text(encoding="utf-8"))
     assert record == {
         "start_from": str(source),
         "source": origin,
@@ -64,7 +64,7 @@ def test_a_run_starts_from_a_workdir_and_resumes_without_it(still, averaged, tmp
     check_files(still, workdir)
     assert run(still, workdir).step == 2
     assert "starts from" not in capsys.readouterr().out
-    assert json.loads((workdir / "started_from.json").read_text()) == record
+    assert json.loads((workdir / "started_from.json").read_text(encoding="utf-8")) == record
     with pytest.raises(InputError, match="config.start_from: .*source does not exist"):
         check_files(still, tmp_path / "new")
     (tmp_path / "elsewhere").rename(source)
@@ -83,7 +83,7 @@ def test_a_run_starts_from_a_workdir_and_resumes_without_it(still, averaged, tmp
     assert model.about["started_from_steps"] == "6"
     (workdir / "started_from.json").unlink()
     assert load_model(workdir).about["started_from"].startswith(f"{source}, not recorded")
-    (workdir / "started_from.json").write_text('{"source": 1}')
+    (workdir / "started_from.json").write_text('{"source": 1}', encoding="utf-8")
     with pytest.raises(InputError, match=r"started_from\.json does not describe a network"):
         load_model(workdir)
 

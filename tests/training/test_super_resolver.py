@@ -57,7 +57,7 @@ def test_a_run_writes_the_same_files_as_an_enhancers(finished):
     assert state.step == 6 and state.players.keys() == {"generator"}
     splits = [(row["step"], row["split"]) for row in rows(workdir)]
     assert splits == [(2, "train"), (3, "test"), (4, "train"), (6, "train"), (6, "test")]
-    saved = json.loads((workdir / "config.json").read_text())
+    saved = json.loads((workdir / "config.json").read_text(encoding="utf-8"))
     assert saved["model_settings"] == {"scale": 4} and saved["data"]["scale"] == 4
     assert [path.name for path in sorted((workdir / "strips").iterdir())] == [
         "0000003.png",
