@@ -1,7 +1,6 @@
 """Open a source of pairs by name."""
 
 import os
-import pathlib
 from collections.abc import Sequence
 
 from data.batching.source import OnDisk, Source
@@ -15,6 +14,7 @@ from data.sources.pairs import open_pairs
 from data.sources.photo_folder import photo_split
 from data.sources.synthetic import Synthetic
 from data.sources.with_photos import names_of_pairs, with_photos
+from data.storage import to_path
 
 
 def make_source(
@@ -42,7 +42,7 @@ def make_source(
 
     Args:
       source: "dped", "pairs", "photos", "high_resolution", "div2k" or "synthetic".
-      dir: the data folder ("dped", "pairs"); a folder with photos in it or in its subfolders
+      dir: the data folder ("dped", "pairs"), on a local disk or in a bucket (`gs://...`); a folder with photos in it or in its subfolders
         ("high_resolution"); TFDS's data folder, "" for its default ("div2k").
       test_dir: a folder of photos for the test split ("high_resolution", "div2k"); "" uses the
         last `holdout` photos of `dir`, or DIV2K's validation photos.
@@ -82,7 +82,7 @@ def make_source(
         raise DataError(f"split must be 'train' or 'test', not {split!r}")
     if crop < 1:
         raise DataError(f"crop must be at least 1 pixel, not {crop}")
-    folder = pathlib.Path(dir).expanduser()
+    folder = to_path(dir)
     check = names is None or split == "test"
     crop_or_full = crop if split == "train" else None
     mixed = bool(photos) and split == "train"
@@ -121,7 +121,7 @@ def make_source(
             return open_demo_photos(crop=crop_or_full, split=split)
         case "high_resolution" | "div2k":
             originals: PhotosOnDisk
-            test_folder = pathlib.Path(test_dir).expanduser() if test_dir else None
+            test_folder = to_path(test_dir) if test_dir else None
             if source == "div2k" and (split == "train" or test_folder is None):
                 originals = Div2k(dir, split)
             elif source == "high_resolution" and not dir:
@@ -150,7 +150,7 @@ def make_source(
         on_disk.check(check_share)
     if not mixed:
         return pairs
-    return with_photos(pairs, pathlib.Path(photos).expanduser(), photo_share, recorded, check_share)
+    return with_photos(pairs, to_path(photos), photo_share, recorded, check_share)
 
 
 def listed_names(
@@ -173,13 +173,13 @@ def listed_names(
     Raises:
       DataError: if the folders cannot be used.
     """
-    folder = pathlib.Path(dir).expanduser()
+    folder = to_path(dir)
     if source == "pairs":
         pairs = open_pairs(
             folder, input, target, holdout, crop=crop, split=split, input_name=input_name
         )
         return pairs.names
     if source == "high_resolution":
-        test_folder = pathlib.Path(test_dir).expanduser() if test_dir else None
+        test_folder = to_path(test_dir) if test_dir else None
         return photo_split(folder, test_folder, holdout, split).names
     return []

@@ -22,6 +22,7 @@ from data.batching.source import FromFiles, Source
 from data.errors import ALONE, DataError, Share, plural
 from data.open import listed_names, make_source
 from data.pictures.memory import share_memory
+from data.storage import is_remote, read_bytes
 
 RECORDS = "records.json"
 FINGERPRINTS = "fingerprints.json"
@@ -58,8 +59,9 @@ class TrainingData:
     ):
         """Open both splits.
 
-        The first start of a run checks every record, each in one of the processes. When the run is resumed, training records
-        that are damaged or missing go into quarantine as soon as they are read.
+        The first start of a run checks every record, each in one of the processes. When the run is
+        resumed, training records that are damaged or missing go into quarantine as soon as they are
+        read.
 
         Args:
           fields: arguments of `make_source`, except `split` and `names`.
@@ -180,7 +182,7 @@ def _read_splits(path: pathlib.Path) -> dict[str, list[str]]:
     if not path.exists():
         return {}
     try:
-        lists = json.loads(path.read_bytes())
+        lists = json.loads(read_bytes(path))
         if set(lists) == {"train", "test"} and (path.name != RECORDS or all(lists.values())):
             return lists
     except (ValueError, TypeError, AttributeError):
@@ -193,6 +195,10 @@ def _read_splits(path: pathlib.Path) -> dict[str, list[str]]:
 def _write_splits(path: pathlib.Path, lists: Mapping[str, Sequence[str]]) -> None:
     if path.exists():
         return
+    text = json.dumps({split: list(of) for split, of in lists.items()}, indent=0)
+    if is_remote(path):  # an object appears when it is complete
+        path.write_text(text, encoding="utf-8")
+        return
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps({split: list(of) for split, of in lists.items()}, indent=0))
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)

@@ -2,12 +2,13 @@
 
 import json
 import logging
-import os
 import pathlib
 import threading
+import uuid
 from collections.abc import Sequence
 
 from data.errors import DataError
+from data.storage import is_remote, read_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -17,7 +18,8 @@ class Quarantine:
 
     A row has the `name` of the record, the first `step` that skips it, and the `reason`. The file
     is read at the start. Its records stay in quarantine even if they have become readable, so that
-    a resumed run gets the same batches. All processes of a run append to one file.
+    a resumed run gets the same batches. All processes of a run append to one file; in a bucket, each
+    row is an object FILE.NUMBER.
     """
 
     def __init__(self, names: Sequence[str], *, share: float, path: pathlib.Path | None = None):
@@ -64,9 +66,7 @@ class Quarantine:
             self._check_share()
 
     def _read(self) -> None:
-        if self._path is None or not self._path.exists():
-            return
-        for line in self._path.read_bytes().splitlines():
+        for line in b"".join(map(read_bytes, self._files())).splitlines():
             try:
                 row = json.loads(line)
                 name, step = row["name"], int(row["step"])
@@ -76,17 +76,25 @@ class Quarantine:
                 sample = self._index[name]
                 self._since[sample] = min(step, self._since.get(sample, step))
 
+    def _files(self) -> list[pathlib.Path]:
+        if self._path is None:
+            return []
+        if is_remote(self._path):
+            return sorted(self._path.parent.glob(f"{self._path.name}.*"))
+        return [self._path] if self._path.exists() else []
+
     def _write(self, row: dict[str, str | int]) -> bool:
         if self._path is None:
             return False
         line = (json.dumps(row, ensure_ascii=False) + "\n").encode(errors="surrogateescape")
         try:
+            if is_remote(self._path):
+                name = f"{self._path.name}.{uuid.uuid4().hex}"
+                self._path.with_name(name).write_bytes(line)
+                return True
             # A single append, so that processes do not mix their lines.
-            file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-            try:
-                os.write(file, line)
-            finally:
-                os.close(file)
+            with self._path.open("ab", buffering=0) as file:
+                file.write(line)
         except OSError as error:
             _log.warning(
                 "%s cannot be written (%s); training continues, but a resumed run will have to "

@@ -6,6 +6,8 @@ import pathlib
 import shlex
 import sys
 
+from data.storage import is_remote
+
 PHONES = {"iphone": "iPhone 3GS", "blackberry": "BlackBerry Passport", "sony": "Sony Xperia Z"}
 VERSION = "1.0.0"
 INFO_FILE = "dataset_info.json"  # written last: a copy that has it is complete
@@ -25,7 +27,7 @@ def prepared_root(dped: pathlib.Path) -> pathlib.Path:
     It is a subfolder of `$TFDS_DATA_DIR` or `~/tensorflow_datasets`. Each DPED folder has its own,
     so that the copies of two folders do not mix.
     """
-    source = dped.resolve()
+    source = dped if is_remote(dped) else dped.resolve()
     key = hashlib.sha256(os.fsencode(source)).hexdigest()[:12]
     root = pathlib.Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
     return root / f"{source.name}-{key}"

@@ -9,6 +9,7 @@ from data.errors import DataError
 from data.pictures.folders import hold_out
 from data.pictures.partners import known_partners, paired_names
 from data.sources.pairs import Pairs
+from data.storage import refuse_remote
 
 
 def open_dped(
@@ -42,6 +43,7 @@ def open_dped(
             names = hold_out(names, validation, split, folder=inputs, field="validation")
     if names is not None and inputs.is_dir() and (in_memory or crop is None):
         return Pairs(inputs, targets, known_partners(inputs, targets, names), crop=crop)
+    refuse_remote(dped, "DPED's prepared copy, which is used unless in_memory=True,")
     copy = find_prepared(dped, phone)
     if copy is None and not inputs.is_dir():
         raise DataError(

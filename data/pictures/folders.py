@@ -6,6 +6,7 @@ import re
 
 from data.errors import DataError, plural
 from data.pictures.images import SUFFIXES
+from data.storage import is_remote, objects_below
 
 
 def pictures_below(folder: pathlib.Path, without: pathlib.Path | None = None) -> list[str]:
@@ -24,6 +25,8 @@ def pictures_below(folder: pathlib.Path, without: pathlib.Path | None = None) ->
     """
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}; check the data folder's path and layout")
+    if is_remote(folder):
+        return _pictures_in_bucket(folder, without)
     names: list[str] = []
     found = set() if without is None else {os.path.realpath(without)}
     folders, links = [folder], list[pathlib.Path]()
@@ -46,6 +49,21 @@ def pictures_below(folder: pathlib.Path, without: pathlib.Path | None = None) ->
                     f"{place / entry.name} is a link to {os.readlink(entry)}, which does not exist; "
                     "restore it, or remove the link"
                 )
+    return sorted(names, key=natural_key)
+
+
+def _pictures_in_bucket(folder: pathlib.Path, without: pathlib.Path | None) -> list[str]:
+    """`pictures_below` in a bucket, which has no links."""
+    skipped: tuple[str, ...] = (".",)
+    if without is not None and without.is_relative_to(folder):
+        skipped += (f"{without.relative_to(folder).as_posix()}/",)
+    names = [
+        name
+        for name in objects_below(folder)
+        if os.path.splitext(name)[1].lower() in SUFFIXES
+        and not name.startswith(skipped)
+        and "/." not in name
+    ]
     return sorted(names, key=natural_key)
 
 

@@ -13,7 +13,9 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+from data import storage
 from data.errors import DataError
+from data.storage import is_remote
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
@@ -21,11 +23,18 @@ _SIDEWAYS = (5, 6, 7, 8)  # the EXIF orientations that exchange width and height
 
 
 def read_bytes(path: pathlib.Path) -> bytes:
-    """The content of a file; raises `DataError` if it cannot be read."""
+    """The content of a file; raises `DataError` if it cannot be read.
+
+    If a bucket cannot be accessed, it raises `ConnectionError`.
+    """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would block forever
+        if not is_remote(path) and not stat.S_ISREG(
+            path.stat().st_mode
+        ):  # reading a pipe would block forever
             raise DataError(f"{path} is not a regular file; remove it")
-        return path.read_bytes()
+        return storage.read_bytes(path)
+    except ConnectionError:
+        raise
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error}); restore or remove it") from error
 

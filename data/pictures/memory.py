@@ -36,18 +36,18 @@ def _used() -> int | None:
     """Bytes in RAM of this process; None if unknown."""
     if not _STATM.exists():
         return None
-    return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int(_STATM.read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _machine() -> int | None:
     if not _MEMINFO.exists():
         return None
-    lines = (line.split() for line in _MEMINFO.read_text().splitlines())
+    lines = (line.split() for line in _MEMINFO.read_text(encoding="utf-8").splitlines())
     return next((int(line[1]) * 1024 for line in lines if line[0] == "MemAvailable:"), None)
 
 
 def _container() -> int | None:
     limit, used = _CGROUP / "memory.max", _CGROUP / "memory.current"
-    if not (limit.exists() and used.exists()) or limit.read_text().strip() == "max":
+    if not (limit.exists() and used.exists()) or limit.read_text(encoding="utf-8").strip() == "max":
         return None
-    return int(limit.read_text()) - int(used.read_text())
+    return int(limit.read_text(encoding="utf-8")) - int(used.read_text(encoding="utf-8"))

@@ -9,12 +9,13 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import PIL
 
 from data.pictures.tiles import DamagedError, Window, file_size, read_window, write_tiles
+from data.storage import is_remote, size_and_time
 
 _LEFT_FREE = 4 * 2**30  # bytes of the disk that are never used
 _PARTIAL = ".partial"
@@ -75,7 +76,8 @@ class StoredFrames:
             os.close(file)
             partial = pathlib.Path(name)
             write_tiles(partial, frames)
-            partial.replace(path)
+            with _shared(path):
+                partial.replace(path)
         except OSError as error:
             self._stop(path.parent, error)
         finally:
@@ -122,11 +124,23 @@ class StoredFrames:
                 )
 
 
+@contextlib.contextmanager
+def _shared(path: pathlib.Path) -> Iterator[None]:
+    """A context in which a file that exists need not be replaced: its content is the same.
+
+    Windows refuses to replace a file that another process reads.
+    """
+    try:
+        yield
+    except PermissionError:
+        if not path.is_file():
+            raise
+
+
 def file_identity(path: pathlib.Path) -> str:
     """A text that changes with the place, size and time of a file; raises `OSError`."""
-    path = path.resolve()
-    status = path.stat()
-    return f"{path}\n{status.st_size} {status.st_mtime_ns}"
+    size, time = size_and_time(path)
+    return f"{path if is_remote(path) else path.resolve()}\n{size} {time}"
 
 
 def _folder() -> pathlib.Path:

@@ -63,13 +63,12 @@ def read_window(path: pathlib.Path, window: Window) -> tuple[np.ndarray, ...]:
       DamagedError: the file is truncated or altered.
       OSError: the file cannot be read.
     """
-    file = os.open(path, os.O_RDONLY)
-    try:
-        header = os.pread(file, _HEADER.size, 0)
+    with path.open("rb", buffering=0) as file:
+        header = file.read(_HEADER.size)
         if len(header) < _HEADER.size:
             raise DamagedError(f"{path} is truncated")
         mark, count, height, width = _HEADER.unpack(header)
-        if mark != _MARK or os.fstat(file).st_size != _size(count, height, width):
+        if mark != _MARK or os.fstat(file.fileno()).st_size != _size(count, height, width):
             raise DamagedError(f"{path} is truncated or altered")
         down, across = window((height, width, 3))
         (top, bottom, _), (left, right, _) = down.indices(height), across.indices(width)
@@ -77,7 +76,8 @@ def read_window(path: pathlib.Path, window: Window) -> tuple[np.ndarray, ...]:
         tile, strips = _tile(count), []
         for row in range(top // _SIDE, _count(bottom)):
             offset = _HEADER.size + (row * _count(width) + first) * tile.itemsize
-            content = os.pread(file, (last - first) * tile.itemsize, offset)
+            file.seek(offset)
+            content = file.read((last - first) * tile.itemsize)
             if len(content) != (last - first) * tile.itemsize:
                 raise DamagedError(f"{path} is truncated")
             tiles = np.frombuffer(content, tile)
@@ -86,8 +86,6 @@ def read_window(path: pathlib.Path, window: Window) -> tuple[np.ndarray, ...]:
             # From [tile, frame, row, column, channel] to rows of each frame.
             strip = tiles["pixels"].transpose(1, 2, 0, 3, 4)
             strips.append(strip.reshape(count, _SIDE, (last - first) * _SIDE, 3))
-    finally:
-        os.close(file)
     if not strips:
         return tuple(np.empty((0, right - left, 3), np.uint8) for _ in range(count))
     above, beside = top % _SIDE, left % _SIDE

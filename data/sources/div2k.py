@@ -10,6 +10,7 @@ import numpy as np
 from data.errors import DataError, require
 from data.pictures.images import decode
 from data.pictures.stored_frames import file_identity
+from data.storage import refuse_remote
 
 # All configurations hold the same high-resolution photos. Their low-resolution images are not
 # used: the loader makes its own.
@@ -37,6 +38,7 @@ class Div2k:
             has the command that makes one.
           MissingExtraError: if TFDS is not installed.
         """
+        refuse_remote(dir, "a prepared DIV2K")
         tfds = require("tensorflow_datasets", "data")
         root = pathlib.Path(dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
         root = root.expanduser()

@@ -12,6 +12,7 @@ import numpy as np
 
 from data.batching.source import Window
 from data.errors import DataError
+from data.storage import read_bytes
 
 FILE = "windows.json"
 _REMEDY = "make it again with ppcn-jax pair, or remove it to use crops from all parts of the frames"
@@ -33,7 +34,7 @@ class GoodWindows:
         self.path = path
         self._crop = crop
         try:
-            content = json.loads(path.read_bytes())
+            content = json.loads(read_bytes(path))
             self._side = content["window"]
             if type(self._side) is not int or self._side < 1:
                 raise ValueError(f"window is {self._side!r}, not a number of pixels")

@@ -10,6 +10,7 @@ from data.pictures.fingerprints import fingerprint
 from data.pictures.folders import hold_out, pictures_below
 from data.pictures.images import SUFFIXES, read
 from data.pictures.stored_frames import file_identity
+from data.storage import is_remote
 
 
 class PhotoFolder:
@@ -67,13 +68,17 @@ def photo_split(
             found, holdout, split, folder=folder, noun="photo", alternative=alternative
         )
     elif split == "train":
-        tested = test_folder.resolve()
-        found = [name for name in found if not (folder / name).resolve().is_relative_to(tested)]
+        tested = _resolved(test_folder)
+        found = [name for name in found if not _resolved(folder / name).is_relative_to(tested)]
         if not found:
             raise DataError(
                 f"all photos of {folder} are in {test_folder}, which leaves none for training"
             )
     return PhotoFolder(searched, found)
+
+
+def _resolved(path: pathlib.Path) -> pathlib.Path:
+    return path if is_remote(path) else path.resolve()
 
 
 def photo_names(folder: pathlib.Path) -> list[str]:

@@ -1,5 +1,6 @@
 """Folders of high-resolution photos for testing super-resolution, such as Set5 and Set14."""
 
+import io
 import os
 import pathlib
 
@@ -11,6 +12,7 @@ from data.pictures.images import read
 from data.pictures.progress import parallel
 from data.sources.high_resolution import check_size
 from data.sources.photo_folder import photo_names
+from data.storage import is_remote, read_bytes, to_path
 
 _GRAY = ("1", "L", "I;16", "I", "F")
 
@@ -43,7 +45,7 @@ class TestSet:
         """Decode a photo: uint8 [H, W, 3], or [H, W, 1] if its file is gray."""
         path = self._folder / self.names[index]
         photo = read(path)
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(read_bytes(path))) as image:
             return photo[..., :1] if image.mode in _GRAY else photo
 
     def _check(self, index: int) -> None:
@@ -65,7 +67,9 @@ def open_test_sets(dirs: str) -> dict[str, TestSet]:
     given = [folder.strip() for folder in dirs.split(",") if folder.strip()]
     if not given:
         raise DataError("dir is empty: set it to one or several folders of high-resolution photos")
-    folders = [pathlib.Path(os.path.normpath(folder)).expanduser() for folder in given]
+    folders = [
+        to_path(folder if is_remote(folder) else os.path.normpath(folder)) for folder in given
+    ]
     names = [folder.name for folder in folders]
     return {
         str(folder) if names.count(folder.name) > 1 else folder.name: TestSet(folder)

@@ -61,8 +61,8 @@ def test_bare_installation(pairs):
         [sys.executable, "-W", "error", "-c", BARE, os.fspath(pairs)],
         cwd=REPOSITORY,
         capture_output=True,
-        text=True,
         check=True,
+        encoding="utf-8",
     )
     pairs_, photos, high_resolution, div2k = result.stdout.splitlines()
     for tensorflow in (pairs_, high_resolution):

@@ -120,7 +120,7 @@ def test_damaged_pictures_go_to_quarantine_and_are_not_refused(pairs, workdir):
     (pairs / "phone" / "5.jpg").unlink()
     (pairs / "phone" / "6.jpg").write_bytes(b"")
     start(pairs, workdir)
-    rows = (workdir / "quarantine.jsonl").read_text().splitlines()
+    rows = (workdir / "quarantine.jsonl").read_text(encoding="utf-8").splitlines()
     assert {json.loads(row)["name"] for row in rows} == {"3.jpg", "5.jpg", "6.jpg"}
     # They stay in quarantine, whatever takes their place.
     Image.new("RGB", SIZE[::-1], "red").save(pairs / "phone" / "5.jpg")
@@ -167,5 +167,8 @@ def test_workdir_of_an_older_version(pairs, workdir, tmp_path):
 
 def test_sources_without_files_have_no_fingerprints(workdir):
     start("", workdir, source="synthetic")
-    assert json.loads((workdir / FINGERPRINTS).read_text()) == {"train": [], "test": []}
+    assert json.loads((workdir / FINGERPRINTS).read_text(encoding="utf-8")) == {
+        "train": [],
+        "test": [],
+    }
     start("", workdir, source="synthetic")

@@ -268,7 +268,7 @@ def test_names_are_in_the_metadata(prepared):
     """Opening reads one small file instead of every record."""
     _, tfds = prepared
     (keyed,) = tfds.iterdir()
-    metadata = json.loads((keyed / "dped/sony/1.0.0/metadata.json").read_text())
+    metadata = json.loads((keyed / "dped/sony/1.0.0/metadata.json").read_text(encoding="utf-8"))
     assert metadata["names"] == {"train": TRAIN, "test": TEST}
 
 

@@ -205,7 +205,7 @@ def test_disk_that_is_nearly_full(folder, caplog, monkeypatch):
 
 
 def test_folder_that_cannot_be_written(folder, caplog):
-    folder.parent.parent.write_text("a file")
+    folder.parent.parent.write_text("a file", encoding="utf-8")
     pictures = Pictures()
     pictures.check(pictures.open())
     assert pictures.decoded == [3, 3, 3, 3]

@@ -29,7 +29,7 @@ def write(tmp_path):
     def write(pairs=None, **changes):
         content = {"window": SIDE, "stride": 8, "pairs": dict.fromkeys(NAMES, GOOD), **changes}
         content["pairs"] = {**content["pairs"], **(pairs or {})}
-        (tmp_path / "windows.json").write_text(json.dumps(content))
+        (tmp_path / "windows.json").write_text(json.dumps(content), encoding="utf-8")
 
     return write
 
@@ -129,7 +129,9 @@ def test_large_crops_start_where_good_windows_cover_them(tmp_path, crop, stride)
     rng = np.random.default_rng(crop)
     corners = (stride * rng.integers(0, 60 // stride, (200 if stride == 1 else 40, 2))).tolist()
     path = tmp_path / "windows.json"
-    path.write_text(json.dumps({"window": SIDE, "stride": stride, "pairs": {"a": corners}}))
+    path.write_text(
+        json.dumps({"window": SIDE, "stride": stride, "pairs": {"a": corners}}), encoding="utf-8"
+    )
     expected = covered(crop, corners)
     assert 0 < len(expected) < len(corners)
     windows = GoodWindows(path, crop)
@@ -165,10 +167,10 @@ def test_pairs_without_room_for_the_crop_are_skipped_with_one_line(write, make, 
 
 def test_pair_that_is_not_in_the_list(write, make, tmp_path):
     write(pairs={})
-    content = json.loads((tmp_path / "windows.json").read_text())
+    content = json.loads((tmp_path / "windows.json").read_text(encoding="utf-8"))
     for name in NAMES[1:3]:
         del content["pairs"][name]
-    (tmp_path / "windows.json").write_text(json.dumps(content))
+    (tmp_path / "windows.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(
         data.DataError,
         match=r"windows\.json lists no windows of 2 training pairs: 2\.png, 3\.png; make it again",
@@ -251,7 +253,7 @@ def test_resumed_run_refuses_another_list(write, tmp_path, caplog):
     workdir = tmp_path / "run"
     workdir.mkdir()
     before = start(tmp_path, workdir)
-    assert json.loads((workdir / "records.json").read_text())["train"] == [
+    assert json.loads((workdir / "records.json").read_text(encoding="utf-8"))["train"] == [
         "1.png",
         "2.png",
         "4.png",

@@ -40,10 +40,12 @@ def test_unknown_free_memory_does_not_prevent_decoding(pairs, make, monkeypatch)
     [(None, 4096_000), ("max", 4096_000), ("5000", 4000), ("9999999", 4096_000)],
 )
 def test_available_bytes(tmp_path, monkeypatch, limit, expected):
-    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    4000 kB\n")
+    (tmp_path / "meminfo").write_text(
+        "MemTotal: 9000 kB\nMemAvailable:    4000 kB\n", encoding="utf-8"
+    )
     if limit is not None:
-        (tmp_path / "memory.max").write_text(limit + "\n")
-        (tmp_path / "memory.current").write_text("1000\n")
+        (tmp_path / "memory.max").write_text(limit + "\n", encoding="utf-8")
+        (tmp_path / "memory.current").write_text("1000\n", encoding="utf-8")
     monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
     monkeypatch.setattr(memory, "_CGROUP", tmp_path)
     assert memory.available_bytes() == expected
@@ -53,9 +55,9 @@ def test_processes_of_a_machine_share_its_memory(tmp_path, monkeypatch):
     page = os.sysconf("SC_PAGE_SIZE")
 
     def use(pages):
-        (tmp_path / "statm").write_text(f"900 {pages} 50 1 0 500 0\n")
+        (tmp_path / "statm").write_text(f"900 {pages} 50 1 0 500 0\n", encoding="utf-8")
 
-    (tmp_path / "meminfo").write_text("MemAvailable:    4000 kB\n")
+    (tmp_path / "meminfo").write_text("MemAvailable:    4000 kB\n", encoding="utf-8")
     monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
     monkeypatch.setattr(memory, "_CGROUP", tmp_path)
     monkeypatch.setattr(memory, "_STATM", tmp_path / "statm")
@@ -64,10 +66,10 @@ def test_processes_of_a_machine_share_its_memory(tmp_path, monkeypatch):
     memory.share_memory(4)
     assert memory.available_bytes() == 1024_000
     # What others take of their shares does not reduce this one, and what this process takes does.
-    (tmp_path / "meminfo").write_text("MemAvailable:    1500 kB\n")
+    (tmp_path / "meminfo").write_text("MemAvailable:    1500 kB\n", encoding="utf-8")
     use(pages=13)
     assert memory.available_bytes() == 1024_000 - 3 * page
-    (tmp_path / "meminfo").write_text("MemAvailable:    7 kB\n")
+    (tmp_path / "meminfo").write_text("MemAvailable:    7 kB\n", encoding="utf-8")
     assert memory.available_bytes() == 7 * 1024
     use(pages=10_000)
     assert memory.available_bytes() == 0

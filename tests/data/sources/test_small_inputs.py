@@ -131,7 +131,8 @@ def test_another_scale_is_refused(small, make):
 def test_good_windows_of_small_inputs_are_refused(small, make):
     folder = small()
     (folder / "windows.json").write_text(
-        '{"window": 12, "stride": 4, "pairs": {"1.png": [[0, 0]], "2.png": [[0, 0]], "3.png": []}}'
+        '{"window": 12, "stride": 4, "pairs": {"1.png": [[0, 0]], "2.png": [[0, 0]], "3.png": []}}',
+        encoding="utf-8",
     )
     with pytest.raises(data.DataError, match=r"1\.png is smaller than its target, but .*windows"):
         make(enlarge=True, crop=CROP)
