@@ -7,15 +7,21 @@ pixels and orientation tag always agree.
 
 import contextlib
 import datetime
-import re
 import struct
 from typing import NamedTuple
 
 import numpy as np
 
 HEADER = b"Exif\0\0"
+# What Pillow raises while it reads or writes damaged EXIF.
+ERRORS = (
+    *(SyntaxError, OSError, ValueError, TypeError, LookupError, AttributeError),
+    *(ArithmeticError, RuntimeError, struct.error),
+)
 _WIDTHS, _HEIGHTS, _ORIENTATION, _EXIF = {0x0100, 0xA002}, {0x0101, 0xA003}, 0x0112, 0x8769
-_TAKEN, _SECONDS, _COLOR_SPACE = 0x9003, 0x9291, 0xA001
+_TAKEN, _SECONDS, _COLOR_SPACE, _INTEROPERABILITY = 0x9003, 0x9291, 0xA001, 0xA005
+_SRGB, _UNCALIBRATED = 1, 0xFFFF
+_INDEX, _ADOBE_RGB = 0x0001, "R03"  # of the interoperability directory
 _SHORT = 3
 _CODES = {1: "B", _SHORT: "H", 4: "I"}  # struct codes of the integer types of TIFF
 
@@ -39,6 +45,12 @@ def entries(block: bytes) -> list[Entry]:
     if block[:4] not in (b"II*\0", b"MM\0*") or len(block) < 8:
         return []
     return _directory(block, *struct.unpack_from(byte_order(block) + "I", block, 4))
+
+
+def valid_block(block: bytes) -> bytes:
+    """A block without the header that it has in a JPEG; empty if no field can be read."""
+    block = block.removeprefix(HEADER)
+    return block if entries(block) else b""
 
 
 def orientation(block: bytes) -> int:
@@ -67,13 +79,31 @@ def capture_time(block: bytes) -> datetime.datetime | None:
 
 
 def is_uncalibrated(block: bytes) -> bool:
-    """Return True if EXIF says that the colors are not sRGB; most often they are Adobe RGB."""
+    """Return True if EXIF says that the colors are not sRGB."""
     return any(
-        entry.tag == _COLOR_SPACE
-        and entry.kind == _SHORT
-        and struct.unpack_from(byte_order(block) + "H", entry.record, 8) == (0xFFFF,)
+        entry.tag == _COLOR_SPACE and _number(block, entry) == _UNCALIBRATED
         for entry in _exif_entries(block)
     )
+
+
+def is_adobe_rgb(block: bytes) -> bool:
+    """Return True if EXIF says that the colors are Adobe RGB, as DCF 2.0 does."""
+    return is_uncalibrated(block) and any(
+        field.tag == _INDEX and _text(block, field) == _ADOBE_RGB
+        for entry in _exif_entries(block)
+        if entry.tag == _INTEROPERABILITY
+        for field in _directory(block, _number(block, entry))
+    )
+
+
+def mark_srgb(block: bytes) -> bytes:
+    """Change the color space of a block to sRGB, if it has one; its length stays the same."""
+    changed = bytearray(block)
+    for entry in _exif_entries(block):
+        if entry.tag == _COLOR_SPACE and entry.kind in _CODES:
+            code = byte_order(block) + _CODES[entry.kind]
+            struct.pack_into(code, changed, entry.position + 8, _SRGB)
+    return bytes(changed)
 
 
 def apply_orientation(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -110,21 +140,23 @@ def mark_upright(block: bytes, height: int, width: int) -> bytes:
     return bytes(changed)
 
 
-def mark_xmp_upright(xmp: bytes) -> bytes:
-    """Set the orientation in an XMP packet to 1."""
-    return re.sub(rb"""(tiff:Orientation(?:=["']|>))[2-8]""", rb"\g<1>1", xmp)
-
-
 def _exif_entries(block: bytes) -> list[Entry]:
     """Fields of the directory that describes how the photo was taken."""
     return [
         field
         for entry in entries(block)
         if entry.tag == _EXIF
-        for field in _directory(
-            block, *struct.unpack_from(byte_order(block) + "I", entry.record, 8)
-        )
+        for field in _directory(block, _number(block, entry, "I"))
     ]
+
+
+def _number(block: bytes, entry: Entry, code: str = "") -> int:
+    """The first number of a field, by its own type or another one; -1 if that is no number."""
+    code = code or _CODES.get(entry.kind, "")
+    if not code:
+        return -1
+    (value,) = struct.unpack_from(byte_order(block) + code, entry.record, 8)
+    return int(value)
 
 
 def _text(block: bytes, entry: Entry) -> str:
@@ -139,7 +171,10 @@ def _text(block: bytes, entry: Entry) -> str:
 
 
 def _directory(block: bytes, offset: int) -> list[Entry]:
-    order, fields = byte_order(block), []
+    order = byte_order(block)
+    fields: list[Entry] = []
+    if offset < 0:
+        return fields
     with contextlib.suppress(struct.error):  # the block is truncated
         (count,) = struct.unpack_from(order + "H", block, offset)
         for position in range(offset + 2, offset + 2 + 12 * count, 12):

@@ -49,6 +49,17 @@ def shrink_to(image: np.ndarray, most_pixels: int, *, least_side: int = 16) -> n
     return np.asarray(Image.fromarray(image).resize((columns, rows), Image.Resampling.BOX))
 
 
+def enlarging_weights(scale: int) -> np.ndarray:
+    """The weights of "pillow" for enlarging, without rounding: float32 `[5, scale]`.
+
+    Away from the edges, `output[scale * i + p] = sum(weights[t, p] * input[i + t - 2])`.
+    """
+    impulse = np.zeros((1, 9), np.float32)
+    impulse[0, 4] = 1
+    response = Image.fromarray(impulse).resize((9 * scale, 1), Image.Resampling.BICUBIC)
+    return np.asarray(response).reshape(9, scale)[6:1:-1]
+
+
 def enlarge_alpha(alpha: np.ndarray, scale: int) -> np.ndarray:
     """Enlarge an alpha channel `[H, W]`, uint8 or uint16, with Pillow's kernel."""
     if alpha.dtype == np.uint8:
@@ -56,6 +67,20 @@ def enlarge_alpha(alpha: np.ndarray, scale: int) -> np.ndarray:
     size = (scale * alpha.shape[1], scale * alpha.shape[0])
     enlarged = Image.fromarray(alpha.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
     return np.rint(np.clip(np.asarray(enlarged), 0, 65535)).astype(np.uint16)
+
+
+def enlarge_band(values: np.ndarray, scale: int, rows: slice) -> np.ndarray:
+    """Rows of the enlargement of float32 `[H, W, C]` with Pillow's kernel, without rounding."""
+    height, width, channels = values.shape
+    size = (scale * width, rows.stop - rows.start)
+    # The kernel reaches two rows beyond the band.
+    first, last = max(rows.start // scale - 3, 0), min(-(-rows.stop // scale) + 3, height)
+    box = (0, rows.start / scale - first, width, rows.stop / scale - first)
+    enlarged = np.empty((size[1], size[0], channels), np.float32)
+    for channel in range(channels):
+        image = Image.fromarray(np.ascontiguousarray(values[first:last, :, channel]))
+        enlarged[..., channel] = image.resize(size, Image.Resampling.BICUBIC, box)
+    return enlarged
 
 
 def crop_to_multiple(image: np.ndarray, scale: int) -> np.ndarray:

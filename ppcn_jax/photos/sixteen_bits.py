@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from ppcn_jax.photos.png_chunks import START, chunks_of, encode_chunk
 from ppcn_jax.runtime.errors import InputError
 
-_PNG_START = 8  # bytes of the signature
 _STRIP_BYTES = 1 << 20
 # The opposite byte order; N is the machine's own.
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -55,6 +55,7 @@ def read_wide(image: Image.Image, file: BinaryIO) -> np.ndarray:
     samples <<= 8
     file.seek(0)
     with Image.open(file, formats=[str(image.format)]) as swapped:
+        swapped.seek(image.tell())
         mode = f"{kind};16{_SWAPPED[order]}"
         tiles = [
             tile._replace(args=mode if isinstance(tile.args, str) else (mode, *tile.args[1:]))
@@ -70,12 +71,12 @@ def with_wide_pixels(png: bytes, samples: np.ndarray) -> bytes:
     height, width, channels = samples.shape
     color = (0, 4, 2, 6)[channels - 1]
     header = struct.pack(">IIBBBBB", width, height, 16, color, 0, 0, 0)
-    parts = [png[:_PNG_START], _chunk(b"IHDR", header)]
-    for kind, content in _chunks(png):
+    parts = [png[:START], encode_chunk(b"IHDR", header)]
+    for kind, content in chunks_of(png):
         if kind not in (b"IHDR", b"IDAT", b"IEND"):
-            parts.append(_chunk(kind, content))
-    parts += [_chunk(b"IDAT", strip) for strip in _compress(samples)]
-    return b"".join([*parts, _chunk(b"IEND", b"")])
+            parts.append(encode_chunk(kind, content))
+    parts += [encode_chunk(b"IDAT", strip) for strip in _compress(samples)]
+    return b"".join([*parts, encode_chunk(b"IEND", b"")])
 
 
 def _raw_mode(image: Image.Image) -> str:
@@ -95,22 +96,9 @@ def _read_gray_alpha(file: BinaryIO) -> np.ndarray:
     png = file.read()
     # Change only the bit depth and color type, which follow width and height in the header.
     header = png[16:24] + bytes([8, 6]) + png[26:29]
-    relabelled = png[:_PNG_START] + _chunk(b"IHDR", header) + png[33:]
+    relabelled = png[:START] + encode_chunk(b"IHDR", header) + png[33:]
     with Image.open(io.BytesIO(relabelled), formats=["PNG"]) as image:
         return np.ascontiguousarray(image).view(">u2").astype(np.uint16)
-
-
-def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    position = _PNG_START
-    while position < len(png):
-        length, kind = struct.unpack_from(">I4s", png, position)
-        yield kind, png[position + 8 : position + 8 + length]
-        position += 12 + length
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    checksum = zlib.crc32(content, zlib.crc32(kind))
-    return b"".join([struct.pack(">I", len(content)), kind, content, struct.pack(">I", checksum)])
 
 
 def _compress(samples: np.ndarray) -> Iterator[bytes]:

@@ -91,10 +91,10 @@ def closeup(image: np.ndarray, corner: tuple[int, int], side: int, factor: int) 
     return square.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def save_png(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Write uint8 `[H, W, 3]` as a PNG file, atomically."""
+def save_png(path: str | os.PathLike, image: np.ndarray, icc: bytes = b"") -> None:
+    """Write uint8 `[H, W, 3]` as a PNG file with a color profile, sRGB by default, atomically."""
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
+    Image.fromarray(image).save(buffer, "PNG", **({"icc_profile": icc} if icc else {}))
     write_bytes(path, buffer.getvalue())
 
 

@@ -3,12 +3,15 @@
 Pillow writes no 16-bit RGB and loses the EXIF directory when it compresses.
 """
 
+import fractions
 import struct
 import zlib
 
 import numpy as np
 
 from ppcn_jax.photos import exif
+from ppcn_jax.photos.jpeg_segments import iptc_of
+from ppcn_jax.photos.photo import Resolution
 
 _STRIP_BYTES = 1 << 20
 # Tags that describe how the pixels of a file are stored; they do not apply to a new file.
@@ -24,12 +27,15 @@ def encode(
     block: bytes = b"",
     icc: bytes = b"",
     xmp: bytes = b"",
+    resources: bytes = b"",
+    resolution: Resolution | None = None,
     packed: bool = True,
 ) -> bytes:
     """Encode uint8 or uint16 `[H, W, C]`, C from 1 (gray) to 4 (RGB and alpha), as a TIFF file.
 
     The EXIF block becomes the beginning of the file, so that its offsets stay valid; only its first
-    directory is rewritten, with the tags of the pixels. `packed` compresses with deflate.
+    directory is rewritten, with the tags of the pixels. `resources` are Photoshop's, with IPTC data.
+    The resolution replaces that of the block. `packed` compresses with deflate.
     """
     height, width, channels = samples.shape
     order = exif.byte_order(block)
@@ -59,13 +65,19 @@ def encode(
         **({317: ("H", [2])} if packed else {}),
         **({338: ("H", [2])} if alpha else {}),
         **({700: ("B", xmp)} if xmp else {}),
+        **({33723: ("s", iptc)} if (iptc := iptc_of(resources)) else {}),
+        **({34377: ("B", resources)} if resources else {}),
         **({34675: ("s", icc)} if icc else {}),
+        **_resolution_tags(resolution),
     }
     records = {tag: record for tag, record in own.items() if tag not in STRUCTURE}
     for tag, (kind, values) in tags.items():
-        type_number = {"B": 1, "H": 3, "I": 4, "s": 7}[kind]
+        type_number = {"B": 1, "H": 3, "I": 4, "R": 5, "s": 7}[kind]
+        count = len(values)
         if isinstance(values, bytes):
             data = values
+        elif kind == "R":  # a pair of integers
+            data, count = struct.pack(f"{order}{count}I", *values), count // 2
         else:
             data = struct.pack(f"{order}{len(values)}{kind}", *values)
         field = data.ljust(4, b"\0")
@@ -73,11 +85,19 @@ def encode(
             field = struct.pack(order + "I", end)
             parts.append(_even(data))
             end += len(parts[-1])
-        records[tag] = struct.pack(order + "HHI", tag, type_number, len(values)) + field
+        records[tag] = struct.pack(order + "HHI", tag, type_number, count) + field
     directory = b"".join(records[tag] for tag in sorted(records))
     parts.append(struct.pack(order + "H", len(records)) + directory + bytes(4))
     parts[0] = parts[0][:4] + struct.pack(order + "I", end) + parts[0][8:]
     return b"".join(parts)
+
+
+def _resolution_tags(resolution: Resolution | None) -> dict[int, tuple[str, list[int] | bytes]]:
+    if resolution is None:
+        return {}
+    ratios = (fractions.Fraction(r).limit_denominator(10_000) for r in resolution[:2])
+    x, y = ([ratio.numerator, ratio.denominator] for ratio in ratios)
+    return {282: ("R", x), 283: ("R", y), 296: ("H", [resolution.unit])}
 
 
 def _even(data: bytes) -> bytes:

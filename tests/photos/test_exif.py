@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from ppcn_jax.photos import exif
+from ppcn_jax.photos import exif, xmp
 
 
 def make_block(order, orientation, width=60, height=40):
@@ -85,4 +85,4 @@ def test_an_invalid_orientation_counts_as_upright():
     ],
 )
 def test_xmp_is_marked_upright(before, after):
-    assert exif.mark_xmp_upright(before) == after
+    assert xmp.mark_upright(before) == after

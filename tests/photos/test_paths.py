@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ppcn_jax.photos.paths import plan_jobs
+from ppcn_jax.photos.paths import describe_passed_over, plan_jobs
 from ppcn_jax.runtime.errors import InputError
 
 
@@ -30,7 +30,7 @@ def here(tmp_path, monkeypatch):
 
 
 def plan(*paths, output="out", format=None):
-    jobs = plan_jobs(paths, output, format)
+    jobs, _ = plan_jobs(paths, output, format)
     return {job.source.as_posix(): job.destination.as_posix() for job in jobs}
 
 
@@ -86,9 +86,51 @@ def test_a_format_changes_the_suffix_of_others(here):
         "album/a.jpg": "out/a.png",
         "album/deep/b.PNG": "out/deep/b.PNG",
     }
+
+
+def test_photos_with_one_resulting_name_keep_their_own(here):
     Path("album/a.tif").touch()
-    with pytest.raises(InputError, match=r"album/a\.jpg and album/a\.tif would both .*a\.png"):
-        plan("album", format="png")
+    assert plan("album", format="png") == {
+        "album/a.jpg": "out/a.jpg.png",
+        "album/a.tif": "out/a.tif.png",
+        "album/deep/b.PNG": "out/deep/b.PNG",
+    }
+    assert plan("album", format="tiff")["album/a.tif"] == "out/a.tif.tif"
+    jobs, _ = plan_jobs(["album"], "out", "png", suffix="_x", compare=True)
+    assert [(job.destination.name, job.comparison.name) for job in jobs] == [
+        ("a.jpg_x.png", "a.jpg_x.png.compare.png"),
+        ("a.tif_x.png", "a.tif_x.png.compare.png"),
+        ("b_x.PNG", "b_x.PNG.compare.png"),
+    ]
+
+
+@pytest.mark.parametrize("other", ["A.jpg", "a.JPG"])
+def test_names_that_differ_in_case_only_are_one(here, other):
+    Path("album", other).touch()
+    with pytest.raises(InputError, match=r"some systems ignore upper and lower case\); rename one"):
+        plan("album")
+
+
+def test_a_comparison_is_no_place_for_a_result(here):
+    Path("album/a.jpg.compare.png").touch()
+    assert len(plan("album")) == 3
+    with pytest.raises(InputError, match=r"would both be written to out/a\.jpg\.compare\.png"):
+        plan_jobs(["album"], "out", compare=True)
+
+
+def test_other_files_are_counted_once(here):
+    Path("album/clip.GIF").touch()
+    Path("album/none").touch()
+    Path("album/out/old").mkdir(parents=True)
+    Path("album/out/old/x.gif").touch()
+    _, passed_over = plan_jobs(["album", "album/../album"], "album/out")
+    assert passed_over == {"": 1, ".db": 1, ".gif": 1, ".txt": 1}
+    assert describe_passed_over(passed_over) == (
+        "4 files passed over: 1 without suffix, 1 .db, 1 .gif, 1 .txt"
+    )
+    assert describe_passed_over({".cr2": 1}).startswith(
+        "1 file passed over: 1 .cr2 (for camera raw, run pip install"
+    )
 
 
 @pytest.mark.parametrize("path", ["album", "album/*", "album/**/*.jpg", "."])
@@ -110,7 +152,7 @@ def test_an_output_folder_above_the_photos(here):
     [
         (["absent.jpg"], "out", "absent.jpg does not exist"),
         (["album/*.tif"], "out", r"the pattern album/\*\.tif matches no photos"),
-        (["empty"], "out", r"empty contains no photos \(\.heic, .*\.webp\)"),
+        (["empty"], "out", r"empty contains no photos \(.*\.webp\); 1 file passed over: 1 \.md"),
         (["album"], "album", "--output album is the input folder"),
         (["album/a.jpg"], "album", "result of album/a.jpg would replace the photo album/a.jpg"),
         (["album/a.jpg"], "album/Thumbs.db", "--output album/Thumbs.db is a file"),

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from ppcn_jax.photos import tiff
-from ppcn_jax.photos.read import Photo, read_photo
+from ppcn_jax.photos.photo import Photo
+from ppcn_jax.photos.read import read_photo
 from ppcn_jax.photos.write import check_output, encode_photo
 from ppcn_jax.runtime.errors import InputError
 
@@ -220,10 +221,8 @@ def test_16_bits_survive(read, channels, form):
     photo = dataclasses.replace(read(png_16(samples)), icc=SRGB, block=make_exif()[6:], xmp=XMP)
     check_wide(photo, samples)
     content = encode_photo(photo, form)
-    if (form, channels) == ("tiff", 2):  # Pillow cannot read it
-        with pytest.raises(InputError, match="not a readable JPEG"):
-            read(content)
-        return
+    if (form, channels) == ("tiff", 2):  # Pillow cannot read gray with alpha
+        samples = samples[..., [0, 0, 0, 1]]
     reread = read(content)
     check_wide(reread, samples)
     assert (reread.icc, reread.xmp) == (SRGB, XMP)
@@ -284,9 +283,16 @@ def test_16_bits_are_never_truncated_silently(read, change, message):
         read(content)
 
 
-@pytest.mark.parametrize("mode", ["I", "F", "LAB"])
-def test_other_pixel_types_are_errors(read, mode):
-    with pytest.raises(InputError, match=f"photo has pixels of mode {mode}"):
+@pytest.mark.parametrize(
+    ("mode", "what"),
+    [
+        ("I", "32-bit signed integer samples; save it with 8 or 16 bits"),
+        ("F", "32-bit floating-point samples; save it with 8 or 16 bits"),
+        ("LAB", "pixels of mode LAB"),
+    ],
+)
+def test_other_pixel_types_are_errors(read, mode, what):
+    with pytest.raises(InputError, match=f"photo has {what}"):
         read(saved(Image.new(mode, (W, H)), "tiff"))
 
 
@@ -298,14 +304,17 @@ def jpeg():
     ("content", "message"),
     [
         (b"", "photo is empty"),
-        (b"hello" * 100, "photo is not a readable JPEG, PNG, WebP, TIFF or HEIC file"),
+        (
+            b"hello" * 100,
+            "photo is not a readable JPEG, PNG, WebP, TIFF, HEIC, AVIF, JPEG XL or BMP file",
+        ),
         (jpeg()[:600], "(?i)cannot be decoded.*truncated"),
         (jpeg()[:-200], "cannot be decoded.*truncated"),
         (saved(picture("RGB"), "png")[:-300], "cannot be decoded.*truncated"),
         (saved(picture("RGB"), "webp")[:-300], "photo "),
         (png_16(WIDE[..., :3])[:-300], "cannot be decoded.*truncated"),
         (tiff.encode(WIDE)[:-60], "photo "),
-        (saved(picture("RGB"), "gif"), "not a readable"),
+        (saved(picture("RGB"), "gif"), "photo is GIF, which is not supported; save it as JPEG"),
     ],
     ids=["empty", "text", "header", "jpeg", "png", "webp", "png16", "tiff", "gif"],
 )
@@ -404,6 +413,6 @@ def test_a_gray_profile_is_not_written_with_colors():
 
 
 def test_encoder_errors_are_reported():
-    photo = Photo(NOISE[..., :3], None, False, "png", xmp=bytes(70_000))
-    with pytest.raises(InputError, match="cannot be written as JPEG: XMP data is too long"):
+    photo = Photo(NOISE[..., :3], None, False, "jpeg", options={"qtables": [[1]]})
+    with pytest.raises(InputError, match="cannot be written as JPEG: Invalid quantization table"):
         encode_photo(photo, "jpeg")
