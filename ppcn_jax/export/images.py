@@ -7,19 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from ppcn_jax.inference.enhance import scale_of
+from ppcn_jax.photos.formats import ALL_SUFFIXES
 from ppcn_jax.photos.levels import from_float, to_float, to_uint8
-from ppcn_jax.photos.read import ALL_SUFFIXES, read_photo
+from ppcn_jax.photos.read import read_srgb
 from ppcn_jax.photos.resize import enlarge, shrink
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import ENHANCERS, Model
 
 
-def read_photos(paths: Sequence[str | os.PathLike], height: int, width: int) -> list[np.ndarray]:
-    """Read the centers of photos as uint8 `[height, width, 3]`; paths may be folders of photos.
-
-    Raises:
-        InputError: a photo is missing or cannot be read, or a folder has no photos.
-    """
+def photo_files(paths: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
+    """The photos that paths name, which may be folders; InputError for a folder without photos."""
     files: list[pathlib.Path] = []
     for path in map(pathlib.Path, paths):
         if path.is_dir():
@@ -29,7 +26,17 @@ def read_photos(paths: Sequence[str | os.PathLike], height: int, width: int) -> 
             files += photos
         else:
             files.append(path)
-    return [cut(to_uint8(read_photo(file).pixels), height, width) for file in files]
+    return files
+
+
+def read_photos(paths: Sequence[str | os.PathLike], height: int, width: int) -> list[np.ndarray]:
+    """Read the centers of photos as uint8 sRGB `[height, width, 3]`; paths may be folders of photos.
+
+    Raises:
+        InputError: a photo is missing or cannot be read, or a folder has no photos.
+    """
+    files = photo_files(paths)
+    return [cut(to_uint8(read_srgb(file)), height, width) for file in files]
 
 
 def cut(image: np.ndarray, height: int, width: int) -> np.ndarray:

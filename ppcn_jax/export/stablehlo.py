@@ -5,6 +5,7 @@ the serialization.
 """
 
 import dataclasses
+import datetime
 import json
 import pathlib
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from ppcn_jax.models.layers import SMALLEST_SIDE
 from ppcn_jax.weights.model import Model
 
 PLATFORMS = ("cpu", "cuda", "tpu")
+_PROMISE = datetime.timedelta(days=180)  # "6 months", in the documentation of `jax.export`
 
 
 def to_stablehlo(model: Model) -> bytes:
@@ -33,10 +35,18 @@ def to_stablehlo(model: Model) -> bytes:
     )
     images = jax.ShapeDtypeStruct(shape, jnp.float32)
     exported = export.export(jax.jit(clipped(model)), platforms=PLATFORMS)(images)
-    metadata = describe(model)
+    metadata = describe(model, _runtime(datetime.datetime.now(datetime.UTC).date()))
     if step > 1:
         metadata["input"] += f"; H and W are multiples of {step}"
     return bytes(dataclasses.replace(exported, fun_name=json.dumps(metadata)).serialize())
+
+
+def _runtime(today: datetime.date) -> str:
+    """What reads a file that is written today, and until when."""
+    return (
+        f"written by jax {jax.__version__} on {today}; later versions of jax promise to read it "
+        f"until {today + _PROMISE}"
+    )
 
 
 def side_step(model: Model) -> int:

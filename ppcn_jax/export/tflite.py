@@ -1,15 +1,20 @@
 """Write TFLite files, for images of one size, and run them in LiteRT."""
 
-import os
 import pathlib
+import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from ppcn_jax.export.contract import INPUT, OUTPUT, clipped, describe
+from ppcn_jax.export.mobile_layers import mobile_layers
 from ppcn_jax.export.tflite_file import halve_kernels, with_metadata
+from ppcn_jax.inference.borders import without_reflection
+from ppcn_jax.runtime.progress import heartbeat
+from ppcn_jax.runtime.quiet import quiet_libraries
 from ppcn_jax.weights.model import Model
 
 
@@ -21,7 +26,7 @@ def to_tflite(
     precision: str = "float32",
     calibration: Sequence[np.ndarray] = (),
 ) -> bytes:
-    """The content of a network's TFLite file, with built-in operators only.
+    """The content of a network's TFLite file, with built-in operators that GPUs have too.
 
     Args:
         model: the network.
@@ -35,18 +40,32 @@ def to_tflite(
     Returns:
         The content; the metadata is one of its buffers.
     """
-    # Read when TensorFlow is imported: no messages about instructions and missing devices.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet_libraries():
+        return _convert(model, height, width, precision, calibration)
+
+
+def _convert(
+    model: Model, height: int, width: int, precision: str, calibration: Sequence[np.ndarray]
+) -> bytes:
+    """`to_tflite`, with the messages of TensorFlow."""
     import tensorflow as tf
     from jax.experimental import jax2tf
 
     images = tf.TensorSpec((1, height, width, 3), tf.float32, name=INPUT)
+    _, border = without_reflection(model.module)
+    sides = [[0, 0], [border, border], [border, border], [0, 0]]
+    network = clipped(model)
+
+    def continued(images: jax.Array) -> jax.Array:
+        with mobile_layers():
+            return network(images)
+
     # The converter supports only programs for the CPU, whatever accelerator JAX uses here.
-    run = jax2tf.convert(
-        clipped(model), with_gradient=False, native_serialization_platforms=("cpu",)
-    )
+    run = jax2tf.convert(continued, with_gradient=False, native_serialization_platforms=("cpu",))
     function = tf.function(
-        lambda images: {OUTPUT: run(images)}, input_signature=[images], autograph=False
+        lambda images: {OUTPUT: run(tf.pad(images, sides, "REFLECT") if border else images)},
+        input_signature=[images],
+        autograph=False,
     )
     holder = tf.Module()
     holder.function = function
@@ -56,7 +75,8 @@ def to_tflite(
     content = _quantized(converter, calibration) if precision == "int8" else converter.convert()
     if precision == "float16":
         content = halve_kernels(content)
-    return with_metadata(content, describe(model) | {"precision": precision})
+    runtime = f"TensorFlow Lite, converted by TensorFlow {tf.__version__}; LiteRT"
+    return with_metadata(content, describe(model, runtime) | {"precision": precision})
 
 
 def _quantized(converter: Any, calibration: Sequence[np.ndarray]) -> bytes:
@@ -70,13 +90,23 @@ def _quantized(converter: Any, calibration: Sequence[np.ndarray]) -> bytes:
     from ai_edge_litert import schema_py_generated as schema
 
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([image] for image in calibration)
+    state = "calibrating"
+
+    def images() -> Iterator[list[np.ndarray]]:
+        nonlocal state
+        for number, image in enumerate(calibration, start=1):
+            state = f"calibrating on photo {number} of {len(calibration)}"
+            yield [image]
+        state = "quantizing"
+
+    converter.representative_dataset = images
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     operators = {name for name in vars(schema.BuiltinOperator) if name.isupper()}
     options = tf.lite.experimental.QuantizationDebugOptions(
         denylisted_ops=sorted(operators - {"CONV_2D"})
     )
-    with warnings.catch_warnings():
+    # TensorFlow's messages, and with them stderr, are discarded here.
+    with heartbeat(lambda: state, sys.stdout), warnings.catch_warnings():
         # The debugger, the only public way to select operators, uses a deprecated interpreter.
         warnings.simplefilter("ignore")
         debugger = tf.lite.experimental.QuantizationDebugger(
@@ -92,10 +122,11 @@ def run_tflite(path: pathlib.Path, *, threads: int) -> Callable[[np.ndarray], np
 
     H and W are those of the file.
     """
-    from ai_edge_litert.interpreter import Interpreter
+    with quiet_libraries():
+        from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path), num_threads=threads)
-    interpreter.allocate_tensors()
+        interpreter = Interpreter(model_path=str(path), num_threads=threads)
+        interpreter.allocate_tensors()
     images = interpreter.get_input_details()[0]["index"]
     result = interpreter.get_output_details()[0]["index"]
 

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable
 import jax
 import numpy as np
 
-from ppcn_jax.export.contract import clipped
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.weights.model import Model
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -61,8 +59,18 @@ class Difference:
             )
 
 
-def compare(model: Model, run: Run, inputs: Iterable[np.ndarray]) -> Difference:
-    """Run a file and JAX on the same float32 inputs `[N, H, W, 3]`; `run` runs the file.
+def compare(
+    function: Callable[[jax.Array], jax.Array], run: Run, inputs: Iterable[np.ndarray]
+) -> Difference:
+    """Run a file and JAX on the same float32 inputs `[N, H, W, 3]`.
+
+    Args:
+        function: what the file computes, in JAX.
+        run: runs the file.
+        inputs: for both.
+
+    Returns:
+        The difference over all inputs.
 
     Raises:
         InputError: the file's result has another shape or type.
@@ -70,7 +78,7 @@ def compare(model: Model, run: Run, inputs: Iterable[np.ndarray]) -> Difference:
     largest, squares, inside, values = 0.0, 0.0, 0, 0
     # Run JAX on the CPU too: accelerators round the factors of convolutions.
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        reference = jax.jit(clipped(model))
+        reference = jax.jit(function)
         for images in inputs:
             expected, result = np.asarray(reference(images)), run(images)
             if (result.shape, result.dtype) != (expected.shape, expected.dtype):

@@ -1,18 +1,20 @@
 """Write a network as a file for another runtime and compare it with JAX before it is kept."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from ppcn_jax.export.contract import clipped
 from ppcn_jax.export.images import as_input, cut, synthetic_photo
 from ppcn_jax.export.onnx import run_onnx, to_onnx
+from ppcn_jax.export.onnx_parts import run_onnx_parts, to_onnx_parts
 from ppcn_jax.export.stablehlo import run_stablehlo, side_step, to_stablehlo
 from ppcn_jax.export.tflite import run_tflite, to_tflite
 from ppcn_jax.export.verify import Difference, Run, compare
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.runtime.files import replacing
+from ppcn_jax.runtime.files import replacing, write_bytes
 from ppcn_jax.runtime.machine import core_count
 from ppcn_jax.weights.model import Model
 
@@ -72,9 +74,67 @@ def write_export(
             if format == "stablehlo":
                 step = side_step(model)
                 sides = (sides[0] - sides[0] % step, sides[1] - sides[1] % step)
-            difference = compare(model, run, (_batch(model, i, sides, count) for i in images))
+            batches = (_batch(model, image, sides, count) for image in images)
+            difference = compare(clipped(model), run, batches)
             difference.check(precision)
             checks.append(Check(sides, difference))
+    return checks
+
+
+def write_parts(
+    model: Model,
+    destination: pathlib.Path,
+    size: tuple[int, int],
+    photos: Sequence[np.ndarray],
+    *,
+    overwrite: bool = False,
+) -> list[Check]:
+    """Write a network as the ONNX files of `to_onnx_parts` and compare them with JAX.
+
+    Args:
+        model: the network.
+        destination: the last file; the others are written beside it.
+        size: height and width for the comparison.
+        photos: uint8 `[height, width, 3]`; a synthetic photo is used if there are none.
+        overwrite: replace files that exist beside the destination.
+
+    Returns:
+        The results of the comparisons.
+
+    Raises:
+        InputError: a network without statistics, a file exists, or they differ too much; nothing
+            is kept.
+        OSError: a file cannot be written.
+    """
+    parts = to_onnx_parts(model, destination)
+    existing = [path for path in parts if path != destination and path.exists()]
+    if existing and not overwrite:
+        raise InputError(f"{existing[0]} already exists; --overwrite replaces it")
+    checks = check_parts(model, parts, size, photos)
+    for path, content in parts.items():
+        write_bytes(path, content)
+    return checks
+
+
+def check_parts(
+    model: Model,
+    parts: Mapping[pathlib.Path, bytes],
+    size: tuple[int, int],
+    photos: Sequence[np.ndarray],
+) -> list[Check]:
+    """Compare the files of `to_onnx_parts` with JAX; raises InputError if they differ too much.
+
+    The arguments are those of `write_parts`.
+    """
+    run = run_onnx_parts(model, parts, threads=core_count())
+    images = list(photos[:CHECKED]) or [synthetic_photo(*size)]
+    checks = []
+    for sides, count in ((size, 1), (ODD_SIZE, 2)):
+        sides = (sides[0] - sides[0] % side_step(model), sides[1])
+        batches = (_batch(model, image, sides, count) for image in images)
+        difference = compare(clipped(model), run, batches)
+        difference.check("float32")
+        checks.append(Check(sides, difference))
     return checks
 
 

@@ -1,14 +1,10 @@
 """The programs in docs/export.md, run as printed."""
 
-import contextlib
-import functools
-import http.server
+import dataclasses
 import os
 import re
-import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -18,9 +14,11 @@ from PIL import Image
 
 from ppcn_jax.export.images import synthetic_photo
 from ppcn_jax.export.onnx import to_onnx
+from ppcn_jax.export.onnx_parts import to_onnx_parts
 from ppcn_jax.export.stablehlo import to_stablehlo
 from ppcn_jax.inference.enhance import enhance_levels
 from ppcn_jax.weights.model import Model, make_network
+from tests.browser import chromium, node_modules, served
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "export.md"
 PHOTO = synthetic_photo(60, 81)
@@ -42,7 +40,7 @@ def folder(student, tmp_path):
 
 
 def programs(language):
-    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def assert_enhanced(pixels, student):
@@ -54,13 +52,18 @@ def assert_enhanced(pixels, student):
 
 
 def test_python(folder, student):
-    with_onnx, with_stablehlo = programs("python")
+    with_onnx, with_stablehlo, _ = programs("python")
     check = "\nassert images.shape == result.shape; np.save('result.npy', np.asarray(result))\n"
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     for program in (with_onnx, with_stablehlo + check):
         command = [sys.executable, "-W", "error", "-c", program]
         done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+            command,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            check=False,
+            encoding="utf-8",
         )
         assert done.returncode == 0, done.stderr
         assert "the photo" in done.stdout
@@ -70,35 +73,33 @@ def test_python(folder, student):
     assert_enhanced(np.rint(255 * result).astype(np.uint8), student)
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format, *arguments):
-        pass
-
-
-@contextlib.contextmanager
-def served(folder):
-    handler = functools.partial(Quiet, directory=folder)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+def test_python_in_bands(student, tmp_path):
+    large = synthetic_photo(613, 48)  # three bands
+    Image.fromarray(large).save(tmp_path / "large.png")
+    for settings in ({}, {"padding": "reflect"}):
+        module = make_network("student", settings)
+        model = dataclasses.replace(student, module=module)
+        for path, content in to_onnx_parts(model, tmp_path / "bands.onnx").items():
+            path.write_bytes(content)
+        (program,) = (text for text in programs("python") if "in_bands" in text)
+        assert len(program.splitlines()) <= 60
+        command = [sys.executable, "-W", "error", "-c", program + "\nnp.save('result.npy', result)"]
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, check=False, encoding="utf-8"
+        )
+        assert done.returncode == 0, done.stderr
+        images = large[None].astype(np.float32) / 255
+        (expected,) = np.clip(module.apply({"params": model.params}, images), 0, 1)
+        result = np.load(tmp_path / "result.npy")
+        np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)
+    assert expected.std() > 0.05
 
 
 def test_page_in_a_browser(folder, student):
-    modules = os.environ.get("PPCN_NODE_MODULES")
-    if not modules:
-        pytest.skip(
-            "run `npm install onnxruntime-web` and set PPCN_NODE_MODULES to its node_modules"
-        )
-    playwright = pytest.importorskip("playwright.sync_api")
-    found = os.environ.get("PPCN_CHROMIUM") or shutil.which("chromium")
-    # Chromium's sandbox does not work for root.
-    flags = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    (folder / "node_modules").symlink_to(Path(modules).resolve())
+    (folder / "node_modules").symlink_to(node_modules())
     (html,) = programs("html")
-    (folder / "index.html").write_text(html)
-    with served(folder) as address, playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=flags)
+    (folder / "index.html").write_text(html, encoding="utf-8")
+    with served(folder) as address, chromium() as browser:
         page = browser.new_page()
         problems = []
         page.on("pageerror", lambda error: problems.append(error))
@@ -109,7 +110,6 @@ def test_page_in_a_browser(folder, student):
             "() => { const c = document.querySelector('canvas');"
             "return Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data); }"
         )
-        browser.close()
     assert not problems
     pixels = np.array(values, np.uint8).reshape(*PHOTO.shape[:2], 4)
     assert (pixels[..., 3] == 255).all()

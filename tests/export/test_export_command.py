@@ -28,8 +28,11 @@ def weights(random_params, tmp_path_factory):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Run the command in an empty folder; returns exit status, stdout and stderr."""
+def run(tmp_path, monkeypatch, capfd):
+    """Run the command in an empty folder; returns exit status, stdout and stderr.
+
+    Those include what TensorFlow's libraries write.
+    """
     monkeypatch.chdir(tmp_path)
     # Comparisons at the default size take seconds; one test below uses it.
     monkeypatch.setattr("ppcn_jax.export.command.DEFAULT_SIZE", (48, 64))
@@ -42,7 +45,7 @@ def run(tmp_path, monkeypatch, capsys):
             status = 1 if isinstance(end.code, str) else end.code
             if isinstance(end.code, str):
                 print(end.code, file=command.sys.stderr)
-        written = capsys.readouterr()
+        written = capfd.readouterr()
         return status, written.out, written.err
 
     return run_command
@@ -57,8 +60,8 @@ def write_photos(folder, count):
 
 @pytest.mark.parametrize("name", ["a.onnx", "a.stablehlo", "new folder/a.tflite"])
 def test_writes_the_file_and_prints_the_comparisons(run, weights, tmp_path, name):
-    status, out, _ = run(weights, name)
-    assert status == 0
+    status, out, err = run(weights, name)
+    assert (status, err) == (0, "")
     lines = out.splitlines()
     assert "student, 2,715 parameters" in lines[0]
     assert lines[1].startswith("64x48 against JAX: largest difference ")
@@ -71,13 +74,13 @@ def test_writes_the_file_and_prints_the_comparisons(run, weights, tmp_path, name
 def test_int8_is_calibrated_on_photos(run, weights, tmp_path):
     write_photos(tmp_path / "photos", 4)
     arguments = ["a.tflite", "--precision", "int8", "--size", "40x32", "--photos", "photos"]
-    status, out, _ = run(weights, *arguments)
-    assert status == 0 and "\n40x32 against JAX" in out
+    status, out, err = run(weights, *arguments)
+    assert (status, err) == (0, "") and "\n40x32 against JAX" in out
     assert read_metadata("a.tflite")["precision"] == "int8"
 
 
 def test_a_failed_comparison_keeps_the_old_file(run, weights, tmp_path, monkeypatch):
-    (tmp_path / "a.onnx").write_text("old")
+    (tmp_path / "a.onnx").write_text("old", encoding="utf-8")
 
     def off(path, *, threads):
         return lambda images: images * np.float32(0.999)
@@ -86,14 +89,14 @@ def test_a_failed_comparison_keeps_the_old_file(run, weights, tmp_path, monkeypa
     status, _, err = run(weights, "a.onnx", "--overwrite")
     assert status == 1 and "differs from JAX by more than float32 allows" in err
     assert [p.name for p in tmp_path.iterdir()] == ["a.onnx"]
-    assert (tmp_path / "a.onnx").read_text() == "old"
+    assert (tmp_path / "a.onnx").read_text(encoding="utf-8") == "old"
 
 
 def test_overwrite(run, weights, tmp_path):
-    (tmp_path / "a.onnx").write_text("old")
+    (tmp_path / "a.onnx").write_text("old", encoding="utf-8")
     status, _, err = run(weights, "a.onnx")
     assert (status, err) == (1, "ppcn-jax export: a.onnx already exists; --overwrite replaces it\n")
-    assert (tmp_path / "a.onnx").read_text() == "old"
+    assert (tmp_path / "a.onnx").read_text(encoding="utf-8") == "old"
     assert run(weights, "a.onnx", "--overwrite")[0] == 0
     onnx.checker.check_model("a.onnx")
 
@@ -116,7 +119,7 @@ def test_overwrite(run, weights, tmp_path):
 def test_refused_before_anything_is_written(
     run, weights, tmp_path, monkeypatch, arguments, message
 ):
-    (tmp_path / "notes.txt").write_text("not a photo")
+    (tmp_path / "notes.txt").write_text("not a photo", encoding="utf-8")
     (tmp_path / "folder.onnx").mkdir()
     write_photos(tmp_path / "photos", 1)
     before = sorted(tmp_path.rglob("*"))

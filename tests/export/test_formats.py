@@ -3,22 +3,28 @@
 import dataclasses
 import functools
 import json
+import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import onnx
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from jax import export
 
-from ppcn_jax.export import onnx_networks
+from ppcn_jax.export import onnx_parts
 from ppcn_jax.export.contract import clipped
 from ppcn_jax.export.images import as_input, synthetic_photo
+from ppcn_jax.export.mobile_layers import spread_channels
 from ppcn_jax.export.onnx import run_onnx, to_onnx
+from ppcn_jax.export.onnx_parts import run_onnx_parts, to_onnx_parts
 from ppcn_jax.export.stablehlo import PLATFORMS, run_stablehlo, to_stablehlo
 from ppcn_jax.export.tflite import run_tflite, to_tflite
 from ppcn_jax.export.tflite_file import read_metadata
+from ppcn_jax.graphs import networks
 from ppcn_jax.inference.enhance import enhance
+from ppcn_jax.models.super_resolver import depth_to_space
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import NETWORKS, Model, make_network
 
@@ -44,8 +50,18 @@ METADATA = {
     "license",
     "input",
     "output",
+    "runtime",
 }
+# Written by jax 0.10.2 on 2026-11-29, with what the network gave then.
+KEPT = pathlib.Path(__file__).parent / "kept" / "student_2026-11.stablehlo"
 
+# Those of LiteRT's GPU accelerator that networks like ours are made of; it grew out of
+# tensorflow/lite/delegates/gpu/common/model_builder.cc, which lists them.
+GPU_OPERATORS = {
+    *("ADD", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "LEAKY_RELU", "MIRROR_PAD", "MUL"),
+    *("PAD", "RELU", "RELU_0_TO_1", "RESHAPE", "RSQRT", "SLICE", "STRIDED_SLICE", "SUB", "SUM"),
+    *("SQUARE", "TANH", "TRANSPOSE_CONV"),
+}
 
 # Height, width and number of images; the sides are multiples of every scale, or of none.
 EVEN, ODD = (24, 36, 2), (31, 41, 1)
@@ -82,7 +98,7 @@ def assert_same(run, images, expected):
 
 
 def test_every_network_has_an_onnx_graph():
-    assert onnx_networks.NETWORKS.keys() == {name for name, _ in CASES} <= NETWORKS.keys()
+    assert networks.NETWORKS.keys() == {name for name, _ in CASES} <= NETWORKS.keys()
 
 
 def test_a_network_without_an_onnx_graph_is_refused(model):
@@ -98,10 +114,34 @@ def test_onnx_accepts_any_size(model, batches, tmp_path):
         assert_same(run, *batches[size])
 
 
+def test_onnx_parts_in_bands(model, batches, monkeypatch):
+    monkeypatch.setattr(onnx_parts, "_BAND", 9)
+    path = pathlib.Path("model.onnx")
+    if model.name in ("srcnn", "vdsr"):
+        with pytest.raises(InputError, match=f"a {model.name} uses no statistics"):
+            to_onnx_parts(model, path)
+        return
+    parts = to_onnx_parts(model, path)
+    run = run_onnx_parts(model, parts, threads=1)
+    for size in (EVEN,) if hasattr(model.module, "scale") else (EVEN, ODD):
+        assert_same(run, *batches[size])
+    files = [onnx.load_from_string(content) for content in parts.values()]
+    *passes, last = [[value.name for value in file.graph.input] for file in files]
+    # Each pass takes what the passes before it return.
+    for number, taken in enumerate(passes):
+        assert taken[0] == "images" and len(taken) <= 1 + 2 * number
+    assert len(last) > 1
+    properties = {item.key: item.value for item in files[-1].metadata_props}
+    plan = json.loads(properties["statistics"])
+    assert [item["file"] for item in plan["passes"]] == [p.name for p in parts][:-1]
+    assert plan["border"] == (10 if getattr(model.module, "padding", "") == "reflect" else 0)
+
+
 def test_onnx_metadata(model, tmp_path):
     file = onnx.load_from_string(to_onnx(model))
     properties = {item.key: item.value for item in file.metadata_props}
     assert properties.keys() == METADATA
+    assert f"opset {file.opset_import[0].version}" in properties["runtime"]
     assert make_network(properties["network"], json.loads(properties["settings"])) == model.module
     sides = [dim.dim_param for dim in file.graph.input[0].type.tensor_type.shape.dim]
     assert sides == ["batch", "height", "width", ""]
@@ -116,6 +156,13 @@ def test_stablehlo_accepts_any_size(model, batches, tmp_path):
     exported = export.deserialize(bytearray(path.read_bytes()))
     assert json.loads(exported.fun_name).keys() == METADATA
     assert exported.platforms == PLATFORMS
+
+
+def test_a_stablehlo_file_of_an_older_version_is_read():
+    with np.load(KEPT.with_suffix(".npz")) as then:
+        assert_same(run_stablehlo(KEPT), then["images"], then["result"])
+    metadata = json.loads(export.deserialize(bytearray(KEPT.read_bytes())).fun_name)
+    assert "promise to read it until 2027-05-28" in metadata["runtime"], "write a new file"
 
 
 def test_stablehlo_refuses_sides_that_are_not_multiples_of_the_scale(random_params, tmp_path):
@@ -135,6 +182,24 @@ def test_tflite(model, batches, tmp_path):
     metadata = read_metadata(path)
     assert metadata.keys() == METADATA | {"precision"}
     assert (metadata["network"], metadata["precision"]) == (model.name, "float32")
+    operators, ranks = content_of_graph(path)
+    assert operators <= GPU_OPERATORS and max(ranks) <= 4
+
+
+def content_of_graph(path):
+    """Names of the operators of a TFLite file, and ranks of its arrays."""
+    found = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
+    names = {number: name for name, number in vars(schema.BuiltinOperator).items()}
+    (graph,) = found.subgraphs
+    operators = {
+        names[found.operatorCodes[each.opcodeIndex].builtinCode] for each in graph.operators
+    }
+    return operators, {0 if tensor.shape is None else len(tensor.shape) for tensor in graph.tensors}
+
+
+def test_channels_are_spread_as_by_depth_to_space():
+    x = np.random.default_rng(0).normal(size=(2, 5, 7, 18)).astype(np.float32)
+    np.testing.assert_array_equal(spread_channels(x, 3), depth_to_space(jnp.asarray(x), 3))
 
 
 def test_files_give_what_enhance_gives(random_params, tmp_path):

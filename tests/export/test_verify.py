@@ -34,7 +34,7 @@ def test_compare(models):
             result[0, 3, 4, 1] += 0.25
         return result
 
-    difference = compare(model, run, images)
+    difference = compare(clipped(model), run, images)
     values = sum(i.size for i in images)
     assert difference.largest == pytest.approx(0.25, abs=1e-6)
     assert difference.psnr == pytest.approx(10 * np.log10(values / 0.25**2), abs=1e-3)
@@ -46,15 +46,15 @@ def test_compare(models):
 def test_compare_refuses_another_shape_or_type(models):
     images = [as_input(models["student"], synthetic_photo(20, 30))]
     with pytest.raises(InputError, match=r"float32 \(1, 19, 30, 3\)"):
-        compare(models["student"], lambda batch: batch[:, 1:], images)
+        compare(clipped(models["student"]), lambda batch: batch[:, 1:], images)
     with pytest.raises(InputError, match="float64"):
-        compare(models["student"], lambda batch: batch.astype(np.float64), images)
+        compare(clipped(models["student"]), lambda batch: batch.astype(np.float64), images)
 
 
 def test_nan_is_a_difference(models):
     images = [as_input(models["student"], synthetic_photo(20, 30))] * 2
     results = iter([np.full_like(images[0], np.nan), np.zeros_like(images[0])])
-    difference = compare(models["student"], lambda _: next(results), images)
+    difference = compare(clipped(models["student"]), lambda _: next(results), images)
     for precision in ("float32", "float16", "int8"):
         with pytest.raises(InputError, match="nan"):
             difference.check(precision)
@@ -107,7 +107,7 @@ def test_read_photos(tmp_path):
     photo = synthetic_photo(40, 50)
     for name in ("b.png", "a.png"):
         Image.fromarray(photo if name == "b.png" else photo[::-1]).save(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("none")
+    (tmp_path / "notes.txt").write_text("none", encoding="utf-8")
     a, b = read_photos([tmp_path], 30, 40)
     np.testing.assert_array_equal(b, photo[5:35, 5:45])
     np.testing.assert_array_equal(a, photo[::-1][5:35, 5:45])
