@@ -1,4 +1,4 @@
-"""How fast everything is on this processor, beside ONNX Runtime and PyTorch: docs/speed.md.
+"""How fast everything is on this processor, beside OpenVINO, ONNX Runtime and PyTorch: docs/speed.md.
 
     pip install '.[bench,data]'
     python launch.py --config=configs/benchmark.py --workdir=W
@@ -16,8 +16,10 @@ def get_config() -> ml_collections.ConfigDict:
     """All fields of the benchmark."""
     config = ml_collections.ConfigDict()
     config.task = "benchmark"
-    config.parts = "inference,large_photos,training,compilation,loading,contextual"
-    config.competitors = "ONNX Runtime,PyTorch,PyTorch channels-last,PyTorch compiled"
+    config.parts = "inference,large_photos,training,compilation,loading,losses,contextual,host"
+    config.competitors = (
+        "ONNX Runtime,OpenVINO,OpenVINO file,PyTorch,PyTorch channels-last,PyTorch compiled"
+    )
     config.models = ""  # weights files of student, teacher, super-resolver, separated by commas
     config.rounds = 10  # measurements of each competitor, in turns, after two to warm up
 
@@ -31,6 +33,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.large_photos = ml_collections.ConfigDict()
     config.large_photos.sizes = ((720, 1280), (1500, 2000), (3000, 4000))  # height, width
+    config.large_photos.models = "student"  # those of student and teacher to measure
     config.large_photos.rounds = 3
 
     config.training = student.get_config()  # vgg.weights and teacher may stay empty
@@ -47,7 +50,15 @@ def get_config() -> ml_collections.ConfigDict:
     config.loading.crops.data = super_resolution.get_config().data
     config.loading.crops.batch_size = 16
 
+    config.losses = ml_collections.ConfigDict()
+    config.losses.sizes = ((8, 100, 100), (64, 100, 100), (1, 720, 1280))  # images, height, width
+    config.losses.rounds = 3  # measurements of each, in turns
+
     config.contextual = ml_collections.ConfigDict()
     config.contextual.side = 65  # of the features: VGG's conv4_2 for 520 px
     config.contextual.channels = 512
+
+    config.host = ml_collections.ConfigDict()
+    config.host.processes = 2  # with one device each
+    config.host.calls = 200  # calls in a measurement
     return config

@@ -16,5 +16,8 @@ def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.task = "comparison"
     config.recipes = ""  # "NAME = WORKDIR, WORKDIR; NAME = ..."
+    config.runtime = (
+        "auto"  # jax, openvino, or auto: OpenVINO if installed and JAX has no accelerator
+    )
     config.data = teacher.get_config().data
     return config

@@ -16,6 +16,9 @@ def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.task = "evaluate"
     config.weights = ""  # weights file, training workdir or released checkpoint; several by commas
+    config.runtime = (
+        "auto"  # jax, openvino, or auto: OpenVINO if installed and JAX has no accelerator
+    )
     config.evaluate = ml_collections.ConfigDict()
     config.evaluate.largest = 0  # side of the square in the center that is scored, px; 0: all
     config.data = teacher.get_config().data

@@ -18,4 +18,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.photos = ""  # folder of photos, with subfolders
     config.targets = ""  # the camera's pictures under the same names, as another row; "": none
     config.every = 1  # use every Nth photo only, in the order of their names
+    config.runtime = (
+        "auto"  # jax, openvino, or auto: OpenVINO if installed and JAX has no accelerator
+    )
     return config

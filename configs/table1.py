@@ -16,6 +16,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.task = "table1"
     config.models = ""  # models, separated by commas
     config.kernel = "pillow"  # bicubic filter and protocol: pillow (the authors') or matlab
+    config.runtime = (
+        "auto"  # jax, openvino, or auto: OpenVINO if installed and JAX has no accelerator
+    )
     config.timing = ml_collections.ConfigDict()
     config.timing.runs = 10  # timed images of 1280x720 per network, after two to warm up
     config.data = ml_collections.ConfigDict()

@@ -17,6 +17,9 @@ def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.task = "table3"
     config.models = ""  # models, separated by commas
+    config.runtime = (
+        "auto"  # jax, openvino, or auto: OpenVINO if installed and JAX has no accelerator
+    )
     config.timing = ml_collections.ConfigDict()
     config.timing.runs = 10  # timed images of 1280x720 per network, after two to warm up
     config.data = teacher.get_config().data

@@ -18,9 +18,10 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
             f"configs/teacher.py has the variants paper, released and quick, not {variant!r}"
         )
     config = ml_collections.ConfigDict()
-    config.task = "train"
+    config.task = "train"  # what launch.py runs; the configuration file decides it
+    # paper or released: details of networks in which the released code differs from the paper.
     config.preset = "released" if variant == "released" else "paper"
-    config.model = "teacher"
+    config.model = "teacher"  # the network that is trained
     config.model_settings = ml_collections.ConfigDict()
     # What convolutions see beyond the edges: zeros, or reflect, which continues the photo by
     # reflection and leaves the continuation out of the instance norms' statistics.
@@ -50,29 +51,63 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.vgg = ml_collections.ConfigDict()
     config.vgg.weights = ""  # file of VGG-19 or VGG-16 weights, "keras" or "lpips"
 
-    # Type of convolutions in training, float32 or bfloat16; parameters, statistics and losses are
-    # always float32.
+    # How convolutions multiply in training: float32, tensorfloat32 (rounded factors: TF32 on GPUs,
+    # three products in bfloat16 on TPUs) or bfloat16. Everything else is always float32:
+    # evaluations, parameters, statistics, dense layers and losses.
     config.precision = ml_collections.ConfigDict()
-    config.precision.vgg = "float32"
-    config.precision.discriminator = "float32"
-    config.precision.generator = "float32"  # evaluations are always in float32
+    config.precision.vgg = "float32"  # convolutions of VGG: float32, tensorfloat32 or bfloat16
+    config.precision.discriminator = "float32"  # those of the discriminator
+    config.precision.generator = "float32"  # those of the generator, in training
 
     config.objective = ml_collections.ConfigDict()  # Eq. 13; a weight of 0 drops the term
+    # Eqs. 1, 2 and 7; bandwidth: h of Eq. 2; distance: cosine or l2.
     config.objective.contextual = {"weight": 40.0, "bandwidth": 0.5, "distance": "cosine"}
     config.objective.ssim = {"weight": 250.0}  # 25 in Eq. 7, times 10 as contextual's 4
-    config.objective.texture = {"weight": 50.0, "form": "non_saturating"}  # Eq. 8 sums 50 images
-    config.objective.color = {"weight": 1.0, "kernel": "paper"}
-    config.objective.total_variation = {"weight": 2000.0}
-    config.objective.attention = {"weight": 0.0, "form": "norm"}
-    config.objective.l1 = {"weight": 0.0}  # l1, perceptual: the challenge entry, section 4.3
-    config.objective.perceptual = {"weight": 0.0}
-    config.objective.mae = {"weight": 0.0}
+    # Eq. 8, which sums 50 images; form: non_saturating, saturating (the released code's), hinge or
+    # least_squares; the discriminator learns by the same form.
+    config.objective.texture = {"weight": 50.0, "form": "non_saturating"}
+    config.objective.color = {
+        "weight": 1.0,
+        "kernel": "paper",
+    }  # Eqs. 9, 10; blur: paper or released
+    # Eq. 11; form: squared or l1 (absolute differences).
+    config.objective.total_variation = {"weight": 2000.0, "form": "squared"}
+    config.objective.attention = {"weight": 0.0, "form": "norm"}  # Eq. 12; form: norm or squared
+    config.objective.l1 = {"weight": 0.0}  # the challenge entry, section 4.3
+    config.objective.perceptual = {"weight": 0.0}  # the challenge entry, section 4.3
+    config.objective.mae = {"weight": 0.0}  # Eq. 3, for super-resolution
     config.objective.log_mse = {"weight": 0.0, "clipped": False}  # like PSNR; not in the paper
-    config.objective.ms_ssim = {"weight": 0.0}  # not in the paper
+    # Not in the paper; per_channel: the mean over channels is taken last, as TensorFlow does.
+    config.objective.ms_ssim = {"weight": 0.0, "per_channel": False}
+    # Other losses of images, not in the paper. epsilon: errors below it cost their square.
+    config.objective.charbonnier = {"weight": 0.0, "epsilon": 1e-3}
+    # edge_sensitivity: a step of its inverse in the target lowers the price of a step to 1/e.
+    config.objective.edge_aware_total_variation = {"weight": 0.0, "edge_sensitivity": 10.0}
+    # alpha: how much small differences of the spectrum are neglected.
+    config.objective.focal_frequency = {"weight": 0.0, "alpha": 1.0}
+    config.objective.gradient = {"weight": 0.0}  # differences of neighboring pixels
+    config.objective.laplacian = {"weight": 0.0, "levels": 5}  # levels: of the Laplacian pyramid
+    # Instead of texture: the image must look more real than its target; average: than the targets.
+    config.objective.relativistic = {"weight": 0.0, "average": False}
+    # For pairs that do not fit exactly, not in the paper. First the contextual bilateral loss;
+    # spatial_weight: price of a match that is one position of the feature map away.
+    config.objective.contextual_bilateral = {"weight": 0.0, "spatial_weight": 0.1}
+    # phase_weight: weight of phases relative to amplitudes; projections: number of random directions
+    config.objective.frequency_distribution = {
+        "weight": 0.0,
+        "phase_weight": 1.0,
+        "projections": 64,
+        "seed": 0,  # of the random directions
+    }
+    config.objective.projected_wasserstein = {"weight": 0.0}  # one distribution per channel
+    # Distributions along random directions; projections: their number
+    config.objective.sliced_wasserstein = {"weight": 0.0, "projections": 64, "seed": 0}
 
     config.discriminator = ml_collections.ConfigDict()
-    config.discriminator.outputs = 1  # logits: 1 with a sigmoid (Fig. 4), 2 with a softmax
-    config.discriminator.first_norm = True  # instance norm after the first convolution (Fig. 4)
+    # paper (Fig. 4: one judgment of the whole patch) or patch (PatchGAN: one for each 70 x 70 px)
+    config.discriminator.network = "paper"
+    config.discriminator.outputs = 1  # paper: 1 logit with a sigmoid (Fig. 4), or 2 with a softmax
+    config.discriminator.first_norm = True  # paper: instance norm after the first convolution
     config.discriminator.learning_rate = 5e-4  # section 4.2
     config.discriminator.real_label = 1.0  # label of target images; 1 is a hard label
     config.discriminator.clip = False  # clip probabilities at 1e-10, with no gradient beyond
@@ -81,7 +116,7 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.train.steps = 20_000  # updates of each network; section 4.2
     config.train.steps_per_call = 1  # steps in one call to the device; same results
     config.train.batch_size = 50  # pairs over all devices and processes; section 4.2
-    config.train.seed = 0
+    config.train.seed = 0  # of initial parameters, order of the data, and random draws
     config.train.learning_rate = 5e-4  # section 4.2
     config.train.boundaries = (10_000,)  # steps at which both learning rates decay; section 4.2
     config.train.decay = 0.1  # factor at each boundary; section 4.2
@@ -108,6 +143,12 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.evaluate.photos = ""  # folder of good photos without targets to measure faults in
     config.log = ml_collections.ConfigDict()
     config.log.every = 50  # steps between rows of metrics
+    config.log.wandb = ""  # project of Weights & Biases that gets rows and pictures too
+    config.profile = ml_collections.ConfigDict()  # a trace for xprof in WORKDIR/profile
+    config.profile.first_step = 0  # first step in it; 0: no trace
+    config.profile.steps = 10  # steps in it
+    config.audit = ml_collections.ConfigDict()
+    config.audit.every = 1000  # steps between comparisons of what devices compute; 0: none
     config.hang = ml_collections.ConfigDict()
     config.hang.report_after = 900.0  # s without progress, including compilation
     config.hang.end_after = 3600.0  # s without progress; then the process ends; 0: never

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from ppcn_jax.benchmark.accelerator_kernels import Kernel, profile_kernels
 from ppcn_jax.benchmark.competitors import JAX, split_installed
 from ppcn_jax.benchmark.floors import layer_results, network_work
-from ppcn_jax.benchmark.peaks import FORMATS, HALF, device_peaks
+from ppcn_jax.benchmark.peaks import FLOAT32, FORMATS, device_peaks
 from ppcn_jax.benchmark.random_weights import random_model, with_random_networks
 from ppcn_jax.benchmark.report import markdown, print_row, write_report
 from ppcn_jax.benchmark.rows import Rows, guarded, make_row, names_in, with_floor
@@ -33,7 +33,7 @@ from ppcn_jax.benchmark.training_steps import (
 from ppcn_jax.configuration.check import check
 from ppcn_jax.evaluation.tables import Column, markdown_table, number, print_written
 from ppcn_jax.evaluation.timing import take_turns
-from ppcn_jax.inference.enhance import apply_network
+from ppcn_jax.inference.programs import apply_network
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.machine import describe_machine
 from ppcn_jax.weights.model import Model
@@ -98,13 +98,12 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         }
         for name in formats:
             setup = make_setup(training, name, competitors)
-            with jax.default_matmul_precision(FORMATS[name]):
-                for task, measure_task in _tasks(config, setup, peaks[name].flops, kernels):
-                    for row in guarded(task, measure_task):
-                        rows.append(with_floor(row, peaks[name]))
-                        print_row(rows[-1])
-                    text = markdown(machine, peaks, rows) + _kernel_tables(kernels)
-                    files = write_report(workdir, "accelerator", results, text)
+            for task, measure_task in _tasks(config, setup, peaks[name].flops, kernels):
+                for row in guarded(task, measure_task):
+                    rows.append(with_floor(row, peaks[name]))
+                    print_row(rows[-1])
+                text = markdown(machine, peaks, rows) + _kernel_tables(kernels)
+                files = write_report(workdir, "accelerator", results, text)
     print_written(*files)
     return results
 
@@ -118,8 +117,8 @@ def _tasks(
     for count in config.batch_sizes:
         task = f"student's training step, {count} of {side}x{side}, {setup.format}"
         yield task, functools.partial(measure_steps, task, setup, count, kernels, **settings)
-    if setup.format == HALF:
-        return  # photos are enhanced in float32
+    if setup.format != FLOAT32:
+        return  # photos are always enhanced in float32
     for model in map(random_model, ("student", "teacher")):
         task = f"{model.name}, {setup.format}"
         yield task, functools.partial(measure_photos, task, model, config.sizes, config.rounds)
@@ -141,7 +140,7 @@ def measure_steps(
     and the most that PyTorch held. The longest kernels of JAX's step go to `kernels[task]`.
     """
     batch = synthetic_batch(count, setup.config.data.crop)
-    lowered = lower_step(setup.experiment, one_device(batch), jax.local_device_count())
+    lowered = lower_step(setup.experiment, one_device(batch), jax.local_devices())
     program = lowered.compile()
     repeat = make_jax_step(setup.experiment, batch, program)
     for row in compare_steps(task, setup, batch, {JAX: repeat}, rounds=rounds, steps=steps):

@@ -1,7 +1,7 @@
 """Measurements that need a process of their own, in which nothing is compiled or allocated yet.
 
-    python -m ppcn_jax.benchmark.child photo MODEL HEIGHT WIDTH    # peak memory, bytes
-    python -m ppcn_jax.benchmark.child first_step CONFIG.json      # seconds
+    python -m ppcn_jax.benchmark.child photo RUNTIME MODEL HEIGHT WIDTH    # peak memory, bytes
+    python -m ppcn_jax.benchmark.child first_step CONFIG.json              # seconds
 
 Each prints one number.
 """
@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 
 import numpy as np
+import psutil
 from ml_collections import ConfigDict
 
 from ppcn_jax.benchmark.training_steps import make_jax_step, synthetic_batch
@@ -40,7 +41,7 @@ def run_child(*arguments: str, environment: Mapping[str, str] | None = None) -> 
         check=False,
         env={**os.environ, **(environment or {})},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     if child.returncode:
         last = child.stderr.strip().rpartition("\n")[2]
@@ -57,9 +58,12 @@ def tiled_photo(height: int, width: int) -> np.ndarray:
 
 def peak_memory() -> int:
     """Peak resident memory of this process, bytes."""
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):  # Windows
+        return memory.peak_wset
     # On Linux, ru_maxrss would include the peak of the parent process.
     status = pathlib.Path("/proc/self/status")
-    text = status.read_text() if status.is_file() else ""
+    text = status.read_text(encoding="utf-8") if status.is_file() else ""
     if found := re.search(r"VmHWM:\s*(\d+) kB", text):
         return 1024 * int(found[1])
     import resource
@@ -73,7 +77,7 @@ def seconds_to_first_step(config_file: str) -> float:
 
     The file is a configuration of the student as JSON.
     """
-    config = ConfigDict(json.loads(pathlib.Path(config_file).read_text()))
+    config = ConfigDict(json.loads(pathlib.Path(config_file).read_text(encoding="utf-8")))
     batch = synthetic_batch(config.train.batch_size, config.data.crop)
     step = make_jax_step(make_experiment(config), batch)
     start = time.perf_counter()
@@ -84,8 +88,8 @@ def seconds_to_first_step(config_file: str) -> float:
 if __name__ == "__main__":
     task, *rest = sys.argv[1:]
     if task == "photo":
-        model, height, width = rest
-        enhance_levels([tiled_photo(int(height), int(width))], load_model(model))
+        runtime, model, height, width = rest
+        enhance_levels([tiled_photo(int(height), int(width))], load_model(model), runtime)
         print(peak_memory())
     else:
         print(seconds_to_first_step(*rest))

@@ -14,7 +14,9 @@ from ppcn_jax.benchmark.pytorch.inference import open_torch
 from ppcn_jax.benchmark.rows import Row, make_row
 from ppcn_jax.export.contract import INPUT, OUTPUT
 from ppcn_jax.export.onnx import to_onnx
-from ppcn_jax.inference.enhance import apply_network
+from ppcn_jax.graphs.openvino import open_file
+from ppcn_jax.inference.openvino_programs import OpenvinoPrograms
+from ppcn_jax.inference.programs import apply_network
 from ppcn_jax.runtime.errors import install_hint
 from ppcn_jax.runtime.machine import core_count
 from ppcn_jax.weights.model import Model
@@ -25,7 +27,7 @@ JAX = "JAX"
 
 
 def open_jax(model: Model, image: np.ndarray) -> Run:
-    """`apply_network`, as the commands run it."""
+    """`apply_network`, as the commands run it in JAX."""
     params, on_device = jax.device_put((model.params, image))
     return lambda: np.asarray(apply_network(model.module, params, on_device))
 
@@ -43,9 +45,23 @@ def open_onnx(model: Model, image: np.ndarray) -> Run:
     return lambda: session.run([OUTPUT], feed)[0][0]
 
 
+def open_openvino(model: Model, image: np.ndarray) -> Run:
+    """The programs with which the commands run it in OpenVINO."""
+    programs = OpenvinoPrograms(model)
+    return lambda: programs.whole(image)
+
+
+def open_openvino_file(model: Model, image: np.ndarray) -> Run:
+    """The file of `ppcn-jax export`, opened by OpenVINO for this size."""
+    run = open_file(to_onnx(model), (1, *image.shape))
+    return lambda: run(image[None])[0]
+
+
 # By the names in configurations and tables.
 COMPETITORS: dict[str, Callable[[Model, np.ndarray], Run]] = {
     "ONNX Runtime": open_onnx,
+    "OpenVINO": open_openvino,
+    "OpenVINO file": open_openvino_file,
     "PyTorch": open_torch,
     "PyTorch channels-last": lambda model, image: open_torch(model, image, channels_last=True),
     "PyTorch compiled": lambda model, image: open_torch(model, image, compiled=True),
@@ -54,7 +70,11 @@ COMPETITORS: dict[str, Callable[[Model, np.ndarray], Run]] = {
 
 def missing_packages(competitor: str) -> list[str]:
     """Packages of a competitor that are not installed."""
-    needed = ("onnx", "onnxruntime") if competitor == "ONNX Runtime" else ("torch",)
+    needed = {
+        "OpenVINO": ("openvino",),
+        "OpenVINO file": ("openvino", "onnx"),
+        "ONNX Runtime": ("onnx", "onnxruntime"),
+    }.get(competitor, ("torch",))
     return [name for name in needed if not importlib.util.find_spec(name)]
 
 

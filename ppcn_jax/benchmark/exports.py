@@ -19,7 +19,7 @@ from ppcn_jax.evaluation.timing import take_turns
 from ppcn_jax.export.command import DEFAULT_SIZE, FORMATS, PRECISIONS
 from ppcn_jax.export.images import as_input, read_photos
 from ppcn_jax.export.write import open_export, write_export
-from ppcn_jax.inference.enhance import apply_network
+from ppcn_jax.inference.programs import apply_network
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.malloc import keep_freed_memory
 from ppcn_jax.weights.load import load_model
@@ -54,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _rows(model: Model, photos: Sequence[np.ndarray], folder: pathlib.Path, runs: int) -> list[str]:
     files = {}
     for format, (suffix, _) in FORMATS.items():
+        if format == "dtmodel":  # has another interface
+            continue
         for precision in PRECISIONS if format == "tflite" else PRECISIONS[:1]:
             path = folder / f"{model.name}-{precision}{suffix}"
             checks = write_export(model, path, format, precision, DEFAULT_SIZE, photos)

@@ -7,7 +7,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import DTypeLike
 
 from ppcn_jax.benchmark.peaks import Peaks
 from ppcn_jax.models import Discriminator, Vgg
@@ -68,9 +67,9 @@ def network_work(module: nn.Module, params: Params, image: Any) -> Work:
     return Work(operations, 2 * image.nbytes + _total_bytes(params))
 
 
-def vgg_of(experiment: Experiment, dtype: DTypeLike | None = None) -> Vgg:
+def vgg_of(experiment: Experiment, precision: str = "float32") -> Vgg:
     """The VGG (16 or 19 layers) to which an experiment's frozen parameters belong."""
-    return Vgg(19 if "conv3_4" in experiment.frozen["vgg"] else 16, dtype)
+    return Vgg(19 if "conv3_4" in experiment.frozen["vgg"] else 16, precision)
 
 
 def vgg_work(experiment: Experiment, batch: Mapping[str, np.ndarray]) -> Work:

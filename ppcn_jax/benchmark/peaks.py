@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ppcn_jax.models.layers import PRECISIONS
+
 FLOAT32, HALF = "float32", "bfloat16"
-# Format of products -> JAX's matmul precision. In bfloat16, the convolutions of VGG and of the
-# discriminator have that type; all others use JAX's default precision.
-FORMATS = {FLOAT32: "float32", "tensorfloat32": "tensorfloat32", HALF: "default"}
+FORMATS = tuple(PRECISIONS)  # of products
 RUNS = 7  # measurements, after one to compile
 CALLS = 8  # products or copies that an accelerator is given at once, to hide dispatch
 
@@ -50,11 +50,11 @@ def device_peaks(format: str, *, side: int, size: int) -> Peaks:
 
     It multiplies square matrices of `side` rows, and copies an array of `size` bytes.
     """
-    dtype = jnp.bfloat16 if format == HALF else jnp.float32
-    a, b = jax.random.normal(jax.random.key(0), (2, side, side), dtype)
+    dtype, precision = PRECISIONS[format]
+    a, b = jax.random.normal(jax.random.key(0), (2, side, side), dtype or jnp.float32)
     array = jnp.ones(size // 4, jnp.float32)
-    with jax.default_matmul_precision(FORMATS[format]):
-        multiply = _fastest(functools.partial(jax.jit(jnp.matmul), a, b), calls=CALLS)
+    product = jax.jit(functools.partial(jnp.matmul, precision=precision))
+    multiply = _fastest(functools.partial(product, a, b), calls=CALLS)
     copy = _fastest(functools.partial(jax.jit(jnp.copy), array), calls=CALLS)
     devices = jax.device_count()
     return Peaks(devices * 2 * side**3 / multiply, devices * 2 * array.nbytes / copy)

@@ -46,7 +46,7 @@ def with_random_networks(config: ConfigDict, folder: pathlib.Path) -> ConfigDict
         np.savez(config.vgg.weights, **flatten_dict(_random_vgg(), sep="/"))
     if config.teacher:
         load_model(config.teacher)
-    else:
+    elif config.objective.attention.weight or config.imitation:
         config.teacher = str(folder / "teacher.safetensors")
         write_native(config.teacher, random_model("teacher"))
     return config

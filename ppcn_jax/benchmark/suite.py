@@ -12,9 +12,11 @@ from ml_collections import ConfigDict
 from ppcn_jax.benchmark.competitors import COMPETITORS, split_installed
 from ppcn_jax.benchmark.parts.compilation import measure_compilation
 from ppcn_jax.benchmark.parts.contextual import measure_contextual
+from ppcn_jax.benchmark.parts.host import measure_host
 from ppcn_jax.benchmark.parts.inference import measure_inference
 from ppcn_jax.benchmark.parts.large_photos import measure_large_photos
 from ppcn_jax.benchmark.parts.loading import Batches, measure_loading
+from ppcn_jax.benchmark.parts.losses import measure_losses
 from ppcn_jax.benchmark.parts.training import measure_training
 from ppcn_jax.benchmark.peaks import highest, measure_peaks
 from ppcn_jax.benchmark.random_weights import models_by_name, with_random_networks
@@ -26,8 +28,12 @@ from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.machine import describe_machine
 from ppcn_jax.weights.model import Model
 
-NETWORKS = ("student", "teacher", "super_resolver")
-PARTS = ("inference", "large_photos", "training", "compilation", "loading", "contextual")
+ENHANCING = ("student", "teacher")
+NETWORKS = (*ENHANCING, "super_resolver")
+PARTS = (
+    *("inference", "large_photos", "training", "compilation", "loading", "losses", "contextual"),
+    "host",
+)
 
 
 def run(
@@ -99,15 +105,24 @@ def _measures(
             measure = functools.partial(measure_inference, model, size, competitors, rounds=rounds)
             yield from guarded(model.name, measure)
 
+    def large_photos() -> Rows:
+        for name in names_in(photos.models, ENHANCING, "large_photos.models"):
+            for runtime in ("jax", *(["openvino"] if "OpenVINO" in competitors else [])):
+                yield from measure_large_photos(
+                    networks[name], runtime, photos.sizes, folder, rounds=photos.rounds
+                )
+
     return {
         "inference": inference,
-        "large_photos": lambda: measure_large_photos(
-            networks["student"], photos.sizes, folder, rounds=photos.rounds
-        ),
+        "large_photos": large_photos,
         "training": lambda: measure_training(training, competitors, rounds=rounds),
         "compilation": lambda: measure_compilation(
             training, folder, rounds=config.compilation.rounds
         ),
         "loading": lambda: measure_loading(loaders, rounds=rounds),
-        "contextual": lambda: measure_contextual(maps.side, maps.channels, rounds=rounds),
+        "host": lambda: measure_host(training, folder, rounds=rounds, **config.host),
+        "losses": lambda: measure_losses(config.losses.sizes, rounds=config.losses.rounds),
+        "contextual": lambda: measure_contextual(
+            maps.side, maps.channels, competitors, rounds=rounds
+        ),
     }

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
 from ppcn_jax.benchmark.competitors import JAX
@@ -45,10 +44,13 @@ class Setup(NamedTuple):
 
 
 def make_setup(config: ConfigDict, format: str, competitors: Sequence[str] = ()) -> Setup:
-    """Build the experiment; if `format` is bfloat16, VGG and discriminator compute in it."""
+    """Build the experiment, with all trained networks and VGG in a format.
+
+    If it is bfloat16, the generator stays in float32.
+    """
     config = config.copy_and_resolve_references()
-    if format == HALF:
-        config.precision.vgg = config.precision.discriminator = HALF
+    config.precision.vgg = config.precision.discriminator = format
+    config.precision.generator = FLOAT32 if format == HALF else format
     return Setup(config, make_experiment(config), format, competitors)
 
 
@@ -84,16 +86,20 @@ def make_jax_step(
     return run
 
 
-def lower_step(experiment: Experiment, batch: Mapping[str, np.ndarray], devices: int) -> Any:
-    """Trace and lower the step for `devices` devices without compiling it or computing anything.
+def lower_step(
+    experiment: Experiment, batch: Mapping[str, np.ndarray], devices: Sequence[jax.Device]
+) -> Any:
+    """Trace and lower the step for devices without compiling it or computing anything.
 
-    `batch` is that of one device; only its shapes and types are used.
+    `batch` is that of one device; only its shapes and types are used. The devices may be those of
+    a topology, which need not exist.
     """
 
     def on_devices(tree: Any) -> Any:
-        return jax.tree.map(lambda x: jax.ShapeDtypeStruct((devices, *x.shape), x.dtype), tree)
+        count = len(devices)
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype), tree)
 
-    step: Any = parallelize(experiment.step)
+    step: Any = parallelize(experiment.step, devices)
     return step.lower(*map(on_devices, (experiment.state, batch, experiment.frozen)))
 
 
@@ -138,7 +144,7 @@ def compare_steps(
                 raise InputError(f"its losses differ from JAX's by {differences[name]:.1e}")
             runs[name] = run
     runs |= ours
-    vgg = _vgg_alone(experiment, one_device(batch), jnp.bfloat16 if format == HALF else None)
+    vgg = _vgg_alone(experiment, one_device(batch), config.precision.vgg)
     turns: dict[str, Callable[[], object]]
     turns = {name: functools.partial(run, steps) for name, run in runs.items()}
     turns[VGG] = lambda: [vgg() for _ in range(steps)]
@@ -165,14 +171,12 @@ def _difference(losses: Mapping[str, float], expected: Mapping[str, float]) -> f
     return max(abs(losses[name] / expected[name] - 1) for name in names)
 
 
-def _vgg_alone(
-    experiment: Experiment, batch: Batch, dtype: DTypeLike | None
-) -> Callable[[], object]:
+def _vgg_alone(experiment: Experiment, batch: Batch, precision: str) -> Callable[[], object]:
     """VGG's part of a step on one device: features of both images, and the gradient of one.
 
     The returned function waits for the result.
     """
-    vgg = vgg_of(experiment, dtype)
+    vgg = vgg_of(experiment, precision)
 
     @jax.jit
     def run(params: Params, images: jax.Array, targets: jax.Array) -> object:

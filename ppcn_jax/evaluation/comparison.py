@@ -10,21 +10,24 @@ import rich.console
 from ml_collections import ConfigDict
 
 from ppcn_jax.evaluation.curves import Curve, draw_curves
-from ppcn_jax.evaluation.evaluate import evaluate, make_enhance
+from ppcn_jax.evaluation.evaluate import evaluate, make_runner
 from ppcn_jax.evaluation.progress import progress_bar
 from ppcn_jax.evaluation.selection import Pairs
 from ppcn_jax.evaluation.tables import (
     Column,
     Row,
     check_scored,
+    common_runtime,
     markdown_table,
     number,
     print_table,
     print_written,
     write_table,
 )
+from ppcn_jax.runtime.appended import read
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_bytes
+from ppcn_jax.runtime.storage import to_path
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import ENHANCERS, Model
 
@@ -61,10 +64,11 @@ def run(config: ConfigDict, workdir: pathlib.Path, pairs: Pairs) -> list[dict[st
     console = rich.console.Console()
     rows = []
     for name, models in recipes.items():
+        runtime = common_runtime(config.runtime, models)
         results = []
         for path, model in models.items():
-            enhance = make_enhance(model.module, model.params)
-            results.append(evaluate(enhance, pairs, track=progress_bar(path, console)))
+            runner = make_runner(model, runtime)
+            results.append(evaluate(runner, pairs, track=progress_bar(path, console)))
         rows.append(make_row(name, models, results))
     curves = {name: read_curve(list(models)) for name, models in recipes.items()}
     curves = {name: curve for name, curve in curves.items() if curve}
@@ -127,9 +131,9 @@ def read_curve(workdirs: Sequence[str]) -> Curve:
     """
     found: dict[int, list[float]] = {}
     for workdir in workdirs:
-        path = pathlib.Path(workdir).expanduser() / "metrics.jsonl"
-        if path.is_file():
-            rows = map(json.loads, path.read_text().splitlines())
+        path = to_path(workdir).expanduser() / "metrics.jsonl"
+        if content := read(path):
+            rows = map(json.loads, content.splitlines())
             tested = [row for row in rows if row["split"] == "test" and "psnr" in row]
             # A step that was repeated after an interruption has two rows with equal values.
             for step, value in {row["step"]: row["psnr"] for row in tested}.items():

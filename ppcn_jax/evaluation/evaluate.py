@@ -1,4 +1,4 @@
-"""Evaluation of enhancers: PSNR and MS-SSIM on test pairs, with a table and a strip of pictures."""
+"""Evaluation of enhancers on test pairs: PSNR, MS-SSIM, faults; a table and a strip of pictures."""
 
 import math
 import pathlib
@@ -13,11 +13,21 @@ import rich.console
 from ml_collections import ConfigDict
 
 from ppcn_jax.evaluation import image_scores
+from ppcn_jax.evaluation.faults import FAULTS, faults
 from ppcn_jax.evaluation.progress import progress_bar
 from ppcn_jax.evaluation.selection import Pairs, Selection
 from ppcn_jax.evaluation.sharing import Track, gather, on_devices, share, useful_devices
-from ppcn_jax.evaluation.tables import Column, Row, load_models, number, print_table, print_written
+from ppcn_jax.evaluation.tables import (
+    Column,
+    Row,
+    common_runtime,
+    load_models,
+    number,
+    print_table,
+    print_written,
+)
 from ppcn_jax.inference.any_size import apply_to_any_size, shares_size
+from ppcn_jax.inference.enhance import apply_model
 from ppcn_jax.metrics import ms_ssim, psnr
 from ppcn_jax.models.layers import Params
 from ppcn_jax.photos.levels import to_float
@@ -37,6 +47,13 @@ def make_enhance(module: nn.Module, params: Params) -> Enhance:
     """Bind an enhancer to its parameters. Programs are shared; see `apply_to_any_size`."""
     params = jax.device_put(params)
     return lambda image: apply_to_any_size(module, params, image)
+
+
+def make_runner(model: Model, runtime: str) -> Enhance:
+    """Bind a model to a runtime, "jax" or "openvino", in which images of any size share programs."""
+    if runtime == "jax":
+        return make_enhance(model.module, model.params)
+    return lambda image: apply_model(image, model, runtime)
 
 
 def unchanged(image: np.ndarray) -> np.ndarray:
@@ -66,6 +83,25 @@ def _scores_of_patch(enhanced: jax.Array, target: jax.Array) -> tuple[jax.Array,
     """The scores by one program for this size, which is faster than tiles."""
     enhanced, target = enhanced[None], target[None]
     return psnr(jnp.clip(enhanced, 0, 1), target)[0], ms_ssim(enhanced, target)[0]
+
+
+def score_faults(name: str, output: np.ndarray, photo: np.ndarray) -> Score:
+    """The faults of one image as a score; see `faults`.
+
+    Args:
+        name: of the image.
+        output: the network's, float `[H, W, 3]`.
+        photo: how it should look, uint8, of the same shape.
+
+    Raises:
+        InputError: the output is not finite.
+    """
+    if not np.isfinite(output).all():
+        raise diverged(name)
+    values = faults(to_float(photo), output)
+    # `make_score` takes infinity for what was not measured.
+    known = [math.inf if values[fault] is None else values[fault] for fault in FAULTS]
+    return make_score(name, FAULTS, known)
 
 
 def make_score(name: str, fields: Sequence[str], values: Sequence[Any]) -> Score:
@@ -153,27 +189,38 @@ def run(config: ConfigDict, workdir: pathlib.Path, pairs: Pairs) -> dict[str, An
 
     Writes results.json and strip.png into `workdir`. Returns the content of results.json: the
     scores of the first model, "input" with those of the unchanged input, and "models" with those
-    of every model.
+    of every model, each with the "runtime" that computed it. "faults" has the means of `faults`
+    against the targets.
     """
     models = _by_label(load_models(config.weights, field="weights", names=ENHANCERS, use="enhance"))
     pairs = Selection(pairs, largest=config.evaluate.largest)
     console = rich.console.Console()
     rows: list[dict[str, Any]] = []
+    runtime = common_runtime(config.runtime, models)
+    runners = {label: make_runner(model, runtime) for label, model in models.items()}
     for label, model in models.items():
-        enhance = make_enhance(model.module, model.params)
-        scores = evaluate(enhance, pairs, track=progress_bar(label, console))
-        about = {"label": label, "model": model.name, "weights": model.source}
+        scores = _judge(runners[label], pairs, progress_bar(label, console))
+        about = {"label": label, "model": model.name, "weights": model.source, "runtime": runtime}
         rows.append({**about, "parameters": model.parameters, **scores})
-    baseline = evaluate(unchanged, pairs, track=progress_bar("input", console))
+    baseline = _judge(unchanged, pairs, progress_bar("input", console))
     results = {**rows[0], "input": baseline, "models": rows}
     write_json(workdir / "results.json", results)
-    save_png(workdir / "strip.png", picture(models, rows[0]["per_image"], pairs))
+    save_png(workdir / "strip.png", picture(runners, rows[0]["per_image"], pairs))
     rows = [{"label": "input", "parameters": 0, **baseline}, *rows]
     print_table(console, COLUMNS, rows)
     if any(row["infinite_psnr"] for row in rows):
         console.print("Mean PSNR excludes images with infinite PSNR (identical to their target).")
     print_written(workdir / "results.json", workdir / "strip.png")
     return results
+
+
+def _judge(enhance: Enhance, pairs: Pairs, track: Track) -> dict[str, Any]:
+    """Scores and faults of an enhancer."""
+    found = evaluate(enhance, pairs, score=score_faults)
+    return {
+        **evaluate(enhance, pairs, track=track),
+        "faults": {fault: found[fault] for fault in FAULTS},
+    }
 
 
 def _by_label(models: Mapping[str, Model]) -> dict[str, Model]:
@@ -192,16 +239,23 @@ def _mean_psnr(row: Row) -> str:
     return f"{row['psnr']:.3f}" + (f" ({finite} finite)" if row["infinite_psnr"] else "")
 
 
+def _fault(title: str, field: str, spec: str) -> Column:
+    column = number(title, field, spec)
+    return column._replace(cell=lambda row: column.cell(row["faults"]))
+
+
 COLUMNS = (
     Column("model", lambda row: row["label"]),
     number("parameters", "parameters", ","),
     number("images", "images", ""),
     Column("PSNR, dB", _mean_psnr, folds=False),
     number("MS-SSIM", "ms_ssim", ".4f"),
+    _fault("hue, °", "hue", ".1f"),
+    _fault("border", "border", ".2f"),
 )
 
 
-def picture(models: Mapping[str, Model], scores: Sequence[Score], pairs: Pairs) -> np.ndarray:
+def picture(models: Mapping[str, Enhance], scores: Sequence[Score], pairs: Pairs) -> np.ndarray:
     """Strip of the pairs with the best, the median and the worst PSNR of the first model.
 
     Models are given by label; `scores` are those of the first, in the order of `pairs`. Returns
@@ -213,7 +267,7 @@ def picture(models: Mapping[str, Model], scores: Sequence[Score], pairs: Pairs) 
     rows, captions = [], []
     for index in sorted(chosen, key=order.index):
         image, target = pairs[index]
-        enhanced = [make_enhance(m.module, m.params)(image) for m in models.values()]
+        enhanced = [enhance(image) for enhance in models.values()]
         rows.append([reduce_panel(x, 3, len(models) + 2) for x in (image, *enhanced, target)])
         value = scores[index]["psnr"]
         label = "identical" if value is None else f"{value:.2f} dB"

@@ -4,14 +4,13 @@ import pathlib
 
 import numpy as np
 
-from ppcn_jax.evaluation.evaluate import Score, diverged, make_score
-from ppcn_jax.evaluation.faults import FAULTS, faults
 from ppcn_jax.inference.photo import check_size
-from ppcn_jax.photos.levels import to_float, to_uint8
+from ppcn_jax.photos.levels import to_uint8
 from ppcn_jax.photos.paths import photos_below
-from ppcn_jax.photos.read import read_photo
+from ppcn_jax.photos.read import read_srgb
 from ppcn_jax.photos.resize import shrink_to
 from ppcn_jax.runtime.errors import InputError
+from ppcn_jax.runtime.storage import to_path
 
 # Larger photos are shrunk to this many pixels: a quarter of a megapixel.
 MOST_PIXELS = 2**18
@@ -21,7 +20,8 @@ class HeldOutPhotos:
     """The photos of a folder and its subfolders, as pairs for `evaluate` and `score_faults`.
 
     Photos of more than `MOST_PIXELS` are shrunk to that, by means of areas, which keep the color
-    of every area. The photos are read once and kept as uint8.
+    of every area. The photos are read once and kept as uint8 in
+    sRGB.
 
     Args:
         folder: the folder.
@@ -37,7 +37,7 @@ class HeldOutPhotos:
     def __init__(self, folder: str, *, field: str):
         paths = list_photos(folder, field=field)
         self.names = [path.as_posix() for path in paths]
-        self._photos = [_read(pathlib.Path(folder) / path) for path in paths]
+        self._photos = [_read(to_path(folder) / path) for path in paths]
 
     def __len__(self) -> int:
         return len(self._photos)
@@ -49,37 +49,18 @@ class HeldOutPhotos:
 
 def list_photos(folder: str, *, field: str) -> list[pathlib.Path]:
     """Paths of the photos below a folder, relative to it; raises InputError if there are none."""
-    if not folder or not pathlib.Path(folder).is_dir():
+    if not folder or not to_path(folder).is_dir():
         raise InputError(f"{field}={folder!r} is no folder; name a folder of good photos")
-    photos = [path.relative_to(folder) for path in photos_below(pathlib.Path(folder))]
+    photos = [path.relative_to(folder) for path in photos_below(to_path(folder))]
     if not photos:
         raise InputError(f"{field}={folder} contains no photos")
     return photos
 
 
-def score_faults(name: str, output: np.ndarray, photo: np.ndarray) -> Score:
-    """The faults of one photo as a score for `evaluate`; see `faults`.
-
-    Args:
-        name: of the photo.
-        output: the network's, float `[H, W, 3]`.
-        photo: uint8, of the same shape.
-
-    Raises:
-        InputError: the output is not finite.
-    """
-    if not np.isfinite(output).all():
-        raise diverged(name)
-    values = faults(to_float(photo), output)
-    # `make_score` takes infinity for what was not measured.
-    known = [np.inf if values[fault] is None else values[fault] for fault in FAULTS]
-    return make_score(name, FAULTS, known)
-
-
 def _read(path: pathlib.Path) -> np.ndarray:
-    photo = read_photo(path)
+    pixels = read_srgb(path)
     try:
-        check_size(photo)
+        check_size(pixels)
     except InputError as error:
         raise InputError(f"{path} {error}") from error
-    return shrink_to(to_uint8(photo.pixels), MOST_PIXELS)
+    return shrink_to(to_uint8(pixels), MOST_PIXELS)

@@ -72,14 +72,18 @@ def _similarity(prediction: np.ndarray, target: np.ndarray) -> tuple[float, floa
 
 
 def _tile(image: np.ndarray, top: int, left: int) -> np.ndarray:
-    """A tile, float32 `[1, side, side, C]`; beyond the image its outermost pixels are repeated.
+    """A tile, float32 `[1, side, side, C]`; beyond the image it has the mean of the part inside.
 
-    The values there do not count, but zeros would be far from the mean that `_sums` subtracts.
+    The values there do not count, but they change the mean that `_sums` subtracts.
     """
     side = TILE + SCALE_WINDOW - 1
     part = to_float(image[top : top + side, left : left + side])
-    missing = [(0, side - part.shape[0]), (0, side - part.shape[1]), (0, 0)]
-    return np.pad(part, missing, mode="edge")[None] if any(map(any, missing)) else part[None]
+    if part.shape[:2] == (side, side):
+        return part[None]
+    tile = np.empty((1, side, side, part.shape[2]), np.float32)
+    tile[:] = part.mean((0, 1), dtype=np.float64)
+    tile[0, : part.shape[0], : part.shape[1]] = part
+    return tile
 
 
 @jax.jit

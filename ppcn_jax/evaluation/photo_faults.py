@@ -13,6 +13,7 @@ from ppcn_jax.evaluation.faults import FAULTS, measure
 from ppcn_jax.evaluation.held_out_photos import list_photos
 from ppcn_jax.evaluation.tables import (
     Column,
+    common_runtime,
     load_models,
     markdown_table,
     number,
@@ -21,10 +22,11 @@ from ppcn_jax.evaluation.tables import (
 )
 from ppcn_jax.inference.enhance import enhance
 from ppcn_jax.photos.levels import to_float
-from ppcn_jax.photos.read import read_photo
+from ppcn_jax.photos.read import read_srgb
 from ppcn_jax.photos.strips import save_png, strip
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_bytes, write_json
+from ppcn_jax.runtime.storage import to_path
 from ppcn_jax.weights.model import ENHANCERS
 
 COLUMNS = (
@@ -65,17 +67,18 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> list[dict[str, Any]]:
     photos = list_photos(config.photos, field="config.photos")[:: config.every]
     targets = _targets(config.targets, photos)
     names = [*models, *([_TARGET] if targets else [])]
+    runtime = common_runtime(config.runtime, models)
     console = rich.console.Console()
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     worst: dict[tuple[str, str], _Crop] = {}
     for index in progress_bar("photos", console)(range(len(photos))):
         photo_name = photos[index].as_posix()
-        photo = to_float(read_photo(pathlib.Path(config.photos) / photos[index]).pixels)
+        photo = to_float(read_srgb(to_path(config.photos) / photos[index]))
         for name in names:
             if name in models:
-                after = enhance(photo, models[name])
+                after = enhance(photo, models[name], runtime=runtime)
             else:
-                after = to_float(read_photo(targets[index]).pixels)
+                after = to_float(read_srgb(targets[index]))
             if not np.isfinite(after).all():
                 raise diverged(photo_name)
             if after.shape != photo.shape:
@@ -109,7 +112,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> list[dict[str, Any]]:
 
 def _targets(folder: str, photos: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     """The target of each photo; none if no folder is named."""
-    targets = [pathlib.Path(folder) / photo for photo in photos] if folder else []
+    targets = [to_path(folder) / photo for photo in photos] if folder else []
     for target in targets:
         if not target.is_file():
             raise InputError(

@@ -8,13 +8,14 @@ import numpy as np
 import rich.console
 from ml_collections import ConfigDict
 
-from ppcn_jax.evaluation.evaluate import Enhance, evaluate, make_enhance, unchanged
+from ppcn_jax.evaluation.evaluate import Enhance, evaluate, make_runner, unchanged
 from ppcn_jax.evaluation.paper import super_resolution_score
 from ppcn_jax.evaluation.progress import progress_bar
 from ppcn_jax.evaluation.super_resolution import Degraded, Photos, scorer
 from ppcn_jax.evaluation.tables import (
     Column,
     Row,
+    common_runtime,
     load_models,
     markdown_table,
     model_fields,
@@ -74,10 +75,11 @@ def run(
     scale = next(iter(scales.values()))
     if set(scales.values()) != {scale}:
         raise InputError(f"config.models has models of different scales: {scales}")
+    runtime = common_runtime(config.runtime, models)
     console = rich.console.Console()
     enlargers: dict[str, Enhance] = {"bicubic": unchanged}
     for name, model in models.items():
-        enlargers[name] = accept_gray(make_enhance(model.module, model.params))
+        enlargers[name] = accept_gray(make_runner(model, runtime))
     pairs = {
         name: Degraded(photos, scale=scale, kernel=config.kernel) for name, photos in sets.items()
     }
@@ -87,8 +89,8 @@ def run(
         for name, enlarge in enlargers.items():
             track = progress_bar(f"{set_name}: {name}", console)
             results[set_name, name] = evaluate(enlarge, test_set, score=score, track=track)
-    times = time_models(models, runs=config.timing.runs, console=console)
-    rows = make_rows(models, results, times, config.kernel)
+    times = time_models(models, runtime, runs=config.timing.runs, console=console)
+    rows = make_rows(models, results, times, config.kernel, runtime)
     note = _note(rows)
     files = write_table(workdir, "table1", rows, f"{markdown_table(COLUMNS, rows)}\n{note}\n")
     files.append(workdir / "table1.png")
@@ -116,11 +118,14 @@ def make_rows(
     results: Mapping[tuple[str, str], Mapping[str, Any]],
     times: Mapping[str, float],
     kernel: str,
+    runtime: str,
 ) -> list[dict[str, Any]]:
     """Build the rows from the results of `evaluate`, by set and model, and from the times."""
     rows = []
     for (test_set, name), result in results.items():
-        row = {"set": test_set, "kernel": kernel} | model_fields(name, models.get(name), times)
+        row = {"set": test_set, "kernel": kernel} | model_fields(
+            name, models.get(name), times, runtime
+        )
         row |= {field: result[field] for field in _SCORES}
         row["score_a"] = None
         if row["speed_up"] and row["psnr_rgb"] is not None:
@@ -154,6 +159,6 @@ def _note(rows: Sequence[Row]) -> str:
     return (
         f"Bicubic kernel: {rows[0]['kernel']}. "
         + ", ".join(f"{name}: {count} images" for name, count in counts.items())
-        + f". Milliseconds for a 1280x720 result on: {rows[0]['device']}. A: the score of PIRM "
+        + f". Milliseconds for a 1280x720 result by {rows[-1]['runtime']} on: {rows[0]['device']}. A: the score of PIRM "
         "2018, track A, from RGB and the speed-up over SRCNN in the same run."
     )

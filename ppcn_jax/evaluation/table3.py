@@ -7,13 +7,14 @@ from typing import Any
 import rich.console
 from ml_collections import ConfigDict
 
-from ppcn_jax.evaluation.evaluate import evaluate, make_enhance, unchanged
+from ppcn_jax.evaluation.evaluate import evaluate, make_runner, unchanged
 from ppcn_jax.evaluation.paper import enhancement_scores, published_in_table3
 from ppcn_jax.evaluation.progress import progress_bar
 from ppcn_jax.evaluation.selection import Pairs
 from ppcn_jax.evaluation.tables import (
     Column,
     Row,
+    common_runtime,
     load_models,
     markdown_table,
     model_fields,
@@ -52,13 +53,14 @@ def run(config: ConfigDict, workdir: pathlib.Path, pairs: Pairs) -> list[dict[st
     if config.timing.runs < 1:
         raise InputError(f"config.timing.runs is {config.timing.runs}; it must be positive")
     models = load_models(config.models, field="models", names=ENHANCERS, use="enhance")
+    runtime = common_runtime(config.runtime, models)
     console = rich.console.Console()
     results = {"input": evaluate(unchanged, pairs, track=progress_bar("input", console))}
     for name, model in models.items():
-        enhance = make_enhance(model.module, model.params)
+        enhance = make_runner(model, runtime)
         results[name] = evaluate(enhance, pairs, track=progress_bar(name, console))
-    times = time_models(models, runs=config.timing.runs, console=console)
-    rows = make_rows(models, results, times)
+    times = time_models(models, runtime, runs=config.timing.runs, console=console)
+    rows = make_rows(models, results, times, runtime)
     notes = _notes(rows)
     text = markdown_table(COLUMNS, rows) + "\n" + "\n".join(notes) + "\n"
     files = write_table(workdir, "table3", rows, text)
@@ -72,12 +74,13 @@ def make_rows(
     models: Mapping[str, Model],
     results: Mapping[str, Mapping[str, Any]],
     times: Mapping[str, float],
+    runtime: str,
 ) -> list[dict[str, Any]]:
     """Build the rows from the results of `evaluate` and the times of `time_models`, by name."""
     rows = []
     for name, result in results.items():
         model = models.get(name)
-        row = model_fields(name, model, times)
+        row = model_fields(name, model, times, runtime)
         row |= {field: result[field] for field in ("images", "infinite_psnr", "psnr", "ms_ssim")}
         scores: dict[str, float] = {}
         if row["speed_up"] and row["psnr"] is not None:
@@ -93,7 +96,8 @@ def make_rows(
 def _notes(rows: Sequence[Row]) -> list[str]:
     """What the columns mean, and which images are excluded from a mean."""
     meaning = (
-        f"{rows[0]['images']} images. Milliseconds for a 1280x720 image on: {rows[0]['device']}. "
+        f"{rows[0]['images']} images. Milliseconds for a 1280x720 image by {rows[-1]['runtime']} on: "
+        f"{rows[0]['device']}. "
         "Speed-up: over SRCNN in the same run. A, B, C: scores of PIRM 2018. Paper: published "
         "values for the same weights on 400 images, times on an Intel i7-8700K."
     )

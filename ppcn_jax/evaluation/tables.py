@@ -12,6 +12,7 @@ import rich.console
 import rich.table
 import rich.text
 
+from ppcn_jax.inference.runtimes import choose_runtime, describe_runtime
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_bytes, write_json
 from ppcn_jax.runtime.machine import device_name
@@ -94,11 +95,13 @@ def print_written(*files: pathlib.Path) -> None:
     print(f"wrote {', '.join(map(str, files))}")
 
 
-def model_fields(name: str, model: Model | None, times: Mapping[str, float]) -> dict[str, Any]:
+def model_fields(
+    name: str, model: Model | None, times: Mapping[str, float], runtime: str
+) -> dict[str, Any]:
     """Fields that the rows of every table have: what the model is and how fast it is.
 
     `model` is None for a baseline without a network, whose fields are then None, too. `times`
-    come from `time_models`; the speed-up is over SRCNN.
+    come from `time_models`; the speed-up is over SRCNN. All networks ran in `runtime`.
     """
     return {
         "model": name,
@@ -107,6 +110,7 @@ def model_fields(name: str, model: Model | None, times: Mapping[str, float]) -> 
         "parameters": model.parameters if model else 0,
         "milliseconds": times[name] if model else None,
         "speed_up": times["SRCNN"] / times[name] if model else None,
+        "runtime": describe_runtime(runtime) if model else None,
         "device": device_name(),
     }
 
@@ -132,6 +136,12 @@ def load_models(paths: str, *, field: str, names: Sequence[str], use: str) -> di
     for model in models.values():
         check_scored(model, names, use)
     return models
+
+
+def common_runtime(runtime: str, models: Mapping[str, Model]) -> str:
+    """What all models of a table run in, "jax" or "openvino"; see `choose_runtime`."""
+    chosen = {choose_runtime(runtime, model) for model in models.values()}
+    return "openvino" if chosen == {"openvino"} else "jax"
 
 
 def check_scored(model: Model, names: Collection[str], use: str) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import rich.console
 import rich.progress
 
-from ppcn_jax.inference.enhance import apply_network
-from ppcn_jax.models.layers import Params
+from ppcn_jax.inference.openvino_programs import OpenvinoPrograms
+from ppcn_jax.inference.programs import apply_network
 from ppcn_jax.weights.model import Model, make_network
 
 HEIGHT, WIDTH = 720, 1280  # image size of the paper's tables and of the PIRM challenge
@@ -19,17 +20,25 @@ WARM_UP = 2
 
 
 def milliseconds(
-    module: nn.Module, params: Params, *, runs: int, height: int = HEIGHT, width: int = WIDTH
+    model: Model, runtime: str, *, runs: int, height: int = HEIGHT, width: int = WIDTH
 ) -> float:
     """Median time of a network for one image on the device, after compilation and warm-up."""
-    params = jax.device_put(params)
     image = jax.random.uniform(jax.random.key(0), (height, width, 3), jnp.float32)
+    run = _runner(model, runtime, image)
     times = []
     for _ in range(WARM_UP + runs):
         start = time.perf_counter()
-        apply_network(module, params, image).block_until_ready()
+        run()
         times.append(time.perf_counter() - start)
     return 1000 * statistics.median(times[WARM_UP:])
+
+
+def _runner(model: Model, runtime: str, image: jax.Array) -> Callable[[], object]:
+    if runtime == "openvino":
+        programs, pixels = OpenvinoPrograms(model), np.asarray(image)
+        return lambda: programs.whole(pixels)
+    params = jax.device_put(model.params)
+    return lambda: apply_network(model.module, params, image).block_until_ready()
 
 
 def take_turns(runners: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, float]:
@@ -49,7 +58,7 @@ def take_turns(runners: Mapping[str, Callable[[], object]], *, rounds: int) -> d
 
 
 def time_models(
-    models: Mapping[str, Model], *, runs: int, console: rich.console.Console
+    models: Mapping[str, Model], runtime: str, *, runs: int, console: rich.console.Console
 ) -> dict[str, float]:
     """Milliseconds for a 1280x720 image by the names of `models`, and of SRCNN under "SRCNN".
 
@@ -57,10 +66,10 @@ def time_models(
     """
     srcnn = make_network("srcnn")
     params = jax.jit(srcnn.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
-    networks: dict[nn.Module, Params] = {srcnn: params}
-    networks |= {model.module: model.params for model in models.values()}
+    networks: dict[nn.Module, Model] = {srcnn: Model("srcnn", "paper", srcnn, params, "random")}
+    networks |= {model.module: model for model in models.values()}
     measured = {}
     for module in rich.progress.track(networks, description="timing 1280x720", console=console):
-        measured[module] = milliseconds(module, networks[module], runs=runs)
+        measured[module] = milliseconds(networks[module], runtime, runs=runs)
     times = {name: measured[model.module] for name, model in models.items()}
     return times | {"SRCNN": measured[srcnn]}

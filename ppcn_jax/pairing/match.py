@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ppcn_jax.photos.exif import capture_time
-from ppcn_jax.photos.read import ALL_SUFFIXES, Header
+from ppcn_jax.photos.formats import ALL_SUFFIXES
+from ppcn_jax.photos.read import Header
 from ppcn_jax.runtime.errors import InputError, printable
 
 _MOST_GUESSES = 200  # clock offsets that are tried out

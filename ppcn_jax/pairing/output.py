@@ -9,7 +9,8 @@ import numpy as np
 
 from ppcn_jax.pairing.match import Scene
 from ppcn_jax.pairing.windows import STRIDE, WINDOW
-from ppcn_jax.photos.read import SUFFIXES, Photo
+from ppcn_jax.photos.formats import SUFFIXES
+from ppcn_jax.photos.photo import Photo
 from ppcn_jax.photos.write import encode_photo
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import make_output_folder, write_bytes, write_json
@@ -118,11 +119,13 @@ class Output:
 
     def _read(self) -> None:
         try:
-            report = json.loads((self.folder / "report.json").read_text())
+            report = json.loads((self.folder / "report.json").read_text(encoding="utf-8"))
             if report["made_by"] != _MADE_BY:
                 raise ValueError("written by another program")
             self.records = dict(report["scenes"])
-            self.windows = dict(json.loads((self.folder / "windows.json").read_text())["pairs"])
+            self.windows = dict(
+                json.loads((self.folder / "windows.json").read_text(encoding="utf-8"))["pairs"]
+            )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{self.folder}/report.json or windows.json cannot be used ({error}); name another "

@@ -1,7 +1,6 @@
 """Pair all scenes of two folders: matching, work in parallel, failures, progress."""
 
 import concurrent.futures
-import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
@@ -15,6 +14,7 @@ from ppcn_jax.pairing.report import summary, write_html
 from ppcn_jax.pairing.scene import BYTES_PER_PIXEL, pair_scene
 from ppcn_jax.photos.read import Header, read_header
 from ppcn_jax.runtime.errors import InputError, printable
+from ppcn_jax.runtime.machine import core_count
 from ppcn_jax.runtime.memory import available_bytes
 
 # Errors that end one scene but not the others.
@@ -103,7 +103,6 @@ def _note_earlier(output: Output, scenes: Sequence[Scene]) -> None:
 
 def _workers(scenes: Sequence[Scene], headers: dict[pathlib.Path, Header]) -> int:
     """How many scenes to pair at a time: one a core, as far as there is memory for them."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     largest = max(
         (
             sum(headers[path].pixels for path in (scene.phone, scene.camera) if path in headers)
@@ -112,7 +111,7 @@ def _workers(scenes: Sequence[Scene], headers: dict[pathlib.Path, Header]) -> in
         default=0,
     )
     fitting = available_bytes() // 2 // max(1, largest * BYTES_PER_PIXEL)
-    return max(1, min(cores or 1, len(scenes), fitting))
+    return max(1, min(core_count(), len(scenes), fitting))
 
 
 def _pair(

@@ -14,7 +14,8 @@ from ppcn_jax.pairing.windows import LEAST_CORRELATION, REASONS, WINDOW, Windows
 from ppcn_jax.photos.color_profiles import convert_colors, profile_name, same_colors
 from ppcn_jax.photos.exif import is_uncalibrated
 from ppcn_jax.photos.levels import to_uint8
-from ppcn_jax.photos.read import Photo, read_photo
+from ppcn_jax.photos.photo import Photo
+from ppcn_jax.photos.read import read_photo
 from ppcn_jax.runtime.errors import InputError
 
 # Memory per pixel of both photos together; photos of 12 megapixels were measured.
@@ -89,14 +90,15 @@ def _read(path: pathlib.Path, warnings: list[str]) -> Photo:
     photo = read_photo(path)
     if photo.alpha is not None and photo.alpha.min() < np.iinfo(photo.alpha.dtype).max:
         raise InputError(f"{path} has transparent parts; a photo as taken is needed")
+    warnings.extend(f"{path.name} is read without {note}" for note in photo.notes)
     if photo.gray:
         warnings.append(f"{path.name} is grayscale")
     if photo.pixels.dtype != np.uint8:
         warnings.append(f"{path.name}: 16 bits were rounded to 8")
     if not photo.icc and is_uncalibrated(photo.block):
         warnings.append(
-            f"{path.name} has no color profile, and its EXIF says that it is not sRGB (Adobe RGB?):"
-            " its colors were taken for sRGB"
+            f"{path.name} has no color profile, and its EXIF says that it is not sRGB, but not what "
+            "it is: its colors were taken for sRGB"
         )
     return Photo(to_uint8(photo.pixels), None, False, photo.format, icc=photo.icc)
 

@@ -25,11 +25,14 @@ from ppcn_jax.weights.safetensors_file import write_native
 SIZE = (32, 48)
 
 
+COMPETITORS = ("ONNX Runtime", "OpenVINO", "OpenVINO file")
+
+
 def request(**changed):
     """A configuration in which everything is as small as possible."""
     config = configs.get_config()
     small = {
-        "competitors": "ONNX Runtime",
+        "competitors": ",".join(COMPETITORS),
         "rounds": 1,
         "peaks.side": 64,
         "peaks.size": 4096,
@@ -39,6 +42,8 @@ def request(**changed):
         "large_photos.rounds": 1,
         "training.train.batch_size": 4,
         "training.data.crop": 16,
+        "losses.sizes": ((2, 16, 12),),
+        "losses.rounds": 1,
         "contextual.side": 5,
         "contextual.channels": 8,
     }
@@ -67,8 +72,9 @@ def test_rows(results):
     networks = ("student", "teacher", "super-resolver")
     steps = ("JAX", "JAX, bfloat16", "JAX, VGG alone")
     assert named == [
-        *((f"{network}, 48x32", name) for network in networks for name in ("JAX", "ONNX Runtime")),
-        ("student, large photos; ratio: for a pixel", "48x32"),
+        *((f"{network}, 48x32", name) for network in networks for name in ("JAX", *COMPETITORS)),
+        ("student in JAX, large photos; ratio: for a pixel", "48x32"),
+        ("student in OpenVINO, large photos; ratio: for a pixel", "48x32"),
         *(("student's training step, 4 of 16x16", name) for name in steps),
         ("input: batches of 3 pairs of 20x20", "pairs"),
         ("contextual loss and gradient, 5x5x8", contextual.WHOLE),
@@ -89,14 +95,14 @@ def test_rows(results):
 
 def test_files(results):
     found, workdir = results
-    assert json.loads((workdir / "benchmark.json").read_text()) == found
+    assert json.loads((workdir / "benchmark.json").read_text(encoding="utf-8")) == found
     assert found["machine"]["packages"]["jax"] == jax.__version__
     assert found["machine"]["cores"] >= 1
     peaks = Peaks(**found["peaks"])
     for row in found["rows"]:
         floor = 1000 * least_seconds(Work(row["operations"], row["bytes"]), peaks)
         assert row["floor_milliseconds"] == pytest.approx(floor) and floor > 0
-    text = (workdir / "benchmark.md").read_text()
+    text = (workdir / "benchmark.md").read_text(encoding="utf-8")
     assert found["machine"]["device"] in text and "GFLOP/s" in text
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(found["rows"])
@@ -113,7 +119,7 @@ def test_competitors_that_are_not_installed_are_reported(tmp_path, monkeypatch, 
     skipped = [row for row in rows if row["problem"]]
     assert [row["name"] for row in skipped] == ["PyTorch", "PyTorch compiled"]
     assert len(rows) == 4
-    for text in (capsys.readouterr().out, (tmp_path / "benchmark.md").read_text()):
+    for text in (capsys.readouterr().out, (tmp_path / "benchmark.md").read_text(encoding="utf-8")):
         assert "PyTorch: torch is not installed: run pip install '.[bench]' in a clone" in text
 
 
@@ -145,7 +151,9 @@ def test_other_parts_run_after_a_failure(tmp_path, monkeypatch):
     rows = suite.run(request(parts="loading,contextual"), tmp_path, {})["rows"]
     assert rows[0]["task"] == "loading" and rows[0]["problem"] == "RuntimeError: broken"
     assert len(rows) == 3
-    assert "* loading: RuntimeError: broken" in (tmp_path / "benchmark.md").read_text()
+    assert "* loading: RuntimeError: broken" in (tmp_path / "benchmark.md").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize(
@@ -213,7 +221,7 @@ def test_a_cold_start_and_the_cached_one_after_it_share_a_new_cache(tmp_path, mo
 
     def run_child(task, file, *, environment):
         assert task == "first_step"
-        values = json.loads(pathlib.Path(file).read_text())
+        values = json.loads(pathlib.Path(file).read_text(encoding="utf-8"))
         assert values["model"] == "student"
         caches.append(environment["JAX_COMPILATION_CACHE_DIR"])
         return next(answers)
@@ -234,7 +242,7 @@ def test_first_step_of_a_configuration_in_a_file(tmp_path):
 def test_the_error_of_a_child_process_is_reported(tmp_path):
     write_native(tmp_path / "resolver.safetensors", random_model("super_resolver"))
     with pytest.raises(RuntimeError, match="photo ended with 1: .*InputError.*to enhance, name"):
-        child.run_child("photo", str(tmp_path / "resolver.safetensors"), "32", "32")
+        child.run_child("photo", "jax", str(tmp_path / "resolver.safetensors"), "32", "32")
 
 
 def test_blocks_need_less_memory_and_the_constant_is_restored():

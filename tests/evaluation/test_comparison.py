@@ -66,11 +66,11 @@ def test_means_and_deviations(models, tmp_path):
         assert (single[score], single[f"{score}_spread"]) == (values[2], None)
     assert several["runs"] == [str(models["one"]), str(models["two"])]
     assert several["steps"] == ["0", "1"]
-    assert json.loads((tmp_path / "out/comparison.json").read_text()) == rows
-    table = (tmp_path / "out/comparison.md").read_text()
+    assert json.loads((tmp_path / "out/comparison.json").read_text(encoding="utf-8")) == rows
+    table = (tmp_path / "out/comparison.md").read_text(encoding="utf-8")
     assert f"| {several['psnr']:.3f} ± {several['psnr_spread']:.3f} |" in table
     assert f"| single | 1 | 2 | {single['psnr']:.3f} | {single['ms_ssim']:.4f} |" in table
-    ET.fromstring((tmp_path / "out/curves.svg").read_text())
+    ET.fromstring((tmp_path / "out/curves.svg").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_curves_are_read_from_the_logs(tmp_path):
     for name, chosen in (("a", rows), ("b", rows[:3])):
         (tmp_path / name).mkdir()
         lines = "".join(json.dumps(row) + "\n" for row in chosen)
-        (tmp_path / name / "metrics.jsonl").write_text(lines)
+        (tmp_path / name / "metrics.jsonl").write_text(lines, encoding="utf-8")
     workdirs = [str(tmp_path / name) for name in ("a", "b", "c.safetensors")]
     assert comparison.read_curve(workdirs) == [(5, [10.0, 10.0]), (9, [12.0])]
 

@@ -17,12 +17,14 @@ from ppcn_jax.configuration.workdir import claim_workdir
 from ppcn_jax.evaluation.evaluate import (
     COLUMNS,
     evaluate,
+    make_runner,
     picture,
     run,
     score_image,
     summarize,
     unchanged,
 )
+from ppcn_jax.evaluation.faults import faults
 from ppcn_jax.photos.strips import GAP, LABEL_HEIGHT
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.optimizers import adam
@@ -130,8 +132,9 @@ def test_progress_covers_every_image():
 )
 def test_the_table_says_how_many_images_a_mean_covers(psnr, infinite, cell):
     row = {"label": "student", "parameters": 2715, "images": 4, "psnr": psnr, "ms_ssim": 0.91234}
-    cells = [column.cell({**row, "infinite_psnr": infinite}) for column in COLUMNS]
-    assert cells == ["student", "2,715", "4", cell, "0.9123"]
+    row |= {"infinite_psnr": infinite, "faults": {"hue": None, "border": -0.123}}
+    cells = [column.cell(row) for column in COLUMNS]
+    assert cells == ["student", "2,715", "4", cell, "0.9123", "–", "-0.12"]
 
 
 @pytest.fixture(scope="module")
@@ -159,17 +162,28 @@ def request(*weights):
 
 
 SUMMARY = {"images", "psnr", "ms_ssim", "infinite_psnr", "per_image"}
-ROW = {"label", "model", "weights", "parameters"} | SUMMARY
+ROW = {"label", "model", "weights", "parameters", "faults", "runtime"} | SUMMARY
 
 
 def test_models_are_compared(workdirs, tmp_path, capsys):
     pairs = Pairs(5, 10, 0, 3)
     config = request(workdirs["student"], workdirs["teacher"] / "checkpoints" / "0")
     returned = run(config, tmp_path, pairs)
-    results = json.loads((tmp_path / "results.json").read_text())
+    results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert results == returned
     assert results.keys() == ROW | {"input", "models"}
-    assert results["input"] == evaluate(unchanged, pairs)
+    baseline = {name: results["input"][name] for name in SUMMARY}
+    assert baseline == evaluate(unchanged, pairs)
+    measured = [
+        faults(unchanged(target), unchanged(image))
+        for image, target in map(pairs.__getitem__, range(4))
+    ]
+    for fault in ("hue", "border"):
+        assert results["input"]["faults"][fault] == pytest.approx(
+            np.mean([each[fault] for each in measured])
+        )
+    # Untrained networks leave too little color to measure hues.
+    assert results["faults"]["hue"] is None and results["faults"]["border"] < -1
     assert [row["model"] for row in results["models"]] == ["student", "teacher"]
     assert [row["parameters"] for row in results["models"]] == [2715, 21843]
     assert all(row.keys() == ROW for row in results["models"])
@@ -218,7 +232,7 @@ def test_the_picture_repeats_no_image(workdirs, images):
     brighter = (40, 10, 30, 20, 50)[:images]
     pairs = Pairs(*brighter)
     scores = evaluate(unchanged, pairs)["per_image"]
-    strip = picture({"student": load_model(workdirs["student"])}, scores, pairs)
+    strip = picture({"student": make_runner(load_model(workdirs["student"]), "jax")}, scores, pairs)
     rows = min(images, 3)
     assert len(strip) == LABEL_HEIGHT + rows * (LABEL_HEIGHT + SIDE + GAP)
     # The smaller the difference in brightness, the better; the best is first.
@@ -235,7 +249,7 @@ def test_a_psnr_of_0_is_the_worst(workdirs):
         {"name": name, "psnr": psnr, "ms_ssim": 0.5}
         for name, psnr in zip(pairs.names, (12.0, 0.0, 20.0), strict=True)
     ]
-    strip = picture({"student": load_model(workdirs["student"])}, scores, pairs)
+    strip = picture({"student": make_runner(load_model(workdirs["student"]), "jax")}, scores, pairs)
     worst = strip[-SIDE - GAP : -GAP, GAP : GAP + SIDE]
     np.testing.assert_array_equal(worst, pairs[1][0])
 

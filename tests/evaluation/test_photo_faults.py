@@ -36,7 +36,7 @@ def make_config(**fields):
 
 def test_rows_are_means_of_the_faults(photos, tmp_path, capsys):
     rows = photo_faults.run(make_config(photos=str(photos), models="student,teacher"), tmp_path)
-    written = json.loads((tmp_path / "faults.json").read_text())
+    written = json.loads((tmp_path / "faults.json").read_text(encoding="utf-8"))
     assert [row["model"] for row in rows] == ["student", "teacher"]
     assert written["photos"] == 3
     names = [photo["name"] for photo in written["models"][0]["per_photo"]]
@@ -47,7 +47,7 @@ def test_rows_are_means_of_the_faults(photos, tmp_path, capsys):
         expected.append(faults(photo, enhance(photo, "student")))
     for fault in ("hue", "lost", "border"):
         assert rows[0][fault] == pytest.approx(np.mean([e[fault] for e in expected]), rel=1e-5)
-    assert f"{rows[0]['hue']:.1f}" in (tmp_path / "faults.md").read_text()
+    assert f"{rows[0]['hue']:.1f}" in (tmp_path / "faults.md").read_text(encoding="utf-8")
     assert "Means over 3 photos" in capsys.readouterr().out
 
 
@@ -60,7 +60,9 @@ def test_the_picture_shows_each_kind_before_and_after(photos, tmp_path):
 
 def test_every_takes_fewer_photos(photos, tmp_path):
     photo_faults.run(make_config(photos=str(photos), every=2), tmp_path)
-    photo_rows = json.loads((tmp_path / "faults.json").read_text())["models"][0]["per_photo"]
+    photo_rows = json.loads((tmp_path / "faults.json").read_text(encoding="utf-8"))["models"][0][
+        "per_photo"
+    ]
     assert [row["name"] for row in photo_rows] == ["a.png", "more/c.png"]
 
 

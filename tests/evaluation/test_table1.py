@@ -48,7 +48,7 @@ def folders(tmp_path):
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(
-        timing, "milliseconds", lambda module, *_, **__: 300.0 * len(type(module).__name__)
+        timing, "milliseconds", lambda model, *_, **__: 300.0 * len(type(model.module).__name__)
     )
 
 
@@ -67,7 +67,7 @@ def opened(folders):
 def test_rows_and_files(models, folders, quick, tmp_path, capsys, kernel):
     config = request([models["ours"], models["srcnn"]], kernel=kernel)
     rows = table1.run(config, tmp_path / "out", opened(folders))
-    assert json.loads((tmp_path / "out" / "table1.json").read_text()) == rows
+    assert json.loads((tmp_path / "out" / "table1.json").read_text(encoding="utf-8")) == rows
     found = [(row["set"], row["model"], row["images"]) for row in rows]
     names = ("bicubic", "ours", "srcnn")
     assert found == [(s, m, n) for s, n in (("first", 2), ("second", 1)) for m in names]
@@ -79,10 +79,10 @@ def test_rows_and_files(models, folders, quick, tmp_path, capsys, kernel):
     assert ours["score_a"] == pytest.approx(
         paper.super_resolution_score(ours["psnr_rgb"], ours["ms_ssim_rgb"], ours["speed_up"])
     )
-    markdown = (tmp_path / "out" / "table1.md").read_text()
+    markdown = (tmp_path / "out" / "table1.md").read_text(encoding="utf-8")
     assert f"| first | bicubic | 0 | {bicubic['psnr_y']:.2f} |" in markdown
     assert f"Bicubic kernel: {kernel}." in markdown
-    assert len((tmp_path / "out" / "table1.csv").read_text().splitlines()) == 7
+    assert len((tmp_path / "out" / "table1.csv").read_text(encoding="utf-8").splitlines()) == 7
     with Image.open(tmp_path / "out" / "table1.png") as picture:
         assert picture.size[0] > 4 * 44 * 4
     assert str(tmp_path / "out" / "table1.png") in capsys.readouterr().out

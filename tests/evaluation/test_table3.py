@@ -54,9 +54,11 @@ def quick(monkeypatch):
     """Replace timing by constants; returns the list of (class, runs) that were timed."""
     timed = []
 
-    def milliseconds(module, params, *, runs):
-        timed.append((type(module).__name__, runs))
-        return {"Srcnn": 600.0, "Student": 200.0}[type(module).__name__]
+    def milliseconds(model, runtime, *, runs):
+        assert runtime == "jax"  # the tests have several devices
+        name = type(model.module).__name__
+        timed.append((name, runs))
+        return {"Srcnn": 600.0, "Student": 200.0}[name]
 
     monkeypatch.setattr(timing, "milliseconds", milliseconds)
     return timed
@@ -72,7 +74,7 @@ def test_rows_and_files(models, quick, tmp_path, capsys):
     rows = table3.run(request([models["one"], models["two"]]), tmp_path / "out", Pairs())
     assert [row["model"] for row in rows] == ["input", "one", "two"]
     assert quick == [("Srcnn", 10), ("Student", 10)]  # each network is timed once
-    assert json.loads((tmp_path / "out" / "table3.json").read_text()) == rows
+    assert json.loads((tmp_path / "out" / "table3.json").read_text(encoding="utf-8")) == rows
 
     baseline, one, two = rows
     expected = evaluate(unchanged, Pairs())
@@ -87,12 +89,12 @@ def test_rows_and_files(models, quick, tmp_path, capsys):
         assert [row["score_a"], row["score_b"], row["score_c"]] == [scores[x] for x in "ABC"]
         assert row["paper_psnr"] is None
 
-    with open(tmp_path / "out" / "table3.csv", newline="") as file:
+    with open(tmp_path / "out" / "table3.csv", newline="", encoding="utf-8") as file:
         read = list(csv.DictReader(file))
     assert [row["model"] for row in read] == ["input", "one", "two"]
     assert float(read[1]["psnr"]) == one["psnr"] and read[0]["milliseconds"] == ""
 
-    markdown = (tmp_path / "out" / "table3.md").read_text()
+    markdown = (tmp_path / "out" / "table3.md").read_text(encoding="utf-8")
     assert f"| one | 2,715 | {one['psnr']:.3f} | – |" in markdown
     assert "Mean PSNR excludes images with infinite PSNR" in markdown
     assert "1 of input" in markdown
@@ -159,7 +161,9 @@ def test_challenge_scores():
 def test_the_time_of_a_network_is_positive(random_params):
     module = make_network("student")
     params = random_params(module, jnp.zeros((1, 16, 16, 3)))
-    assert timing.milliseconds(module, params, runs=1, height=16, width=32) > 0
+    model = Model("student", "paper", module, params, "random")
+    for runtime in ("jax", "openvino"):
+        assert timing.milliseconds(model, runtime, runs=1, height=16, width=32) > 0
 
 
 def test_digest_covers_names_and_values():

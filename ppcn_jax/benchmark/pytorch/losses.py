@@ -5,6 +5,7 @@ configs/student.py uses. PyTorch is imported inside functions.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,23 @@ def contextual(prediction: Tensor, target: Tensor, *, bandwidth: float) -> Tenso
     relative = distances / (distances.amin(2, keepdim=True) + DISTANCE_EPSILON)
     affinities = F.softmax((1 - relative) / bandwidth, dim=2)
     return -affinities.amax(1).mean(1).log().mean()
+
+
+def open_contextual(
+    prediction: np.ndarray, target: np.ndarray, *, bandwidth: float = 0.5
+) -> Callable[[], np.ndarray]:
+    """A function that returns the gradient of `contextual` of features `[N, H, W, C]`."""
+    import torch
+
+    y, t = (torch.from_numpy(np.moveaxis(x, -1, 1).copy()) for x in (prediction, target))
+    y.requires_grad_()
+
+    def run() -> np.ndarray:
+        y.grad = None
+        contextual(y, t, bandwidth=bandwidth).backward()
+        return np.moveaxis(y.grad.numpy(), 1, -1)
+
+    return run
 
 
 def ssim(prediction: Tensor, target: Tensor) -> Tensor:
