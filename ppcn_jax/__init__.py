@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ppcn_jax.runtime.errors import InputError
     from ppcn_jax.weights.load import load_model
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["InputError", "enhance", "load_model", "upscale"]
 
 # Imported on first use, so that importing a loss does not need Flax or Orbax.

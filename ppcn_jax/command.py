@@ -1,41 +1,35 @@
 """The command `ppcn-jax`."""
 
 import argparse
-import pathlib
 import re
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ppcn_jax import __version__
 from ppcn_jax.export.command import add_export
+from ppcn_jax.inference.lut_command import add_lut
+from ppcn_jax.inference.photo_commands import add_photo_commands
 from ppcn_jax.pairing.command import add_pair
-from ppcn_jax.runtime.errors import InputError, printable
-from ppcn_jax.runtime.files import make_output_folder
+from ppcn_jax.runtime.arguments import integer
+from ppcn_jax.runtime.errors import InputError, escape_what_cannot_be_printed, printable
+from ppcn_jax.runtime.files import check_file_name
 from ppcn_jax.runtime.malloc import keep_freed_memory
-
-FORMATS = ("jpeg", "png", "webp", "tiff")
-# For each photo command: the verb of its last line, its summary and its default model.
-_USES = {
-    "enhance": ("enhanced", "give phone photos the look of a better camera", "student"),
-    "upscale": ("enlarged", "enlarge photos four times per side", "super_resolver"),
-}
-_MODELS = (
-    "student, teacher or super_resolver (included), or the path of a weights file, workdir or "
-    "released checkpoint"
-)
-_ABOUT = (
-    "Each result keeps the name, format, quality, EXIF, color profile and alpha of the photo, and "
-    "is upright. Photos in a folder keep their relative paths. A photo that fails does not stop "
-    "the others: it is reported at the end, with exit status 1."
-)
+from ppcn_jax.runtime.runtime_option import add_runtime, check_runtime
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a subcommand; an error that the user can fix ends in one line and exit status 1."""
-    options = _parser().parse_args(arguments)
+    escape_what_cannot_be_printed()
+    parser, subcommands = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:  # argparse would show the usage of `ppcn-jax` alone
+        subcommands.choices[options.subcommand].error(
+            f"unrecognized arguments: {' '.join(unknown)}"
+        )
     keep_freed_memory()  # before JAX starts threads
     try:
+        for name, field in (("output", "--output"), ("destination", "DESTINATION")):
+            check_file_name(getattr(options, name, ""), field)
         options.run(options)
     except (InputError, OSError) as error:
         message = "\n".join(map(printable, str(error).split("\n")))
@@ -44,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction]:
     parser = argparse.ArgumentParser(prog="ppcn-jax", description="Photo enhancement with PPCN.")
     parser.add_argument("--version", action="version", version=f"ppcn-jax {__version__}")
     subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
@@ -67,42 +61,12 @@ def _parser() -> argparse.ArgumentParser:
         "can be repeated, and an empty TEXT removes the entry",
     )
     convert.set_defaults(run=_convert)
-    for use, (_, summary, _) in _USES.items():
-        _add_photo_arguments(subcommands.add_parser(use, help=summary, description=_ABOUT), use)
+    add_photo_commands(subcommands)
     _add_serve_arguments(subcommands.add_parser("serve", help="local web page for single photos"))
     add_export(subcommands)
     add_pair(subcommands)
-    return parser
-
-
-def _add_photo_arguments(parser: argparse.ArgumentParser, use: str) -> None:
-    parser.add_argument(
-        "paths", metavar="PATH", nargs="+", help="photo, folder (with subfolders) or pattern"
-    )
-    parser.add_argument("--output", metavar="DIR", required=True, help="folder for the results")
-    parser.add_argument("--model", default=_USES[use][2], help=f"{_MODELS} (default: %(default)s)")
-    if use == "enhance":
-        parser.add_argument(
-            "--strength",
-            type=_share,
-            default=1.0,
-            metavar="S",
-            help="0 to 1: share of the network's result in a blend with the photo (default: 1)",
-        )
-    parser.add_argument("--format", choices=FORMATS, help="output format (default: each photo's)")
-    parser.add_argument(
-        "--quality",
-        type=_integer(1, 100),
-        metavar="N",
-        help="1 to 100, for JPEG, WebP and HEIC (default: each photo's)",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace existing results")
-    parser.add_argument(
-        "--compare",
-        action="store_true",
-        help="also write NAME.compare.png with before and after side by side",
-    )
-    parser.set_defaults(run=_photos, usage_error=parser.error)
+    add_lut(subcommands)
+    return parser, subcommands
 
 
 def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,7 +74,8 @@ def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         action="append",
         type=_named,
-        help=f"{_MODELS}, also as NAME=PATH; repeat it to offer several (default: the three "
+        help="student, teacher or super_resolver (included), or the path of a weights file, workdir "
+        "or released checkpoint, also as NAME=PATH; repeat it to offer several (default: the three "
         "included networks)",
     )
     parser.add_argument(
@@ -120,10 +85,11 @@ def _add_serve_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--port",
-        type=_integer(0, 65_535),
+        type=integer(0, 65_535),
         default=7860,
         help="0 chooses a free one (default: %(default)s)",
     )
+    add_runtime(parser)
     parser.set_defaults(run=_serve)
 
 
@@ -140,21 +106,6 @@ def _about(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _integer(low: int, high: int) -> Callable[[str], int]:
-    def integer(text: str) -> int:
-        if not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
-        return int(text)
-
-    return integer
-
-
-def _share(text: str) -> float:
-    if not 0 <= float(text) <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return float(text)
-
-
 def _convert(options: argparse.Namespace) -> None:
     # Subcommands import what they need, so that --help and usage errors respond at once.
     from ppcn_jax.weights.load import convert
@@ -163,43 +114,11 @@ def _convert(options: argparse.Namespace) -> None:
     print(f"wrote {printable(options.destination)}: {model.name}, {model.parameters:,} parameters")
 
 
-def _photos(options: argparse.Namespace) -> None:
-    if options.quality and options.format in ("png", "tiff"):
-        options.usage_error(f"{options.format} has no --quality")
-    start = time.monotonic()
-    from ppcn_jax.photos.paths import plan_jobs
-
-    jobs = plan_jobs(options.paths, options.output, options.format)
-    from ppcn_jax.weights.load import load_model
-
-    model = load_model(options.model)
-    from ppcn_jax.inference.jobs import run_jobs
-    from ppcn_jax.inference.photo import make_operation
-
-    operation = make_operation(options.subcommand, model, getattr(options, "strength", 1.0))
-    make_output_folder(pathlib.Path(options.output))
-    failures, spoiled = run_jobs(
-        jobs,
-        operation,
-        format=options.format,
-        quality=options.quality,
-        overwrite=options.overwrite,
-        compare=options.compare,
-    )
-    for line in [*spoiled, *failures]:
-        print(f"ppcn-jax {options.subcommand}: {line}", file=sys.stderr)
-    done, verb = len(jobs) - len(failures), _USES[options.subcommand][0]
-    failed = f", {len(failures)} failed" if failures else ""
-    photos = "1 photo" if done == 1 else f"{done:,} photos"
-    print(f"{verb} {photos} in {time.monotonic() - start:.0f} s{failed}")
-    if failures:
-        sys.exit(1)
-
-
 def _serve(options: argparse.Namespace) -> None:
+    check_runtime(options.runtime)
     from ppcn_jax.serving.server import serve
     from ppcn_jax.weights.load import SHIPPED, load_model
 
     named = options.model or [("", name) for name in SHIPPED]
     models = ((name, load_model(file)) for name, file in named)
-    serve(models, host=options.host, port=options.port)
+    serve(models, host=options.host, port=options.port, runtime=options.runtime)

@@ -4,15 +4,13 @@ import atexit
 import gc
 import importlib.util
 import os
+import re
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-# All of this must be in the environment before JAX starts its backend.
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
-).strip()
+# All of this must be in the environment before JAX starts.
 # Virtual devices rendezvous in one thread pool as large as the number of cores; with few cores,
 # thousands of collective steps find no free thread for a participant and dead-lock.
 os.environ["NPROC"] = "32"
@@ -22,7 +20,14 @@ import jax
 import numpy as np
 import pytest
 
-from tests.processes import ENVIRONMENT, Launched, launch_command
+from ppcn_jax.runtime.storage import to_path
+from tests import emulator
+from tests.processes import COMPILATION, ENVIRONMENT, Launched, launch_command
+
+# Read when the first computation starts the backend.
+os.environ["XLA_FLAGS"] = " ".join(
+    [COMPILATION, os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=4"]
+)
 
 # Each worker compiles a program once.
 COMPILED = tempfile.mkdtemp(prefix="ppcn-jax-tests-")
@@ -44,6 +49,14 @@ def few_programs():
     gc.collect()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quiet_processes():
+    """Processes that tests start do not warn of encodings, of which JAX's own files have none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONWARNDEFAULTENCODING", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder with checkpoints, goldens and sample data that are not part of the repository."""
@@ -62,19 +75,37 @@ def shared() -> Path:
 def launch(tmp_path_factory):
     """Start launch.py; the processes share compiled programs, and leftover ones are killed."""
     compiled = str(tmp_path_factory.mktemp("compiled"))
-    environment = {**os.environ, **ENVIRONMENT, "JAX_COMPILATION_CACHE_DIR": compiled}
     started = []
 
     def start(config, workdir, *arguments, settings, xla_flags=""):
         command = launch_command(config, workdir, *arguments, settings=settings)
         folder = tmp_path_factory.mktemp("output")
-        started.append(Launched(command, {**environment, "XLA_FLAGS": xla_flags}, folder))
+        changed = {
+            "JAX_COMPILATION_CACHE_DIR": compiled,
+            "XLA_FLAGS": f"{COMPILATION} {xla_flags}",
+        }
+        started.append(Launched(command, {**os.environ, **ENVIRONMENT, **changed}, folder))
         return started[-1]
 
     yield start
     for process in started:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="session")
+def emulated_bucket():
+    """The root of a bucket in an emulator; see tests/emulator.py."""
+    with emulator.running() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield to_path(f"gs://{emulator.BUCKET}")
+
+
+@pytest.fixture
+def bucket(emulated_bucket, request):
+    """An empty folder in the bucket, named after the test."""
+    return emulated_bucket / re.sub(r"\W", "_", request.node.name)
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,22 @@
 """Run launch.py in processes of its own: start it, watch what it writes, read how it ended."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
 import time
 
+from ppcn_jax.runtime.appended import read
+
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 TIMEOUT = 300
+# `make test` turns LLVM's optimizations off, which take half of its time.
+COMPILATION = os.environ.get("PPCN_TEST_XLA_FLAGS", "")
 # One device for each process, threads for virtual devices, and a cache of compiled programs.
 ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": "",
+    "XLA_FLAGS": COMPILATION,
     "NPROC": "32",
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
 }
@@ -27,7 +32,7 @@ class Launched(subprocess.Popen):
 
     def output(self):
         """Return (stdout, stderr) so far."""
-        return tuple(file.read_text() for file in self.files)
+        return tuple(file.read_text(encoding="utf-8") for file in self.files)
 
 
 def launch_command(config, workdir, *arguments, settings):
@@ -57,11 +62,8 @@ def rows(workdir):
 
     A running process may be writing the last row, which is then skipped.
     """
-    path = workdir / "metrics.jsonl"
-    if not path.exists():
-        return []
-    lines = path.read_text().splitlines(keepends=True)
-    complete = (json.loads(line) for line in lines if line.endswith("\n"))
+    lines = read(workdir / "metrics.jsonl").splitlines(keepends=True)
+    complete = (json.loads(line) for line in lines if line.endswith(b"\n"))
     return [row for row in complete if row["split"] != "time"]
 
 

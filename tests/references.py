@@ -4,7 +4,7 @@ Images and features are NumPy `[N, H, W, C]`. Nothing here is shared with the co
 """
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, stats
 from scipy.special import expit, ndtr
 
 
@@ -65,6 +65,76 @@ def total_variation(y):
     down = sum(((y[i + 1] - y[i]) ** 2).sum() for i in range(height - 1))
     right = sum(((y[:, j + 1] - y[:, j]) ** 2).sum() for j in range(width - 1))
     return down / ((height - 1) * width * channels) + right / (height * (width - 1) * channels)
+
+
+@per_image
+def charbonnier(y, t, *, epsilon=1e-3):
+    return np.mean(np.sqrt((y - t) ** 2 + epsilon**2) - epsilon)
+
+
+def neighbors(x):
+    """Pairs of maps of neighbors, one below and one to the right of the other."""
+    return (x[1:], x[:-1]), (x[:, 1:], x[:, :-1])
+
+
+@per_image
+def total_variation_l1(y):
+    return sum(np.abs(a - b).mean() for a, b in neighbors(y))
+
+
+@per_image
+def edge_aware_total_variation(y, t, *, edge_sensitivity=10.0):
+    total = 0
+    for (a, b), (c, d) in zip(neighbors(y), neighbors(t), strict=True):
+        price = np.exp(-edge_sensitivity * np.abs(c - d).mean(axis=2))
+        total += np.mean(np.abs(a - b) * price[..., None])
+    return total
+
+
+@per_image
+def gradient(y, t):
+    pairs = zip(neighbors(y), neighbors(t), strict=True)
+    return sum(np.abs((a - b) - (c - d)).mean() for (a, b), (c, d) in pairs)
+
+
+def laplacian_pyramid(x, levels):
+    kernel = np.array([1, 4, 6, 4, 1]) / 16
+    details = []
+    for _ in range(levels - 1):
+        small = x
+        for axis in (0, 1):
+            small = ndimage.correlate1d(small, kernel, axis, mode="nearest")
+            small = small.take(range(0, small.shape[axis], 2), axis)
+        large = small
+        for axis in (0, 1):
+            # Zeros between the pixels, the edges repeated, and twice the kernel.
+            edges = [(0, 0)] * axis + [(1, 1)] + [(0, 0)] * (2 - axis)
+            padded = np.pad(large, edges, mode="edge")
+            sparse = np.zeros([2 * n if i == axis else n for i, n in enumerate(padded.shape)])
+            np.moveaxis(sparse, axis, 0)[::2] = np.moveaxis(padded, axis, 0)
+            wide = ndimage.correlate1d(sparse, 2 * kernel, axis, mode="constant")
+            large = wide.take(range(2, 2 + x.shape[axis]), axis)
+        details.append(x - large)
+        x = small
+    return [*details, x]
+
+
+@per_image
+def laplacian(y, t, *, levels=5):
+    pyramids = (laplacian_pyramid(x, levels) for x in (y, t))
+    return sum(np.abs(a - b).mean() for a, b in zip(*pyramids, strict=True))
+
+
+def focal_frequency(y, t, *, alpha=1.0, weighted_at=None):
+    """The weights have no gradient: `weighted_at` is the prediction that they are taken from."""
+
+    @per_image
+    def value(y, t, fixed):
+        distance, at = (np.abs(np.fft.fft2(x - t, axes=(0, 1), norm="ortho")) for x in (y, fixed))
+        weights = (at / at.max(axis=(0, 1))) ** alpha
+        return np.mean(weights * distance**2)
+
+    return value(y, t, y if weighted_at is None else weighted_at)
 
 
 def blur_kernel(name):
@@ -170,16 +240,134 @@ def probability_real(logits):
     return exponentials[:, 0] / exponentials.sum(axis=1)
 
 
+def real_logit(logits):
+    logits = np.asarray(logits, np.float64)
+    return logits[:, 0] if logits.shape[1] == 1 else logits[:, 0] - logits[:, 1]
+
+
 def texture(logits, *, form="non_saturating"):
-    d = probability_real(logits)
-    return -np.log(d) if form == "non_saturating" else np.log(np.clip(1 - d, 1e-10, 1))
+    d, z = probability_real(logits), real_logit(logits)
+    values = {
+        "non_saturating": -np.log(d),
+        "saturating": np.log(np.clip(1 - d, 1e-10, 1)),
+        "hinge": -z,
+        "least_squares": (z - 1) ** 2 / 2,
+    }
+    return values[form]
 
 
-def discrimination(logits, is_real, *, real_label=1.0, clip=False):
-    d = probability_real(logits)
+def discrimination(logits, is_real, *, form="cross_entropy", real_label=1.0, clip=False):
+    d, z = probability_real(logits), real_logit(logits)
     q = np.where(is_real, real_label, 0.0)
+    if form == "hinge":
+        return np.where(is_real, np.maximum(0, 1 - z), np.maximum(0, 1 + z))
+    if form == "least_squares":
+        return (z - q) ** 2 / 2
     floor = 1e-10 if clip else 0.0
     return -(q * np.log(np.maximum(d, floor)) + (1 - q) * np.log(np.maximum(1 - d, floor)))
+
+
+def relativistic(logits, target, *, average=False):
+    y, t = real_logit(logits), real_logit(target)
+    if average:
+        return -np.log(expit(y - t.mean())) - np.log(1 - expit(t - y.mean()))
+    return -np.log(expit(y - t))
+
+
+def fsp(prediction, target):
+    """Sums of squares of differences of FSP matrices, for lists of pairs of features."""
+    total = 0
+    for student, teacher in zip(prediction, target, strict=True):
+        matrices = []
+        for first, second in (student, teacher):
+            first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+            n, height, width, channels = first.shape
+            g = np.zeros((n, channels, second.shape[3]))
+            for i in np.ndindex(height, width):
+                g += first[:, *i, :, None] * second[:, *i, None, :] / (height * width)
+            matrices.append(g)
+        total = total + ((matrices[0] - matrices[1]) ** 2).sum(axis=(1, 2))
+    return total
+
+
+# Learned distances
+
+
+@per_image
+def lpips_of_layer(y, t, *, weights):
+    y, t = (x / (np.sqrt((x**2).sum(axis=2, keepdims=True)) + 1e-10) for x in (y, t))
+    return (((y - t) ** 2) @ weights).mean()
+
+
+def lpips(prediction, target, *, weights):
+    layers = zip(prediction, target, weights, strict=True)
+    return sum(lpips_of_layer(y, t, weights=np.asarray(w, np.float64)) for y, t, w in layers)
+
+
+@per_image
+def dists_of_layer(y, t, *, alpha, beta):
+    similarity = 0
+    for c, (a, b) in enumerate(zip(alpha, beta, strict=True)):
+        covariances = np.cov(y[..., c].ravel(), t[..., c].ravel(), bias=True)
+        m_y, m_t = y[..., c].mean(), t[..., c].mean()
+        texture = (2 * m_y * m_t + 1e-6) / (m_y**2 + m_t**2 + 1e-6)
+        structure = (2 * covariances[0, 1] + 1e-6) / (np.trace(covariances) + 1e-6)
+        similarity += a * texture + b * structure
+    return similarity
+
+
+def dists(prediction, target, *, alpha, beta):
+    total = sum(map(np.sum, (*alpha, *beta)))
+    layers = zip(prediction, target, alpha, beta, strict=True)
+    return 1 - sum(dists_of_layer(y, t, alpha=a / total, beta=b / total) for y, t, a, b in layers)
+
+
+# Losses for pairs that do not fit
+
+
+@per_image
+def contextual_bilateral(p, q, *, spatial_weight=0.1):
+    height, width, _ = p.shape
+    total = 0
+    for i in np.ndindex(height, width):
+        costs = []
+        for j in np.ndindex(height, width):
+            cosine = p[i] @ q[j] / np.sqrt((p[i] @ p[i]) * (q[j] @ q[j]))
+            costs.append(1 - cosine + spatial_weight * np.hypot(i[0] - j[0], i[1] - j[1]))
+        total += min(costs)
+    return total / (height * width)
+
+
+@per_image
+def projected_wasserstein(y, t):
+    channels = y.shape[2]
+    distances = [
+        stats.wasserstein_distance(y[..., c].ravel(), t[..., c].ravel()) for c in range(channels)
+    ]
+    return np.mean(distances)
+
+
+@per_image
+def sliced_wasserstein(y, t, *, directions):
+    return np.mean(
+        [stats.wasserstein_distance((y @ w).ravel(), (t @ w).ravel()) for w in directions.T]
+    )
+
+
+def polar_spectrum(x):
+    """Amplitude and phase of each channel, the phase of a real number being 0 or pi."""
+    z = np.fft.fft2(x, axes=(0, 1))
+    imaginary = np.where(np.abs(z.imag) < 1e-12 * np.abs(x).sum(), 0.0, z.imag)
+    return np.abs(z), np.arctan2(imaginary, z.real)
+
+
+@per_image
+def frequency_distribution(y, t, *, directions, phase_weight=1.0):
+    parts = zip(polar_spectrum(y), polar_spectrum(t), strict=True)
+    amplitudes, phases = (
+        sliced_wasserstein(a[None], b[None], directions=directions)[0] for a, b in parts
+    )
+    return amplitudes + phase_weight * phases
 
 
 # Metrics
@@ -354,6 +542,49 @@ def discriminator(p, images):
     )
     x = lrelu(x.reshape(len(x), -1) @ hidden[0] + hidden[1], 0.2)
     return x @ logits[0] + logits[1]
+
+
+def patch_discriminator(p, images):
+    """Logits."""
+    x = np.asarray(images, np.float64)
+    for index, stride in enumerate((2, 2, 2, 1)):
+        x = conv(x, p[f"conv{index}"], stride=stride)
+        if f"norm{index}" in p:
+            x = instance_norm(x, p[f"norm{index}"])
+        x = lrelu(x, 0.2)
+    return conv(x, p["logits"])
+
+
+def l2_pool(x):
+    """Windows of 3 x 3 at every second position, weighted as a Hanning window."""
+    hanning = np.hanning(5)[1:-1]
+    weights = np.outer(hanning, hanning)
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.pad(x**2, [(0, 0), (1, 1), (1, 1), (0, 0)]), (3, 3), (1, 2)
+    )
+    return np.sqrt((windows[:, ::2, ::2] * weights).sum(axis=(4, 5)) / weights.sum() + 1e-12)
+
+
+def max_pool(x):
+    n, height, width, channels = x.shape
+    x = x[:, : height // 2 * 2, : width // 2 * 2]
+    return x.reshape(n, height // 2, 2, width // 2, 2, channels).max(axis=(2, 4))
+
+
+def vgg_layers(weights, images, pooling):
+    """Maps after relu1_2 to relu5_3, in front of them the images with pooling "l2".
+
+    `weights` are kernels and biases of torchvision's VGG-16 by name, for RGB images in [0, 1].
+    """
+    images = np.asarray(images, np.float64)
+    x = (images - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    maps = [images] if pooling == "l2" else []
+    for name, (kernel, bias) in weights.items():
+        if name.endswith("_1") and name != "conv1_1":
+            maps.append(x)
+            x = l2_pool(x) if pooling == "l2" else max_pool(x)
+        x = np.maximum(conv(x, {"kernel": kernel, "bias": bias}), 0)
+    return [*maps, x]
 
 
 def super_resolver(p, images, *, scale):

@@ -1,5 +1,6 @@
 """The command `ppcn-jax` on real files, with small random networks."""
 
+import contextlib
 import io
 import os
 import re
@@ -19,12 +20,14 @@ from ppcn_jax.inference import devices
 from ppcn_jax.inference import jobs as photo_jobs
 from ppcn_jax.inference.damage import Damage
 from ppcn_jax.inference.enhance import enhance_levels, upscale_levels
-from ppcn_jax.photos.read import Photo, read_photo
+from ppcn_jax.inference.photo_commands import FORMATS, USES
+from ppcn_jax.photos.photo import Photo
+from ppcn_jax.photos.read import read_photo
 from ppcn_jax.photos.resize import enlarge
 from ppcn_jax.photos.write import encode_photo
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.weights.load import load_model
-from ppcn_jax.weights.model import Model, make_network
+from ppcn_jax.weights.load import SHIPPED, load_model
+from ppcn_jax.weights.model import ENHANCERS, SUPER_RESOLVERS, Model, make_network
 from ppcn_jax.weights.safetensors_file import read_native, write_native
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -50,6 +53,12 @@ def models(random_params, tmp_path_factory):
 def colors_are_kept(monkeypatch):
     """The networks here have random parameters and spoil the colors of every photo."""
     monkeypatch.setattr("ppcn_jax.inference.photo.find_damage", lambda *photos, **options: None)
+
+
+@pytest.fixture(autouse=True)
+def no_lines_while_waiting(monkeypatch):
+    """However slow the machine is."""
+    monkeypatch.setattr(photo_jobs, "heartbeat", lambda *_: contextlib.nullcontext())
 
 
 @pytest.fixture
@@ -169,7 +178,7 @@ def test_16_bits_are_kept(run, tmp_path, models):
 
 
 def test_photos_with_spoiled_colors_are_named_with_advice(run, tmp_path, monkeypatch):
-    def find(before, after, *, strength, alpha):
+    def find(before, after, *, strength, alpha, to_srgb):
         assert (strength, alpha) == (0.8, None)
         return Damage("turns hues", 0.5) if before.shape == (H, W, 3) else None
 
@@ -211,14 +220,14 @@ def test_enhance_blends_floats(models):
         ppcn_jax.enhance(image, models["student"], strength=1.5)
 
 
-@pytest.mark.parametrize("form", command.FORMATS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_every_format_out(run, tmp_path, form):
     write_photo(tmp_path / "a.png")
     quality = ["--quality", "70"] if form in ("jpeg", "webp") else []
     assert run("a.png", "--output", "out", "--format", form, *quality)[0] == 0
     (result,) = (tmp_path / "out").iterdir()
     with Image.open(result) as image:
-        assert image.format == form.upper() and image.size == (W, H)
+        assert image.format == {"heic": "HEIF"}.get(form, form.upper()) and image.size == (W, H)
     assert result.suffix == {"jpeg": ".jpg", "tiff": ".tif"}.get(form, f".{form}")
 
 
@@ -231,20 +240,29 @@ def test_quality_is_kept_or_set(run, tmp_path):
     assert (tmp_path / "low" / "a.jpg").stat().st_size < (tmp_path / "a.jpg").stat().st_size
 
 
-def test_existing_results_are_not_overwritten(run, tmp_path):
-    write_photo(tmp_path / "in" / "a.png")
-    write_photo(tmp_path / "in" / "b.png")
+def test_a_second_run_processes_what_is_new(run, tmp_path):
+    for name in "ab":
+        write_photo(tmp_path / "in" / f"{name}.png")
     write_photo(tmp_path / "out" / "a.png", PIXELS[::-1].copy())
     before = (tmp_path / "out" / "a.png").read_bytes()
     status, out, err = run("in", "--output", "out")
-    assert status == 1 and "enhanced 1 photo in" in out and "1 failed" in out
-    assert err == (
-        "ppcn-jax enhance: in/a.png is skipped: out/a.png exists (--overwrite replaces it)\n"
-    )
+    assert (status, err) == (0, "")
+    assert re.fullmatch(r"enhanced 1 photo in \d+ s, 1 is there already\n", out)
     assert (tmp_path / "out" / "a.png").read_bytes() == before
-    assert (tmp_path / "out" / "b.png").exists()
+    status, out, err = run("in", "--output", "out")
+    assert (status, err) == (0, "") and "enhanced 0 photos" in out
+    assert "2 are there already" in out
     assert run("in", "--output", "out", "--overwrite")[0] == 0
     assert (tmp_path / "out" / "a.png").read_bytes() != before
+
+
+def test_a_result_that_is_no_file_fails(run, tmp_path):
+    write_photo(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").symlink_to("nowhere")
+    status, _, err = run("a.png", "--output", "out")
+    assert status == 1
+    assert err == "ppcn-jax enhance: a.png is skipped: out/a.png exists (--overwrite replaces it)\n"
 
 
 def test_an_existing_comparison_is_not_overwritten(run, tmp_path):
@@ -261,8 +279,8 @@ def write_bad_files(folder):
     Image.fromarray(PIXELS).save(photo, "jpeg", quality=95)
     (folder / "empty.jpg").touch()
     (folder / "short.jpg").write_bytes(photo.getvalue()[:-100])
-    (folder / "text.png").write_text("no picture")
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "text.png").write_text("no picture", encoding="utf-8")
+    (folder / "notes.txt").write_text("no picture", encoding="utf-8")
     write_photo(folder / "dot.png", PIXELS[:1, :1])
     frames = [Image.new("RGB", (W, H), color) for color in ("red", "blue")]
     frames[0].save(folder / "moving.webp", save_all=True, append_images=frames[1:])
@@ -270,8 +288,8 @@ def write_bad_files(folder):
     return {
         "empty.jpg": "empty.jpg is empty",
         "short.jpg": "short.jpg cannot be decoded: image file is truncated",
-        "text.png": "text.png is not a readable JPEG, PNG, WebP, TIFF or HEIC file",
-        "notes.txt": "notes.txt is not a readable JPEG, PNG, WebP, TIFF or HEIC file",
+        "text.png": "text.png is not a readable JPEG, PNG, WebP, TIFF, HEIC, AVIF, JPEG XL or BMP file",
+        "notes.txt": "notes.txt is not a readable JPEG, PNG, WebP, TIFF, HEIC, AVIF, JPEG XL or BMP file",
         "dot.png": "dot.png has 1 x 1 px; the networks need at least 16 px per side",
         "moving.webp": "moving.webp contains 2 images (an animation or several pages); one is expected",
     }
@@ -281,7 +299,8 @@ def test_bad_files_do_not_stop_the_others(run, tmp_path):
     reasons = write_bad_files(tmp_path)
     write_photo(tmp_path / "good.png")
     status, out, err = run(*reasons, "good.png", "--output", "out")
-    assert status == 1 and f"enhanced 1 photo in 0 s, {len(reasons)} failed" in out
+    assert status == 1
+    assert re.search(rf"enhanced 1 photo in \d+ s, {len(reasons)} failed", out)
     lines = err.splitlines()
     assert len(lines) == len(reasons) and "Traceback" not in err
     for line, reason in zip(lines, reasons.values(), strict=True):
@@ -417,11 +436,31 @@ def test_convert_writes_metadata(models, tmp_path, capsys):
         ["a.png", "--output", "out", "--quality", "high"],
         ["a.png", "--output", "out", "--format", "gif"],
         ["a.png", "--output", "out", "--format", "png", "--quality", "90"],
+        ["a.png", "--output", "out", "--sharpen"],
     ],
 )
 def test_usage_errors(run, arguments):
     status, _, err = run(*arguments, model=None)
     assert status == 2 and "usage: ppcn-jax enhance" in err
+
+
+@pytest.mark.parametrize("use", USES)
+def test_help_offers_what_the_command_takes(use, capsys):
+    with pytest.raises(SystemExit):
+        command.main([use, "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.startswith(f"usage: ppcn-jax {use} ")
+    takes = {"enhance": ENHANCERS, "upscale": SUPER_RESOLVERS}[use]
+    assert USES[use].included == tuple(name for name in SHIPPED if name in takes)
+    for name in SHIPPED:
+        assert (name in text) == (name in takes)
+    assert ("--strength" in text) == (use == "enhance")
+
+
+def test_an_unknown_option_shows_the_usage_of_its_command(run):
+    status, _, err = run("a.png", "--output", "out", "--sharpen", "3", use="upscale", model=None)
+    assert status == 2 and err.startswith("usage: ppcn-jax upscale ")
+    assert "ppcn-jax upscale: error: unrecognized arguments: --sharpen 3" in err
 
 
 def test_ctrl_c_ends_with_status_130(run, tmp_path, monkeypatch):
@@ -492,7 +531,7 @@ def test_the_version_is_printed(capsys):
 
 
 def test_the_version_has_a_single_source():
-    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     assert settings["project"]["dynamic"] == ["version"] and "version" not in settings["project"]
     attribute = settings["tool"]["setuptools"]["dynamic"]["version"]["attr"]
     assert attribute == "ppcn_jax.__version__"
@@ -507,7 +546,7 @@ def test_the_package_can_be_run_as_a_module(tmp_path):
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
         )
 
     assert run_module("--version").stdout == f"ppcn-jax {ppcn_jax.__version__}\n"
@@ -533,6 +572,10 @@ def test_importing_the_package_is_light():
         "print({'jax', 'flax', 'numpy', 'PIL'} & set(sys.modules))"
     )
     run = subprocess.run(
-        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
     )
     assert run.stdout == "set()\n"

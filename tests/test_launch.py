@@ -156,7 +156,8 @@ def test_a_signal_to_one_process_stops_all_at_one_step(launch, tmp_path):
     # A signal reaches the processes between different steps. A process that left the loop on its
     # own would leave the others waiting for its gradients.
     steps = 4000
-    pair = train_in_pair(launch, tmp_path, **{"train.steps": steps, "checkpoint.every": steps})
+    intervals = {"checkpoint.every": steps, "evaluate.every": steps}
+    pair = train_in_pair(launch, tmp_path, **{"train.steps": steps, **intervals})
     wait_until(lambda: (tmp_path / "metrics.jsonl").exists() and rows(tmp_path), pair[0])
     pair[1].send_signal(signal.SIGTERM)
     ends = [end(process, timeout=60) for process in pair]
@@ -206,7 +207,7 @@ def refusals(launch, tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "texts"),
     [
-        ("no weights", ["InputError", "vgg.weights is empty", "README"]),
+        ("no weights", ["InputError", "vgg.weights is empty", "docs/training.md"]),
         ("absent weights", ["absent.npz: no such file"]),
         ("lonely picture", ["DataError", "lonely.png", "no partner"]),
         ("unprepared", ["DataError", "must be prepared once", "data.dped.prepare"]),
@@ -229,7 +230,9 @@ def test_a_misspelt_field_is_named(refusals):
 
 def test_help_lists_the_flags():
     command = [sys.executable, "launch.py", "--help"]
-    result = subprocess.run(command, check=False, cwd=REPOSITORY, capture_output=True, text=True)
+    result = subprocess.run(
+        command, check=False, cwd=REPOSITORY, capture_output=True, encoding="utf-8"
+    )
     assert (result.returncode, result.stderr) == (0, "")
     assert "python launch.py --config=configs/student.py --workdir=W" in result.stdout
     flags = re.findall(r"^  --(?:\[no\])?(\w+):", result.stdout, re.MULTILINE)

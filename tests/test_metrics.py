@@ -9,7 +9,7 @@ from ppcn_jax.metrics import luma, psnr, psnr_of_mse
 from tests import references
 
 # Jitted, because eager evaluation compiles each of the many operations for every size.
-ms_ssim = jax.jit(metrics.ms_ssim, static_argnames="data_range")
+ms_ssim = jax.jit(metrics.ms_ssim, static_argnames=("data_range", "per_channel"))
 ssim = jax.jit(metrics.ssim, static_argnames="data_range")
 
 
@@ -62,6 +62,16 @@ def test_ms_ssim_equals_float64_reference(kind, height, width):
     value = ms_ssim(*pair)
     assert value.shape == (1,) and value.dtype == np.float32
     np.testing.assert_allclose(value, references.ms_ssim(*pair), rtol=0, atol=1e-5)
+
+
+def test_ms_ssim_per_channel_is_the_mean_of_the_channels():
+    image, other = make_pair("photo-like", 64, 48)
+    other[..., 0] = 1 - other[..., 0]
+    channels = [(image[..., c : c + 1], other[..., c : c + 1]) for c in range(3)]
+    expected = np.mean([references.ms_ssim(*pair) for pair in channels], axis=0)
+    value = ms_ssim(image, other, per_channel=True)
+    np.testing.assert_allclose(value, expected, rtol=0, atol=1e-5)
+    assert value - ms_ssim(image, other) > 0.05
 
 
 @pytest.mark.parametrize(("kind", "height", "width"), [pair for pair in PAIRS if pair[1] >= 11])

@@ -94,9 +94,26 @@ def test_public_names_exist_in_order(name):
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(REPOSITORY).as_posix())
 def test_module_is_short_and_named_for_its_job(path):
-    assert len(path.read_text().splitlines()) <= 300
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
     drawers = {"utils", "util", "common", "helpers", "helper", "internal", "misc"}
     assert drawers.isdisjoint(path.relative_to(REPOSITORY).with_suffix("").parts)
+
+
+PRODUCTS = {"conv_general_dilated", "dot", "dot_general", "einsum", "matmul", "tensordot", "Dense"}
+
+
+def test_products_of_jax_name_their_precision():
+    # Without one they round float32 on accelerators; tests/products.py reads it off programs.
+    found = 0
+    for path in (REPOSITORY / "ppcn_jax").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                module, _, name = ast.unparse(node.func).rpartition(".")
+                if module in ("jnp", "lax", "nn", "jax.lax", "jax.numpy") and name in PRODUCTS:
+                    found += 1
+                    where = f"{path.relative_to(REPOSITORY)}, line {node.lineno}: {name}"
+                    assert "precision" in {keyword.arg for keyword in node.keywords}, where
+    assert found > 5
 
 
 # Words of the old dialect, and what to write instead.
@@ -117,7 +134,7 @@ BANNED = {
 TEXTS = [
     *SOURCES,
     *sorted((REPOSITORY / "tests").rglob("*.py")),
-    *sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]),
+    *sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]),
 ]
 
 
@@ -125,7 +142,7 @@ TEXTS = [
 def test_words(path):
     if path == Path(__file__):
         pytest.skip("lists the words themselves")
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     for pattern, instead in BANNED.items():
         for found in re.finditer(pattern, text, re.IGNORECASE):
             line = text.count("\n", 0, found.start()) + 1
@@ -138,7 +155,7 @@ def test_words(path):
     ids=lambda path: path.relative_to(REPOSITORY).as_posix(),
 )
 def test_docstrings_begin_with_their_subject_and_names_are_not_participles(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             docstring = ast.get_docstring(node) or ""
             name = getattr(node, "name", "")
@@ -146,3 +163,15 @@ def test_docstrings_begin_with_their_subject_and_names_are_not_participles(path)
         else:
             name = getattr(node, "id", "") or getattr(node, "arg", "")
         assert name not in ("told", "shown", "asked"), f"line {node.lineno}: {name}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in TEXTS if path.suffix == ".md"],
+    ids=lambda path: path.relative_to(REPOSITORY).as_posix(),
+)
+def test_lines_of_markdown_are_short(path):
+    if path.name in ("command_line.md", "configuration.md"):
+        pytest.skip("made by `make docs`")
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        assert len(line) <= 140, f"line {number} has {len(line)} characters"

@@ -27,7 +27,7 @@ def small(config):
     return config
 
 
-def run(config, workdir, interrupt_at=None):
+def run(config, workdir, interrupt_at=None, **arguments):
     source = data.make_source(**config.data, split="train")
 
     def batches(step):
@@ -43,10 +43,11 @@ def run(config, workdir, interrupt_at=None):
                 os.kill(os.getpid(), signal.SIGINT)
             yield batch
 
-    return loop.run(config, workdir, batches, data.make_source(**config.data, split="test"))
+    test = data.make_source(**config.data, split="test")
+    return loop.run(config, workdir, batches, test, **arguments)
 
 
 def rows(workdir, *splits):
     """Rows of some splits; by default those that are equal in every run with the same seed."""
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    lines = (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [row for row in map(json.loads, lines) if row["split"] in (splits or ("train", "test"))]

@@ -145,7 +145,21 @@ def pickle_torch(pickler, state):
 
 
 def write_torch_zip(path, weights):
-    state, storages = make_torch_state(weights)
+    _write_zip(path, *make_torch_state(weights))
+
+
+def write_torch_arrays(path, arrays):
+    """Arrays under their names, each with a storage of its own."""
+    state, storages = OrderedDict(), []
+    for name, array in arrays.items():
+        storages.append(Storage(str(len(storages)), array.ravel()))
+        strides = tuple(step // 4 for step in array.strides)
+        call = (storages[-1], 0, array.shape, strides, False, OrderedDict())
+        state[name] = Reduced(REBUILD, call)
+    _write_zip(path, state, storages)
+
+
+def _write_zip(path, state, storages):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("vgg/data.pkl", pickle_torch(TorchPickler, state))
         for storage in storages:

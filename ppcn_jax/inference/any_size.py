@@ -5,18 +5,13 @@ network. Large images are computed in bands of rows. Whatever the memory of the 
 image and parameters go through the same programs.
 """
 
-import functools
-from typing import Any
-
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ppcn_jax.inference.borders import continue_by_reflection, without_reflection
-from ppcn_jax.inference.enhance import WHOLE_PIXELS, apply_network
-from ppcn_jax.inference.padding import hide_padding
-from ppcn_jax.inference.programs import BoundedJit
+from ppcn_jax.inference.enhance import WHOLE_PIXELS
+from ppcn_jax.inference.jax_programs import JaxPrograms
+from ppcn_jax.inference.padding import apply_padded
+from ppcn_jax.inference.programs import apply_network
 from ppcn_jax.inference.reach import reach
 from ppcn_jax.inference.streaming import stream
 from ppcn_jax.models.layers import SMALLEST_SIDE, Params
@@ -71,13 +66,8 @@ def apply_to_any_size(module: nn.Module, params: Params, image: np.ndarray) -> n
         return _in_bands(module, params, image, scale)
     if shares_size(height, width, scale):
         return np.asarray(apply_network(module, params, image))
-    below, right = (shared_side(side, scale) - side for side in (height, width))
-    module, border = without_reflection(module)
-    continued = continue_by_reflection(image, border)
-    size = np.int32(continued.shape[0]), np.int32(continued.shape[1])
-    padded = np.pad(continued, [(0, below), (0, right), (0, 0)])
-    output = np.asarray(_apply_padded(module, border, params, padded, *size))
-    return output[border : border + height, border : border + width]
+    canvas = shared_side(height, scale), shared_side(width, scale)
+    return apply_padded(module, params, image, canvas)
 
 
 def _in_bands(module: nn.Module, params: Params, image: np.ndarray, scale: int) -> np.ndarray:
@@ -86,24 +76,6 @@ def _in_bands(module: nn.Module, params: Params, image: np.ndarray, scale: int) 
     output = np.empty(image.shape, np.float32)
     # Nothing is kept between passes: that would save a quarter of the student's time, but take
     # 64 bytes per pixel, beside the memory of a training run.
-    bands = stream(module, params, image, band=band, padded_width=padded_width)
-    for first, rows in bands:
+    for first, rows in stream(JaxPrograms(module, params, padded_width), image, band=band):
         output[first : first + len(rows)] = rows
     return output
-
-
-@functools.partial(BoundedJit, static_argnums=(0, 1))
-def _apply_padded(
-    module: nn.Module,
-    border: int,
-    params: Params,
-    padded: jax.Array,
-    height: jax.Array,
-    width: jax.Array,
-) -> Any:
-    if padded.dtype == jnp.uint8:
-        padded = padded.astype(jnp.float32) / 255
-    full_height, full_width, _ = padded.shape
-    with nn.intercept_methods(hide_padding((height, width), (full_height, full_width), border)):
-        output: Any = module.apply({"params": params}, padded[None])
-        return output[0]

@@ -1,11 +1,11 @@
 """Find photos whose colors a network spoils, and how much of its result can be used.
 
 Only colors are judged: a border line or grain depends on the network more than on the photo, and is
-measured by configs/photo_faults.py. Colors are compared in a sample of the pixels as if they were
-sRGB; in another color profile, the numbers are slightly different.
+measured by configs/photo_faults.py. Colors are compared in a sample of the pixels.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -59,6 +59,7 @@ def find_damage(
     *,
     strength: float = 1.0,
     alpha: np.ndarray | None = None,
+    to_srgb: Callable[[np.ndarray], np.ndarray] = to_float,
 ) -> Damage | None:
     """Judge the colors of an enhanced photo; returns None if they are kept.
 
@@ -67,11 +68,12 @@ def find_damage(
         after: the result, of the same shape and type.
         strength: with which it was made, see `enhance`; smaller ones are advised.
         alpha: of the photo, `[H, W]`; transparent pixels do not count.
+        to_srgb: converts pixels `[..., 3]` to floats in sRGB; by default they are sRGB.
     """
     step = math.ceil(math.sqrt(before.shape[0] * before.shape[1] / _SAMPLE))
     grid = np.s_[step // 2 :: step, step // 2 :: step]
     visible = np.ones(before[grid].shape[:2], bool) if alpha is None else alpha[grid] > 0
-    photo, result = (to_float(pixels[grid][visible]) for pixels in (before, after))
+    photo, result = (to_srgb(pixels[grid][visible][None])[0] for pixels in (before, after))
     colors = to_cielab(photo)
     reason = _damage(colors, result)
     if not reason:

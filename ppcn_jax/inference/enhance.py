@@ -4,17 +4,14 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ppcn_jax.inference.devices import apply_batch, apply_sharded
-from ppcn_jax.inference.programs import BoundedJit
-from ppcn_jax.inference.streaming import can_keep, default_band, stream
-from ppcn_jax.models.layers import PADDINGS, SMALLEST_SIDE, Params
+from ppcn_jax.inference.runtimes import choose_runtime, make_programs
+from ppcn_jax.inference.streaming import can_keep, stream
+from ppcn_jax.models.layers import PADDINGS, SMALLEST_SIDE
 from ppcn_jax.photos.levels import from_float, to_float, to_uint8
 from ppcn_jax.photos.resize import enlarge
 from ppcn_jax.weights.load import load_model
@@ -22,18 +19,8 @@ from ppcn_jax.weights.model import ENHANCERS, SUPER_RESOLVERS, Model
 
 # Larger photos are shared by several devices, or run in bands of rows: 2 megapixels.
 WHOLE_PIXELS = 2**21
-
-
-@functools.partial(BoundedJit, static_argnums=0)
-def apply_network(module: nn.Module, params: Params, image: jax.Array) -> Any:
-    """A network's output for one image, compiled once for each network and image size.
-
-    The image is uint8 `[H, W, 3]` or float in [0, 1]; returns float32 `[H, W, 3]`, unclipped.
-    """
-    if image.dtype == jnp.uint8:
-        image = image.astype(jnp.float32) / 255
-    output: Any = module.apply({"params": params}, image[None])
-    return output[0]
+# Floats that other programs made may exceed [0, 1] a little, but not like values of 8 bits.
+_LEAST, _MOST = -1.0, 2.0
 
 
 def enhance(
@@ -43,6 +30,7 @@ def enhance(
     clip: bool = True,
     strength: float = 1.0,
     padding: str | None = None,
+    runtime: str = "auto",
 ) -> np.ndarray:
     """Enhance one photo.
 
@@ -54,14 +42,17 @@ def enhance(
         strength: share of the network's output in a blend with the photo, 0 to 1.
         padding: what the network sees beyond the edges of the photo: "reflect" or "zeros"; by
             default that with which it was trained, since few networks are of use with the other.
+        runtime: "jax", "openvino", or "auto": OpenVINO if it is installed and JAX has nothing but
+            one processor to run on. Their results differ by rounding, at most about 1e-5.
 
     Returns:
         float32 `[H, W, 3]`.
 
     Raises:
-        TypeError: the image is not floating.
-        ValueError: not `[H, W, 3]`, a side below 16 px, a strength outside [0, 1], a padding that
-            the network does not have, or weights that cannot be used (`InputError`).
+        TypeError: the image is not floating, or a path.
+        ValueError: not `[H, W, 3]`, a side below 16 px, values that are not finite or outside of
+            [-1, 2] (which are no photo in [0, 1]), a strength outside [0, 1], a padding that
+            the network does not have, or weights or a runtime that cannot be used (`InputError`).
     """
     image = _checked(image)
     if not 0 <= strength <= 1:
@@ -69,7 +60,7 @@ def enhance(
     model = _loaded(weights, ENHANCERS, "enhance")
     if padding is not None:
         model = _with_padding(model, padding)
-    output = _run(model, image, np.float32, _clip if clip else np.asarray)
+    output = _run(model, image, np.float32, _clip if clip else np.asarray, runtime)
     if strength == 1:
         return output
     weight = np.float32(strength)
@@ -81,6 +72,7 @@ def upscale(
     weights: Model | str | os.PathLike = "super_resolver",
     *,
     clip: bool = True,
+    runtime: str = "auto",
 ) -> np.ndarray:
     """Enlarge one photo, by the scale of the network (4 for those without one).
 
@@ -91,52 +83,71 @@ def upscale(
         weights: the result of `load_model`, or anything that `load_model` reads; by default the
             network that comes with the package.
         clip: clip the result to [0, 1].
+        runtime: as for `enhance`.
 
     Returns:
         float32 `[scale H, scale W, 3]`.
 
     Raises:
-        TypeError: the image is not floating.
-        ValueError: not `[H, W, 3]`, a side below 16 px, or weights that cannot be used
+        TypeError: the image is not floating, or a path.
+        ValueError: not `[H, W, 3]`, a side below 16 px, values that are not finite or outside of
+            [-1, 2] (which are no photo in [0, 1]), or weights or a runtime that cannot be used
             (`InputError`).
     """
     image = _checked(image)
     model = _loaded(weights, SUPER_RESOLVERS, "enlarge")
     enlarged = enlarge(to_uint8(image), scale_of(model))
-    return _run(model, enlarged, np.float32, _clip if clip else np.asarray)
+    return _run(model, enlarged, np.float32, _clip if clip else np.asarray, runtime)
 
 
-def enhance_levels(images: Sequence[np.ndarray], model: Model) -> list[np.ndarray]:
+def enhance_levels(
+    images: Sequence[np.ndarray], model: Model, runtime: str = "auto"
+) -> list[np.ndarray]:
     """Enhance photos of one size and type, uint8 or uint16 `[H, W, 3]`, without a float copy.
 
-    Returns the results in order, of the same type and shape.
+    Returns the results in order, of the same type and shape. For `runtime` see `enhance`.
 
     Raises:
         InputError: the network is no enhancer.
     """
     model.check_use(ENHANCERS, "enhance")
-    return _run_levels(model, images, images[0].dtype)
+    return _run_levels(model, images, images[0].dtype, runtime)
 
 
-def upscale_levels(images: Sequence[np.ndarray], model: Model) -> list[np.ndarray]:
+def upscale_levels(
+    images: Sequence[np.ndarray], model: Model, runtime: str = "auto"
+) -> list[np.ndarray]:
     """Enlarge photos of one size and type, uint8 or uint16 `[H, W, 3]`, rounded to 8 bits first.
 
-    Returns the results in order, of the same type, `[scale H, scale W, 3]`.
+    Returns the results in order, of the same type, `[scale H, scale W, 3]`. For `runtime` see
+    `enhance`.
 
     Raises:
         InputError: the network is no super-resolver.
     """
     model.check_use(SUPER_RESOLVERS, "enlarge")
     scale = scale_of(model)
-    return _run_levels(model, [enlarge(to_uint8(x), scale) for x in images], images[0].dtype)
+    enlarged = [enlarge(to_uint8(image), scale) for image in images]
+    return _run_levels(model, enlarged, images[0].dtype, runtime)
 
 
-def useful_batch(shape: tuple[int, ...], scale: int) -> int:
+def apply_model(image: np.ndarray, model: Model, runtime: str = "auto") -> np.ndarray:
+    """A network's output for one image, `[H, W, 3]`, uint8, uint16 or float in [0, 1].
+
+    Returns float32 `[H, W, 3]`, unclipped. For `runtime` see `enhance`.
+    """
+    return _run(model, image, np.float32, np.asarray, runtime)
+
+
+def useful_batch(shape: tuple[int, ...], scale: int, runtime: str) -> int:
     """How many photos of shape `[H, W, 3]`, enlarged `scale` times, to process in one batch.
 
-    The number of local devices; 1 for large photos, whose rows the devices share.
+    The number of local devices of JAX; 1 for large photos, whose rows the devices share, and for
+    OpenVINO. The runtime is "jax" or "openvino".
     """
-    return 1 if _is_large(scale * shape[0], scale * shape[1]) else jax.local_device_count()
+    if runtime == "openvino" or _is_large(scale * shape[0], scale * shape[1]):
+        return 1
+    return jax.local_device_count()
 
 
 def scale_of(model: Model) -> int:
@@ -145,6 +156,11 @@ def scale_of(model: Model) -> int:
 
 
 def _checked(image: np.ndarray | jax.Array) -> np.ndarray:
+    if isinstance(image, str | os.PathLike):
+        raise TypeError(
+            f"the image must be an array, got the path {os.fspath(image)!r}: read the file first, "
+            "or use the command ppcn-jax, which keeps metadata and colors"
+        )
     image = np.asarray(image)
     if not np.issubdtype(image.dtype, np.floating):
         raise TypeError(f"the image must be floating in [0, 1], got {image.dtype}: divide by 255")
@@ -152,7 +168,14 @@ def _checked(image: np.ndarray | jax.Array) -> np.ndarray:
         raise ValueError(
             f"the image must be [H, W, 3], H and W at least {SMALLEST_SIDE}, got {image.shape}"
         )
-    return image.astype(np.float32)
+    image = image.astype(np.float32)
+    low, high = float(image.min()), float(image.max())  # NaN if any value is
+    if not (_LEAST <= low and high <= _MOST):
+        raise ValueError(
+            f"the image must be in [0, 1], got values from {low:g} to {high:g}"
+            + (": divide by 255 or 65535" if low >= 0 and np.isfinite(high) else "")
+        )
+    return image
 
 
 def _loaded(weights: Model | str | os.PathLike, names: tuple[str, ...], use: str) -> Model:
@@ -171,10 +194,13 @@ def _with_padding(model: Model, padding: str) -> Model:
     return dataclasses.replace(model, module=model.module.clone(padding=padding))
 
 
-def _run_levels(model: Model, images: Sequence[np.ndarray], dtype: np.dtype) -> list[np.ndarray]:
+def _run_levels(
+    model: Model, images: Sequence[np.ndarray], dtype: np.dtype, runtime: str
+) -> list[np.ndarray]:
     finish = functools.partial(from_float, dtype=dtype)
-    if len(images) == 1 or _is_large(*images[0].shape[:2]):
-        return [_run(model, image, dtype, finish) for image in images]
+    runtime = choose_runtime(runtime, model)
+    if len(images) == 1 or runtime != "jax" or _is_large(*images[0].shape[:2]):
+        return [_run(model, image, dtype, finish, runtime) for image in images]
     batch = np.stack([to_float(image) for image in images])
     outputs = apply_batch(model.module, model.params, batch, jax.local_devices())
     return [finish(output) for output in outputs]
@@ -185,21 +211,25 @@ def _run(
     image: np.ndarray,
     dtype: np.typing.DTypeLike,
     finish: Callable[[np.ndarray], np.ndarray],
+    runtime: str,
 ) -> np.ndarray:
     """A network's output, converted by `finish` to the type of the result.
 
     Several devices share a large photo; a single device computes it band by band, so that it never
     exists in float32 as a whole.
     """
-    if not _is_large(*image.shape[:2]):
-        return finish(np.asarray(apply_network(model.module, model.params, to_float(image))))
-    if jax.local_device_count() > 1:
+    runtime = choose_runtime(runtime, model)
+    large = _is_large(*image.shape[:2])
+    if large and runtime == "jax" and jax.local_device_count() > 1:
         devices = jax.local_devices()
         return finish(apply_sharded(model.module, model.params, to_float(image), devices))
-    band = default_band(model.module, model.params, image.shape[1])
+    programs = make_programs(runtime, model)
+    if not large:
+        return finish(programs.whole(to_float(image)))
+    band = programs.default_band(image.shape[1])
     keep = can_keep(model.module, *image.shape[:2])
     output = np.empty(image.shape, dtype)
-    for first, rows in stream(model.module, model.params, image, band=band, keep=keep):
+    for first, rows in stream(programs, image, band=band, keep=keep):
         output[first : first + len(rows)] = finish(rows)
     return output
 

@@ -1,13 +1,18 @@
 """Padded images: a network's output does not depend on pixels below and right of the image."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.linen.module import InterceptorContext
 
-from ppcn_jax.models.layers import Conv, Statistics, layer_input
+from ppcn_jax.inference.borders import continue_by_reflection, without_reflection
+from ppcn_jax.inference.programs import BoundedJit
+from ppcn_jax.models.layers import Conv, Params, Statistics, layer_input
 from ppcn_jax.ops.moments import Moments
 
 Size = tuple[int | jax.Array, int | jax.Array]
@@ -84,3 +89,45 @@ def _moments(
 
     average = mean(x)
     return Moments(average, mean(jnp.square(x - average)))
+
+
+def apply_padded(
+    module: nn.Module, params: Params, image: np.ndarray, canvas: tuple[int, int]
+) -> np.ndarray:
+    """A network's output for one image, by a program that all images of this canvas share.
+
+    Args:
+        module: a network of `weights.model.NETWORKS`.
+        params: its parameters.
+        image: uint8 `[H, W, 3]` or float in [0, 1]; for a network of scale s, H and W are
+            multiples of s.
+        canvas: height and width to which the image is padded, at least its own and multiples of s.
+
+    Returns:
+        float32 `[H, W, 3]`, unclipped; that of the exact program up to rounding.
+    """
+    height, width = image.shape[:2]
+    below, right = canvas[0] - height, canvas[1] - width
+    module, border = without_reflection(module)
+    continued = continue_by_reflection(image, border)
+    size = np.int32(continued.shape[0]), np.int32(continued.shape[1])
+    padded = np.pad(continued, [(0, below), (0, right), (0, 0)])
+    output = np.asarray(_apply_padded(module, border, params, padded, *size))
+    return output[border : border + height, border : border + width]
+
+
+@functools.partial(BoundedJit, static_argnums=(0, 1))
+def _apply_padded(
+    module: nn.Module,
+    border: int,
+    params: Params,
+    padded: jax.Array,
+    height: jax.Array,
+    width: jax.Array,
+) -> Any:
+    if padded.dtype == jnp.uint8:
+        padded = padded.astype(jnp.float32) / 255
+    full_height, full_width, _ = padded.shape
+    with nn.intercept_methods(hide_padding((height, width), (full_height, full_width), border)):
+        output: Any = module.apply({"params": params}, padded[None])
+        return output[0]

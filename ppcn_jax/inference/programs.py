@@ -5,7 +5,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
+
+from ppcn_jax.models.layers import Params
 
 # A program for photos holds about a hundred memory mappings. Linux allows a process 65,530 of them,
 # and XLA crashes beyond that.
@@ -50,3 +54,15 @@ class BoundedJit:
             return self._function(*args)
 
         return counting
+
+
+@functools.partial(BoundedJit, static_argnums=0)
+def apply_network(module: nn.Module, params: Params, image: jax.Array) -> Any:
+    """A network's output for one image, compiled once for each network and image size.
+
+    The image is uint8 `[H, W, 3]` or float in [0, 1]; returns float32 `[H, W, 3]`, unclipped.
+    """
+    if image.dtype == jnp.uint8:
+        image = image.astype(jnp.float32) / 255
+    output: Any = module.apply({"params": params}, image[None])
+    return output[0]

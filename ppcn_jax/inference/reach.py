@@ -24,7 +24,9 @@ _REFUSED = ("scan", "while", "cond", "reduce_window", "sort", "cum")
 
 
 @functools.cache
-def reach(module: nn.Module, given: frozenset[str] = frozenset()) -> int:
+def reach(
+    module: nn.Module, given: frozenset[str] = frozenset(), wanted: frozenset[str] = frozenset()
+) -> int:
     """Rows above and below that an output row depends on, apart from statistics of the whole image.
 
     A network that is strided looks at whole groups of `module.scale` rows; the reach counts from
@@ -34,6 +36,8 @@ def reach(module: nn.Module, given: frozenset[str] = frozenset()) -> int:
     Args:
         module: a network of `weights.model.NETWORKS`.
         given: names of convolutions whose results are inputs too.
+        wanted: names of statistics and convolutions; the rows that the statistics are taken of, and
+            the results of the convolutions, count in place of the output. None: the output.
 
     Returns:
         The most rows on any path from the image or a given result to the output.
@@ -62,14 +66,18 @@ def reach(module: nn.Module, given: frozenset[str] = frozenset()) -> int:
         def supply(
             call: Callable[..., Any], args: Any, kwargs: Any, context: InterceptorContext
         ) -> Any:
-            if isinstance(context.module, Statistics):
-                shape = (1, 1, 1, layer_input(args, kwargs).shape[-1])
-                return jnp.zeros(shape), jnp.ones(shape)
             name = "/".join(context.module.path)
-            return results[name] if name in results else call(*args, **kwargs)
+            if isinstance(context.module, Statistics):
+                values[name] = layer_input(args, kwargs)
+                shape = (1, 1, 1, values[name].shape[-1])
+                return jnp.zeros(shape), jnp.ones(shape)
+            values[name] = results[name] if name in results else call(*args, **kwargs)
+            return values[name]
 
+        values: dict[str, Any] = {}
         with nn.intercept_methods(supply), portable():
-            return module.apply(variables, image)
+            output = module.apply(variables, image)
+        return [values[name] for name in wanted] or output
 
     jaxpr = jax.make_jaxpr(network)(variables, image, results).jaxpr
     return max(_reach_of_outputs(jaxpr, [0] * len(jaxpr.invars)))

@@ -29,9 +29,17 @@ class Window(NamedTuple):
 
 
 def windows_of(
-    module: nn.Module, height: int, band: int, given: Iterable[str] = (), *, even: bool = True
+    module: nn.Module,
+    height: int,
+    band: int,
+    given: Iterable[str] = (),
+    wanted: Iterable[str] = (),
+    *,
+    even: bool = True,
 ) -> Iterator[Window]:
-    """Bands of an image, and the rows they are computed from if some results are given.
+    """Bands of an image, and the rows that they are computed from if some results are given.
+
+    What is computed is the output, or what is `wanted`; see `reach`.
 
     All windows have the same height, so that they share a compiled program. Even bands are as
     equal as possible, so that the last window repeats few rows of the one before; the height of
@@ -40,7 +48,7 @@ def windows_of(
     if even:
         band = -(-height // -(-height // band))
     multiple = getattr(module, "scale", 1)  # strided networks are aligned to multiples of it
-    around = -(-reach(module, frozenset(given)) // multiple) * multiple
+    around = -(-reach(module, frozenset(given), frozenset(wanted)) // multiple) * multiple
     band = -(-band // multiple) * multiple
     window = min(max(band + 2 * around, SMALLEST_SIDE), height)
     for first in range(0, height, band):

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from ppcn_jax.photos.read import Photo
+from ppcn_jax.photos.photo import Photo
 from ppcn_jax.photos.write import encode_preview
 
 LONGEST_SIDE = 1600

@@ -23,7 +23,7 @@ def run_all(cases, environment):
     """Run the cases; return their results in order."""
     command = [sys.executable, __file__]
     text = json.dumps(list(cases), default=str)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
     with subprocess.Popen(command, cwd=REPOSITORY, env=environment, **pipes) as server:
         results, _ = server.communicate(text)
     assert server.returncode == 0

@@ -33,7 +33,7 @@ def save_until_killed(workdir: pathlib.Path) -> None:
             step = int(state.step)
             assert step == before[-1], (step, before)
             assert_same_bits(state, make_state(step, shape=SHAPE))
-        (workdir / "checked").write_text(str(os.getpid()))
+        (workdir / "checked").write_text(str(os.getpid()), encoding="utf-8")
         while True:
             step += 1
             save(checkpoints, make_state(step, shape=SHAPE))
@@ -49,7 +49,7 @@ def kill_while_saving(workdir: pathlib.Path, rng: np.random.Generator) -> bool:
     wanted = newest(workdir) + rng.integers(3)  # it completes up to two checkpoints
     while not (
         checked.exists()
-        and checked.read_text() == str(child)
+        and checked.read_text(encoding="utf-8") == str(child)
         and newest(workdir) >= wanted
         and partial(workdir)
     ):

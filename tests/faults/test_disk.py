@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+from ppcn_jax.runtime.appended import AppendedFile
 from ppcn_jax.runtime.errors import is_disk_full
 from ppcn_jax.runtime.processes import START_AGAIN
-from ppcn_jax.training.event_file import AppendedFile
 from ppcn_jax.weights.checkpoints import FOLDER, Checkpoints, steps_in
 from tests.faults.runs import assert_same_state, read_state, train
 from tests.processes import end, last_step, rows, wait_until
@@ -92,12 +92,15 @@ def test_logs_on_a_full_disk_end_no_run_and_lose_nothing(launch, small_disk):
 def test_a_partial_record_is_removed(small_disk):
     file = AppendedFile(small_disk / "rows")
     file.append(b"first\n")
+    file.flush()
     ballast = fill(small_disk)
     long = b"x" * 5000 + b"\n"
     file.append(long)
+    file.flush()
     assert (small_disk / "rows").read_bytes() == b"first\n"
     os.truncate(ballast, 0)
     file.append(b"last\n")
+    file.flush()
     file.close()
     assert (small_disk / "rows").read_bytes() == b"first\n" + long + b"last\n"
 
@@ -125,7 +128,7 @@ def test_checkpoints_that_cannot_be_written_stop_the_run(launch, tmp_path):
     process = train(launch, tmp_path, **{"train.steps": ENDLESS, "checkpoint.every": 40})
     wait_until(lambda: steps_in(tmp_path), process)
     (tmp_path / FOLDER).rename(tmp_path / "elsewhere")
-    (tmp_path / FOLDER).write_text("a file")
+    (tmp_path / FOLDER).write_text("a file", encoding="utf-8")
     status, _, stderr = end(process, timeout=120)
     assert status == 1
     assert stderr.strip().splitlines()[-1].startswith(("NotADirectoryError:", "FileExistsError:"))

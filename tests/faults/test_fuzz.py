@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from ppcn_jax.models.vgg import kernel_shapes
-from ppcn_jax.photos.read import Photo, read_photo
+from ppcn_jax.photos.photo import Photo
+from ppcn_jax.photos.read import read_photo
 from ppcn_jax.photos.write import encode_photo
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.state import Player, TrainState
@@ -171,7 +172,9 @@ def workdir(tmp_path, write_model):
     with Checkpoints(tmp_path, keep=1) as checkpoints:
         state = TrainState(step=jnp.asarray(5, jnp.int32), players={"generator": player})
         save(checkpoints, state)
-    (tmp_path / "config.json").write_text('{"model": "student", "preset": "paper"}')
+    (tmp_path / "config.json").write_text(
+        '{"model": "student", "preset": "paper"}', encoding="utf-8"
+    )
     return tmp_path
 
 

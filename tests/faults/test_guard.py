@@ -20,7 +20,7 @@ from ppcn_jax.steps.parallel import Calls, replicate, to_host
 from ppcn_jax.steps.state import SKIPPED, guarded_update, init_state
 from ppcn_jax.training import loop
 from ppcn_jax.training.enhancer import make_experiment
-from ppcn_jax.training.replica_check import check_agreement
+from ppcn_jax.training.replica_check import ReplicaCheck
 from ppcn_jax.training.skipped_updates import Guard
 from ppcn_jax.weights.checkpoints import steps_in
 from tests.faults.runs import train
@@ -57,13 +57,14 @@ def toy_batches(bad):
     return [{"input": batch} for batch in batches]
 
 
-def run_toy(batches, *, scan, length, finished):
-    call = Calls(toy_step, scan=scan, finished=finished)
+def run_toy(batches, *, scan, length, guard):
+    call = Calls(toy_step, scan=scan, finished=guard.note)
     state, frozen = replicate(toy_state()), replicate({})
     for first in range(0, len(batches), length):
         state, _ = call(state, batches[first : first + length], frozen)
     call.settle()
-    check_agreement(state, len(batches))  # also the device with the bad value
+    guard.inspect()
+    ReplicaCheck()(state, len(batches))  # also the device with the bad value
     return to_host(state)
 
 
@@ -85,7 +86,7 @@ BAD = {2: np.nan, 3: 1e30, 7: np.inf, 8: 50.0}
 def test_skipped_updates_change_nothing_but_the_step(scan, length):
     reports = []
     guard = make_guard(3, reports)
-    state = run_toy(toy_batches(BAD), scan=scan, length=length, finished=guard.inspect)
+    state = run_toy(toy_batches(BAD), scan=scan, length=length, guard=guard)
     assert [step for step, _, _ in reports] == [3, 4, 8, 9]
     assert [samples for _, _, samples in reports] == [[f"sample of {step}"] for step in BAD]
     by_limit = ["total", "square times its weight"]
@@ -93,7 +94,7 @@ def test_skipped_updates_change_nothing_but_the_step(scan, length):
     assert (guard.skipped, guard.in_a_row) == (4, 0)
 
     good = [batch for step, batch in enumerate(toy_batches({})) if step not in BAD]
-    expected = run_toy(good, scan=scan, length=1, finished=make_guard(1, None).inspect)
+    expected = run_toy(good, scan=scan, length=1, guard=make_guard(1, None))
     assert (state.step, expected.step) == (10, 6)
     for a, b in zip(jax.tree.leaves(state.players), jax.tree.leaves(expected.players), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -107,7 +108,7 @@ def test_too_many_in_a_row_end_the_run_and_name_the_term(scan, length):
             toy_batches({2: np.inf, 3: np.nan, 4: np.nan, 6: np.nan}),
             scan=scan,
             length=length,
-            finished=make_guard(2, reports).inspect,
+            guard=make_guard(2, reports),
         )
     assert [step for step, _, _ in reports] == [3, 4]
 
@@ -215,7 +216,7 @@ def run(config, workdir, stop_after):
 
 
 def rows(workdir, split):
-    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    lines = map(json.loads, (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
     return [row for row in lines if row["split"] == split]
 
 

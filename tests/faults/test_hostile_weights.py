@@ -146,7 +146,7 @@ def test_bombs_are_refused(tmp_path, monkeypatch, name, write, message):
 
 def test_garbage_in_a_checkpoint_folder_is_refused(tmp_path):
     config = {"model": "student", "preset": "paper"}
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     step = tmp_path / "checkpoints" / "5"
     (step / "generator").mkdir(parents=True)
     (step / "_CHECKPOINT_METADATA").write_bytes(b"\xff" * 100)
@@ -155,7 +155,7 @@ def test_garbage_in_a_checkpoint_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match="5"):
         load_model(tmp_path)
     for text in ("{", "[1]", '{"model": ["student"]}', '{"model": "student"}', "\xff"):
-        (tmp_path / "config.json").write_text(text)
+        (tmp_path / "config.json").write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match=r"config\.json"):
             load_model(tmp_path)
 

@@ -45,7 +45,7 @@ def config(workdir):
     """The saved configuration with the fields that were added later."""
     config = student.get_config()
     with config.ignore_type():
-        config.update(ConfigDict(json.loads((workdir / "config.json").read_text())))
+        config.update(ConfigDict(json.loads((workdir / "config.json").read_text(encoding="utf-8"))))
     return config
 
 
@@ -60,7 +60,7 @@ def test_it_is_restored_with_the_saved_values(workdir, config):
     with Checkpoints(workdir, keep=2) as checkpoints:
         state = restore(checkpoints, make_experiment(config).state)
     assert state.step == 2
-    expected = json.loads((KEPT / "values.json").read_text())
+    expected = json.loads((KEPT / "values.json").read_text(encoding="utf-8"))
     found = {name: summary(player) for name, player in state.players.items()}
     assert found.keys() == expected.keys()
     for name, arrays in expected.items():
@@ -73,7 +73,7 @@ def test_it_is_restored_with_the_saved_values(workdir, config):
 def test_its_network_enhances(workdir):
     model = load_model(workdir)
     assert (model.name, model.preset) == ("student", "paper")
-    expected = json.loads((KEPT / "values.json").read_text())["generator"]
+    expected = json.loads((KEPT / "values.json").read_text(encoding="utf-8"))["generator"]
     params = summary(model.params)
     assert params == {path: params_of(expected, path) for path in params}
     assert enhance(np.full((16, 16, 3), 0.5, np.float32), model).shape == (16, 16, 3)

@@ -129,7 +129,12 @@ def test_a_super_resolver_that_is_killed_loses_nothing(start_super_resolver, tmp
 def test_the_newest_checkpoint_loads_after_a_kill_during_a_save(kills, tmp_path):
     command = [sys.executable, "-m", "tests.faults.saving", tmp_path, str(kills), str(SEED)]
     result = subprocess.run(
-        command, cwd=REPOSITORY, check=True, capture_output=True, text=True, timeout=20 * kills
+        command,
+        cwd=REPOSITORY,
+        check=True,
+        capture_output=True,
+        timeout=20 * kills,
+        encoding="utf-8",
     )
     found = json.loads(result.stdout)
     assert found["damaged"] == [] and found["halves"] > 0 and found["steps"]

@@ -26,7 +26,7 @@ def trains(workdir, process):
 
 def holder(workdir):
     """The number of the process that holds the workdir."""
-    return json.loads((workdir / FILE).read_text())["process"]
+    return json.loads((workdir / FILE).read_text(encoding="utf-8"))["process"]
 
 
 @pytest.fixture(scope="module")

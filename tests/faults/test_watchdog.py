@@ -23,7 +23,7 @@ def test_a_step_that_waits_forever_is_reported_and_ended(launch, tmp_path):
 
     status, _, stderr = end(process, timeout=120)
     assert status == START_AGAIN
-    report = (tmp_path / "hangs" / "process0.txt").read_text()
+    report = (tmp_path / "hangs" / "process0.txt").read_text(encoding="utf-8")
     subject = r"process 0 of 1 has been running step (\d+) for \d+ s; "
     for text in (report, stderr):
         # The first step may have been reported before, while it compiled.
@@ -33,7 +33,7 @@ def test_a_step_that_waits_forever_is_reported_and_ended(launch, tmp_path):
         step, completed = re.match(subject + r"the last completed step is (\d+)\.", last).groups()
         assert int(step) == int(completed) > 2
         stacks = last.split("Thread 0x")
-        assert any("event_file.py" in stack and "_loop" in stack for stack in stacks)
+        assert any("appended.py" in stack and "_loop" in stack for stack in stacks)
         assert any("watchdog.py" in stack and "_loop" not in stack for stack in stacks)
     steps = re.findall(subject, report)
     assert len(steps) == len(set(steps))

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ppcn_jax.inference import any_size, streaming
+from ppcn_jax.inference import any_size, kept
 from ppcn_jax.inference.any_size import apply_to_any_size, shared_side, shares_size
-from ppcn_jax.inference.enhance import apply_network
+from ppcn_jax.inference.programs import apply_network
+from ppcn_jax.inference.reach import reach
 from ppcn_jax.weights.model import make_network
 
 
@@ -53,7 +54,7 @@ def test_bands_of_padded_width_do_not_change_the_output(name, random_params, mon
 
 def test_sizes_share_programs(random_params, monkeypatch):
     module, params = network("student", random_params)
-    module = module.clone(dtype=jnp.float32)  # no other test has compiled it
+    module = module.clone(precision="tensorfloat32")  # no other test has compiled it
     traced = []
     apply = type(module).__call__
 
@@ -72,9 +73,11 @@ def test_sizes_share_programs(random_params, monkeypatch):
     monkeypatch.setattr(any_size, "_BAND_PIXELS", 48)
     for size in ((100, 44), (123, 41), (90, 46), (100, 44)):
         apply_to_any_size(module, params, picture(*size))
-    passes = len(streaming._stages(module)) + 1  # one for each statistic, and the output
-    # Bands of 20 rows with 10 above and below; square images only show what the network consists of.
-    assert [(h, w) for _, h, w, _ in traced if h != w] == [(40, 48)] * passes
+    # One pass for each statistic, whose bands of 20 rows have the rows around that it depends on,
+    # and one for the output; square images only show what the network consists of.
+    around = [reach(module, wanted=frozenset({name})) for name, _ in kept.stages(module)]
+    expected = [(20 + 2 * rows, 48) for rows in [*around, 10]]
+    assert [(h, w) for _, h, w, _ in traced if h != w] == expected
 
 
 def test_images_of_a_shared_size_run_the_exact_program(random_params):

@@ -13,8 +13,10 @@ from ppcn_jax.inference import any_size, streaming
 from ppcn_jax.inference.any_size import apply_to_any_size
 from ppcn_jax.inference.borders import continue_by_reflection, without_reflection
 from ppcn_jax.inference.devices import apply_batch, apply_sharded
+from ppcn_jax.inference.jax_programs import JaxPrograms
+from ppcn_jax.inference.kept import kept_results
 from ppcn_jax.inference.reach import reach
-from ppcn_jax.inference.streaming import can_keep, default_band, kept_results, stream
+from ppcn_jax.inference.streaming import can_keep, stream
 from ppcn_jax.ops.reflection import reflect
 from ppcn_jax.weights.model import make_network
 
@@ -48,7 +50,7 @@ def assert_close(output, expected):
 def test_bands(network, size, band, keep):
     image = picture(*size)
     output = np.full_like(image, np.nan)
-    for first, rows in stream(*network, image, band=band, keep=keep):
+    for first, rows in stream(JaxPrograms(*network), image, band=band, keep=keep):
         assert len(rows) and np.isnan(output[first : first + len(rows)]).all()
         output[first : first + len(rows)] = rows
     assert_close(output, whole(*network, image))
@@ -117,7 +119,8 @@ def test_no_line_along_the_edges(network):
 def test_memory_for_a_border(network, monkeypatch):
     module, params = network
     zeros, border = without_reflection(module)
-    assert default_band(module, params, 980) == default_band(zeros, params, 980 + 2 * border)
+    whole, continued = (JaxPrograms(each, params) for each in (module, zeros))
+    assert whole.default_band(980) == continued.default_band(980 + 2 * border)
     needed = 4 * 120 * 70 * sum(kept_results(zeros).values())
     for available, enough in ((4 * needed, True), (4 * needed - 4, False)):
         monkeypatch.setattr(streaming, "available_bytes", lambda size=available: size)

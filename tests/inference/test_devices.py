@@ -8,7 +8,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ppcn_jax.inference import devices as devices_module
 from ppcn_jax.inference.devices import apply_batch, apply_sharded
-from ppcn_jax.inference.enhance import apply_network
+from ppcn_jax.inference.programs import apply_network
 from ppcn_jax.weights.model import make_network
 
 NETWORKS = {

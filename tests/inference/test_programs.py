@@ -35,7 +35,7 @@ def test_dropped_programs_leave_no_memory_mappings(monkeypatch):
     counts = []
     for size in range(1, 51):
         program(np.ones((size, 3)))
-        counts.append(len(MAPPINGS.read_text().splitlines()))
+        counts.append(len(MAPPINGS.read_text(encoding="utf-8").splitlines()))
     assert counts[9] - counts[0] > 0
     assert counts[-1] - counts[9] < 2 * (counts[9] - counts[0])
 

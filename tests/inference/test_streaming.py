@@ -6,9 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ppcn_jax.inference import streaming
+from ppcn_jax.inference import jax_programs, streaming
+from ppcn_jax.inference.jax_programs import JaxPrograms
+from ppcn_jax.inference.kept import kept_results
 from ppcn_jax.inference.reach import reach
-from ppcn_jax.inference.streaming import can_keep, default_band, kept_results, stream
+from ppcn_jax.inference.streaming import can_keep, stream
 from ppcn_jax.inference.windows import windows_of
 from ppcn_jax.models.layers import Conv, InstanceNorm, Statistics, check_images
 from ppcn_jax.weights.model import make_network
@@ -42,7 +44,7 @@ def whole(module, params, image):
 
 def streamed(module, params, image, band, keep=False):
     output = np.full_like(image, np.nan)
-    for first, rows in stream(module, params, image, band=band, keep=keep):
+    for first, rows in stream(JaxPrograms(module, params), image, band=band, keep=keep):
         assert np.isnan(output[first : first + len(rows)]).all()
         output[first : first + len(rows)] = rows
     return output
@@ -72,16 +74,16 @@ def test_what_is_kept_is_not_computed_again(random_params, monkeypatch):
 
         return call
 
-    for name in ("_gather", "_output"):
-        monkeypatch.setattr(streaming, name, compiled_too(getattr(streaming, name)))
-    for _ in stream(module, params, picture(100), band=100, keep=True):
+    for name in ("gather", "_output"):
+        monkeypatch.setattr(jax_programs, name, compiled_too(getattr(jax_programs, name)))
+    for _ in stream(JaxPrograms(module, params), picture(100), band=100, keep=True):
         pass
     assert [convolutions for _, convolutions in passes] == [0, 3, 2, 1]
     passes.clear()
-    for _ in stream(module, params, picture(300), band=100, keep=True):
+    for _ in stream(JaxPrograms(module, params), picture(300), band=100, keep=True):
         pass
     reaches = [(rows - 100) // 2 for rows, _ in passes[::3]]
-    assert reaches == [10, 10, 7, 1]
+    assert reaches == [0, 3, 6, 1]
 
 
 def test_results_are_kept_where_there_is_memory(monkeypatch):
@@ -101,7 +103,9 @@ def test_integers_are_pixel_values(network):
     module, params = network
     levels = (picture(40) * 65535).astype(np.uint16)
     expected = whole(module, params, levels / np.float32(65535))
-    output = np.concatenate([rows for _, rows in stream(module, params, levels, band=16)])
+    output = np.concatenate(
+        [rows for _, rows in stream(JaxPrograms(module, params), levels, band=16)]
+    )
     np.testing.assert_allclose(output, expected, rtol=0, atol=1e-5 * max(1, np.ptp(expected)))
 
 
@@ -168,6 +172,10 @@ def test_reach_of_branches_is_that_of_the_longest(branches):
     assert reach(module, frozenset({"long1"})) == 1 + 1
     assert reach(module, frozenset({"short"})) == 2 + 2 + 1
     assert reach(module, frozenset({"short", "long1"})) == 1
+    # What is wanted in place of the output may depend on fewer rows.
+    assert reach(module, wanted=frozenset({"norm/statistics"})) == 2 + 2
+    assert reach(module, wanted=frozenset({"mean", "long0"})) == 2
+    assert reach(module, frozenset({"long0"}), frozenset({"norm/statistics", "mean"})) == 2
 
 
 def test_bands_of_a_network_of_branches(branches):
@@ -194,25 +202,25 @@ def test_an_operation_that_mixes_rows_is_refused():
 
 def test_results_worth_keeping():
     assert kept_results(make_network("student")) == {"conv1": 8, "conv3": 8}
-    assert kept_results(make_network("teacher")) == {"conv1": 16}
+    assert kept_results(make_network("teacher")) == {"conv3": 16}
     assert kept_results(make_network("dped_resnet")) == {}  # 64 channels are too many
     assert kept_results(make_network("super_resolver")) == {}
 
 
 def test_default_band_follows_the_free_memory(network, monkeypatch):
     module, params = network
-    monkeypatch.setattr(streaming, "_MOST_BYTES", 2**28)
-    plenty = default_band(module, params, 2000)
-    monkeypatch.setattr(streaming, "_MOST_BYTES", 2**26)
-    assert 2 * reach(module) <= default_band(module, params, 2000) < plenty / 3
-    monkeypatch.setattr(streaming, "_MOST_BYTES", 0)
-    assert default_band(module, params, 2000) == 2 * reach(module)
+    monkeypatch.setattr(jax_programs, "_MOST_BYTES", 2**28)
+    plenty = JaxPrograms(module, params).default_band(2000)
+    monkeypatch.setattr(jax_programs, "_MOST_BYTES", 2**26)
+    assert 2 * reach(module) <= JaxPrograms(module, params).default_band(2000) < plenty / 3
+    monkeypatch.setattr(jax_programs, "_MOST_BYTES", 0)
+    assert JaxPrograms(module, params).default_band(2000) == 2 * reach(module)
 
 
 def test_a_band_has_a_row():
     module = make_network("student")
     with pytest.raises(ValueError, match="band must be at least 1"):
-        next(stream(module, {}, picture(20), band=0))
+        next(stream(JaxPrograms(module, {}), picture(20), band=0))
 
 
 def test_bands_are_even():

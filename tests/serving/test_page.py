@@ -1,6 +1,7 @@
 """How the page processes a photo, without a browser."""
 
 import pathlib
+import zipfile
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +10,10 @@ from PIL import Image
 
 from ppcn_jax.inference.damage import Damage
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.serving import page
-from ppcn_jax.serving.page import label_choices, process_upload
+from ppcn_jax.serving import upload as uploads
+from ppcn_jax.serving.comparison import comparison
+from ppcn_jax.serving.page import describe, label_choices
+from ppcn_jax.serving.upload import pack, preview_upload, process_upload
 from ppcn_jax.weights.model import Model, make_network
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (20, 28, 3), np.uint8)
@@ -63,11 +66,11 @@ def test_process_upload(make_model, upload, tmp_path, network, label, size):
     operation = label_choices([("", make_model(network))])[label]
     outcome = process_upload(upload, label, operation, tmp_path)
     width, height = size
-    assert outcome.summary.startswith(f"{width} x {height} px in ")
+    assert outcome.summary.startswith(f"a photo.png: {width} x {height} px in ")
     assert outcome.summary.endswith(f" s with {label}")
-    assert outcome.result.name == f"a photo-{label.replace(' ', '-')}.png"
+    assert outcome.result.name == "a photo.png"
     for path in (outcome.before, outcome.after, outcome.result):
-        assert path.parent.parent == tmp_path
+        assert path.parent.parent.parent == tmp_path or path.parent.parent == tmp_path
         with Image.open(path) as image:
             assert image.size == size
     with Image.open(outcome.result) as image:
@@ -94,11 +97,38 @@ def test_spoiled_colors_are_a_warning(make_model, upload, tmp_path, monkeypatch)
             assert warning == (expected if damage and network == "student" else "")
 
 
-def test_the_download_is_named_after_the_network_and_not_its_file(make_model, upload, tmp_path):
-    models = [("", make_model("student", source)) for source in ("a.x", "b.x")]
-    label, operation = next(iter(label_choices(models).items()))
-    outcome = process_upload(upload, label, operation, tmp_path)
-    assert outcome.result.name == "a photo-student.png"
+def test_the_choices_say_what_they_are_for(make_model):
+    choices = label_choices([("", make_model("student")), ("mine", make_model("super_resolver"))])
+    lines = [describe(label, operation) for label, operation in choices.items()]
+    assert lines == [
+        "student: better light, color and contrast; fast",
+        "mine 4x: 4 times as wide and high",
+    ]
+
+
+def test_a_preview_shows_the_photo_before_it_is_enhanced(upload, tmp_path):
+    with Image.open(preview_upload(upload, tmp_path)) as image:
+        assert (image.format, image.size) == ("JPEG", (28, 20))
+        error = np.abs(np.asarray(image, int) - PIXELS).mean()
+    assert error < 40  # noise, compressed
+
+
+def test_several_results_are_packed_under_their_names(tmp_path):
+    results = []
+    for folder, name in (("a", "x.png"), ("b", "X.png"), ("c", "y.jpg")):
+        path = tmp_path / folder / name
+        path.parent.mkdir()
+        path.write_bytes(folder.encode())
+        results.append(path)
+    with zipfile.ZipFile(pack(results, tmp_path)) as archive:
+        found = {name: archive.read(name) for name in archive.namelist()}
+    assert found == {"x.png": b"a", "X (2).png": b"b", "y.jpg": b"c"}
+
+
+def test_names_are_escaped_in_the_comparison(tmp_path):
+    text = comparison('"><script>', tmp_path / "a&b.jpg", tmp_path / "c.jpg", ("before", "after"))
+    assert "<script" not in text and "a%26b.jpg" in text
+    assert 'type="range"' in text and text.count("<img ") == 2
 
 
 def error_of(upload, make_model, folder):
@@ -113,9 +143,9 @@ def error_of(upload, make_model, folder):
 
 def test_errors_name_the_file_without_its_folder(make_model, upload, tmp_path, monkeypatch):
     text = upload.with_name("text.png")
-    text.write_text("no picture")
+    text.write_text("no picture", encoding="utf-8")
     assert error_of(text, make_model, tmp_path) == (
-        "text.png is not a readable JPEG, PNG, WebP, TIFF or HEIC file"
+        "text.png is not a readable JPEG, PNG, WebP, TIFF, HEIC, AVIF, JPEG XL or BMP file"
     )
     small = upload.with_name("small.png")
     Image.fromarray(PIXELS[:4, :4]).save(small)
@@ -124,7 +154,7 @@ def test_errors_name_the_file_without_its_folder(make_model, upload, tmp_path, m
     )
     missing = upload.with_name("gone.png")
     assert error_of(missing, make_model, tmp_path).startswith("gone.png cannot be read: No such")
-    monkeypatch.setattr(page, "MOST_PIXELS", PIXELS[..., 0].size - 1)
+    monkeypatch.setattr(uploads, "MOST_PIXELS", PIXELS[..., 0].size - 1)
     assert error_of(upload, make_model, tmp_path).startswith(
         "a photo.png would become 28 x 20 px; the limit of this page is 0 megapixels"
     )
@@ -135,7 +165,7 @@ def test_running_out_of_memory_is_reported(make_model, upload, tmp_path, monkeyp
     def fail(*_):
         raise MemoryError
 
-    monkeypatch.setattr(page, place, fail)
+    monkeypatch.setattr(uploads, place, fail)
     message = "a photo.png cannot be processed: not enough memory"
     assert error_of(upload, make_model, tmp_path) == message
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from ppcn_jax.photos.read import Photo
+from ppcn_jax.photos.photo import Photo
 from ppcn_jax.photos.resize import enlarge
 from ppcn_jax.serving import preview
 from ppcn_jax.serving.preview import make_previews

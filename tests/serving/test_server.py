@@ -3,7 +3,6 @@
 import os
 import pathlib
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import zipfile
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +23,7 @@ from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.serving import server as serve
 from ppcn_jax.weights.model import Model, make_network
 from ppcn_jax.weights.safetensors_file import write_native
+from tests.browser import chromium
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 # The upload limit is lowered so that a small file exceeds it.
@@ -54,9 +55,9 @@ def address(models, tmp_path_factory):
     """Serve a page and yield its address; check in the end that no files are left."""
     folder = tmp_path_factory.mktemp("serve")
     (folder / "temporary").mkdir()
-    (folder / "secret.png").write_text("in the working directory")
+    (folder / "secret.png").write_text("in the working directory", encoding="utf-8")
     words = [word for path in models.values() for word in ("--model", path)]
-    output = (folder / "output").open("w+")
+    output = (folder / "output").open("w+", encoding="utf-8")
     server = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "serve", "--port", "0", *words],
         cwd=folder,
@@ -72,7 +73,9 @@ def address(models, tmp_path_factory):
         server.kill()
         server.wait()
         output.close()
-    assert (folder / "output").read_text().count("\n") == 1, (folder / "output").read_text()
+    assert (folder / "output").read_text(encoding="utf-8").count("\n") == 1, (
+        folder / "output"
+    ).read_text(encoding="utf-8")
     assert not list((folder / "temporary").iterdir())
     assert sorted(path.name for path in folder.iterdir()) == ["output", "secret.png", "temporary"]
 
@@ -80,30 +83,19 @@ def address(models, tmp_path_factory):
 def wait_for_address(server, output):
     end = time.monotonic() + PATIENCE
     while not (
-        found := re.search(r" at (http://127\.0\.0\.1:\d+); press Ctrl-C", output.read_text())
+        found := re.search(
+            r" at (http://127\.0\.0\.1:\d+); press Ctrl-C", output.read_text(encoding="utf-8")
+        )
     ):
-        assert server.poll() is None and time.monotonic() < end, output.read_text()
+        assert server.poll() is None and time.monotonic() < end, output.read_text(encoding="utf-8")
         time.sleep(0.1)
     return found[1]
 
 
 @pytest.fixture(scope="module")
 def browser():
-    reason = (
-        "no browser: install Chromium, name one in PPCN_CHROMIUM, or let Playwright fetch its own "
-        "by `playwright install chromium`"
-    )
-    playwright = pytest.importorskip("playwright.sync_api", reason=reason)
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = os.environ.get("PPCN_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    # Chromium has no sandbox for root.
-    flags = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with playwright.sync_playwright() as driver:
-        if not found and not pathlib.Path(driver.chromium.executable_path).is_file():
-            pytest.skip(reason)
-        chromium = driver.chromium.launch(executable_path=found, args=flags)
-        yield chromium
-        chromium.close()
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -126,11 +118,12 @@ def drop(page, path):
     if page.get_by_label("Clear").count():
         page.get_by_label("Clear").click()
     page.locator("input[type=file]").set_input_files(path)
-    page.locator(".file-preview").get_by_text(path.stem).wait_for()
+    for one in path if isinstance(path, list) else [path]:
+        page.locator(".file-preview").get_by_text(one.stem, exact=True).wait_for()
 
 
 def enhance(page, model):
-    page.get_by_label(model, exact=True).check()
+    page.get_by_label(re.compile(rf"\b{model}: ")).check()
     page.get_by_role("button", name="Enhance").click()
 
 
@@ -142,8 +135,8 @@ def write_photo(path, form, **options):
 @pytest.mark.parametrize(
     ("network", "label", "size"),
     [
-        ("student", "student", "32 x 48 px in "),
-        ("super_resolver", "super resolver 4x", "128 x 192 px in "),
+        ("student", "student", "photo.jpg: 32 x 48 px in "),
+        ("super_resolver", "super resolver 4x", "photo.jpg: 128 x 192 px in "),
     ],
 )
 def test_the_download_is_what_the_command_writes(
@@ -157,12 +150,16 @@ def test_the_download_is_what_the_command_writes(
     line = page.get_by_role("status").filter(has_text=f" s with {label}")
     line.wait_for()
     assert line.inner_text().startswith(size)
-    pictures = page.locator(".slider-wrap img, [data-testid=imageslider] img")
+    pictures = page.locator(".ppcn-compare img")
+    page.wait_for_function("[...document.querySelectorAll('.ppcn-compare img')].length == 2")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.ppcn-compare img')].every(i => i.complete)"
+    )
     widths = pictures.evaluate_all("images => images.map(image => image.naturalWidth)")
-    assert widths == 2 * [int(size.split()[0])]
+    assert widths == 2 * [int(size.split()[1])]
     with page.expect_download() as download:
         page.get_by_role("button", name="Download (").click()
-    assert download.value.suggested_filename == f"photo-{label.replace(' ', '-')}.jpg"
+    assert download.value.suggested_filename == "photo.jpg"
     use = "enhance" if network == "student" else "upscale"
     monkeypatch.chdir(tmp_path)
     command.main([use, "photo.jpg", "--output", "out", "--model", str(models[network])])
@@ -175,7 +172,7 @@ def test_the_download_is_what_the_command_writes(
 def test_the_page_works_after_errors(page, tmp_path):
     enhance(page, "student")
     page.get_by_role("alert").filter(has_text="Drop a photo first.").wait_for()
-    (tmp_path / "text <b>.png").write_text("no picture")
+    (tmp_path / "text <b>.png").write_text("no picture", encoding="utf-8")
     drop(page, tmp_path / "text <b>.png")
     enhance(page, "student")
     page.get_by_role("alert").filter(has_text=" is not a readable JPEG, PNG, ").wait_for()
@@ -186,6 +183,60 @@ def test_the_page_works_after_errors(page, tmp_path):
     enhance(page, "student")
     page.get_by_role("status").filter(has_text="48 x 32 px in ").wait_for()
     page.get_by_role("button", name="Download (").wait_for()
+    assert page.get_by_role("alert").count() == 0
+
+
+def test_a_preview_and_a_line_that_the_keyboard_moves(page, tmp_path):
+    write_photo(tmp_path / "photo.png", "png")
+    drop(page, tmp_path / "photo.png")
+    page.get_by_alt_text("photo.png, before").wait_for()
+    assert page.get_by_role("slider", name="line between").count() == 0
+    enhance(page, "student")
+    line = page.get_by_role("slider", name="photo.png: line between before and after")
+    line.wait_for()
+    line.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    assert line.input_value() == "53"
+    cut = "line => getComputedStyle(line.parentElement).getPropertyValue('--cut')"
+    assert line.evaluate(cut).strip() == "53%"
+    assert page.get_by_text("before", exact=True).is_visible()
+    assert page.get_by_text("after", exact=True).is_visible()
+
+
+def test_several_photos_come_as_one_file(page, tmp_path):
+    names = ["a.png", "b.png", "broken.png"]
+    for name in names[:2]:
+        write_photo(tmp_path / name, "png")
+    (tmp_path / "broken.png").write_text("no picture", encoding="utf-8")
+    drop(page, [tmp_path / name for name in names])
+    enhance(page, "student")
+    button = page.get_by_role("button", name="Download (")
+    button.wait_for()
+    assert page.locator(".ppcn-compare").count() == 2
+    assert "broken.png" in page.get_by_role("alert").inner_text()
+    with page.expect_download() as download:
+        button.click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert archive.namelist() == names[:2]
+
+
+def test_the_result_is_in_view_on_a_phone(browser, address, tmp_path):
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.set_default_timeout(1000 * PATIENCE)
+    page.goto(address)
+    write_photo(tmp_path / "photo.png", "png")
+    drop(page, tmp_path / "photo.png")
+    enhance(page, "student")
+    page.get_by_role("slider", name="line between before").wait_for()
+    page.wait_for_function(
+        """() => {
+          const box = document.querySelector(".ppcn-compare").getBoundingClientRect();
+          return box.top >= 0 && box.bottom <= innerHeight && box.right <= innerWidth;
+        }"""
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.close()
 
 
 @pytest.mark.parametrize(
@@ -221,6 +272,41 @@ def test_other_files_are_not_served(address, models, tmp_path):
     assert status_of(address, "/") == 200
     for path in (models["student"], pathlib.Path(__file__), "secret.png", tmp_path):
         assert status_of(address, f"/gradio_api/file={urllib.parse.quote(str(path))}") == 403, path
+    for path in ("../secret.png", "../../etc/passwd", "/etc/passwd", "%2e%2e/secret.png"):
+        for route in ("/gradio_api/file=", "/gradio_api/file/", "/static/", "/assets/"):
+            assert status_of(address, f"{route}{path}") in (403, 404), route + path
+
+
+@pytest.mark.parametrize("path", ["/", "/config", "/gradio_api/info"])
+def test_other_hosts_and_origins_are_refused(address, path):
+    port = urllib.parse.urlsplit(address).port
+    for host in (f"localhost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}"):
+        assert status_of(address, path, headers={"Host": host}) == 200
+    own = {"Origin": f"http://localhost:{port}"}
+    assert status_of(address, path, headers=own) == 200
+    for refused in (
+        {"Host": "evil"},
+        {"Host": f"evil.example:{port}"},
+        {"Host": "localhost.evil.example"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": f"http://localhost.evil.example:{port}"},
+    ):
+        request = urllib.request.Request(f"{address}{path}", headers=refused)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            opener.open(request, timeout=PATIENCE)
+        assert caught.value.code == 400
+        assert not [name for name in caught.value.headers if name.lower().startswith("access-")]
+        caught.value.close()
+
+
+def test_on_all_addresses_the_names_of_this_computer_are_trusted():
+    assert serve.trusted_hosts("127.0.0.1", "127.0.0.1") == ["127.0.0.1", "[::1]", "localhost"]
+    assert "mine.example" in serve.trusted_hosts("127.0.0.1", "mine.example")
+    everywhere = serve.trusted_hosts("0.0.0.0", "0.0.0.0")
+    assert socket.gethostname().lower() in everywhere and "127.0.0.1" in everywhere
+    assert "evil.example" not in everywhere
 
 
 def test_the_server_enforces_the_upload_limit(address):
@@ -309,6 +395,7 @@ def test_models_can_be_given_names(models, monkeypatch):
         "models": [("my own", "student"), ("", "super_resolver"), ("", "student")],
         "host": "127.0.0.1",
         "port": 7860,
+        "runtime": "auto",
     }
 
 

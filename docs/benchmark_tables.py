@@ -1,0 +1,150 @@
+"""Numbers of benchmarks that are kept in docs/numbers, the tables made from them, and what has changed.
+
+    python docs/benchmark_tables.py keep W/benchmark.json     # copies it to docs/numbers
+    python docs/benchmark_tables.py write                     # writes the tables of docs/*.md again
+    python docs/benchmark_tables.py compare COMMIT COMMIT     # what changed by more than noise
+
+A file is named MACHINE-COMMIT-RUN.json. The table between `<!-- numbers: FILE -->` and
+`<!-- end -->` in a page is made from docs/numbers/FILE.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).resolve().parent
+NUMBERS = DOCS / "numbers"
+_MARKED = re.compile(r"(<!-- numbers: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+Runs = Mapping[tuple[str, str], list[float]]
+
+
+def keep(file: Path) -> Path:
+    """Copy the results of a run to docs/numbers; return the copy.
+
+    Raises ValueError for files of something else, and for commits with changes on top.
+    """
+    machine = _read(file)["machine"]
+    commit = machine["commit"] or ""
+    if not re.fullmatch(r"[0-9a-f]{7,40}", commit):
+        raise ValueError(f"{file}: the commit is {commit or 'unknown'}; measure a clean commit")
+    place = re.sub(r"[^a-z0-9]+", "-", machine["device"].lower()).strip("-")
+    number = 1
+    while (kept := NUMBERS / f"{place}-{commit}-{number}.json").exists():
+        if kept.read_bytes() == file.read_bytes():
+            return kept
+        number += 1
+    NUMBERS.mkdir(exist_ok=True)
+    shutil.copyfile(file, kept)
+    return kept
+
+
+def with_tables(page: str) -> str:
+    """The text of a page, with its marked tables made from the files that they name."""
+    return _MARKED.sub(lambda match: f"{match[1]}\n{_table(NUMBERS / match[2])}\n{match[3]}", page)
+
+
+def compare(before: Iterable[Path], after: Iterable[Path]) -> str:
+    """Rows whose times are apart in all runs: every one before and every one after.
+
+    The ranges of two or more runs of each commit are the noise. Raises ValueError if there are
+    fewer, or if the runs are of several machines.
+    """
+    before, after = list(before), list(after)
+    if min(len(before), len(after)) < 2:
+        raise ValueError(
+            f"{len(before)} and {len(after)} runs: noise is the difference of runs of one commit, "
+            "so keep at least two of each"
+        )
+    machines = {_read(file)["machine"]["device"] for file in before + after}
+    if len(machines) > 1:
+        raise ValueError(f"runs of different machines: {', '.join(sorted(machines))}")
+    old, new = _times(before), _times(after)
+    lines = []
+    for row in sorted(old.keys() & new.keys()):
+        if max(old[row]) < min(new[row]) or max(new[row]) < min(old[row]):
+            change = statistics.median(new[row]) / statistics.median(old[row]) - 1
+            lines.append(
+                f"{': '.join(row)}: {_range(old[row])} -> {_range(new[row])}, {change:+.0%}"
+            )
+    for name, rows in (("only before", old.keys() - new), ("only after", new.keys() - old)):
+        lines += [f"{': '.join(row)}: {name}" for row in sorted(rows)]
+    return "\n".join(lines) or "nothing changed by more than noise"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    results = json.loads(file.read_text(encoding="utf-8"))
+    if not {"machine", "rows"} <= results.keys():
+        raise ValueError(f"{file} is no result of configs/benchmark.py")
+    return results
+
+
+def _times(files: Iterable[Path]) -> Runs:
+    times = defaultdict(list)
+    for file in files:
+        for row in _read(file)["rows"]:
+            if row["milliseconds"] is not None:
+                times[row["task"], row["name"]].append(row["milliseconds"])
+    return times
+
+
+def _range(times: list[float]) -> str:
+    low, high = (format(value, ".3g") for value in (min(times), max(times)))
+    return f"{low} ms" if low == high else f"{low} to {high} ms"
+
+
+def _table(file: Path) -> str:
+    """Machine and rows of a file, without the columns that have no values."""
+    from ppcn_jax.benchmark.report import COLUMNS
+    from ppcn_jax.evaluation.tables import markdown_table
+
+    results = _read(file)
+    rows = [row for row in results["rows"] if not row["problem"]]
+    empty = ("", "–")
+    columns = [each for each in COLUMNS if not all(each.cell(row) in empty for row in rows)]
+    machine = results["machine"]
+    packages = machine["packages"]
+    return (
+        f"{markdown_table(columns, rows)}\n{machine['device']}, {machine['system']}, Python "
+        f"{machine['python']}, jax {packages['jax']}; commit {machine['commit']}.\n"
+    )
+
+
+def _of_commit(commit: str) -> list[Path]:
+    return sorted(NUMBERS.glob(f"*-{commit}*-*.json"))
+
+
+def main() -> None:
+    """Run one of the three commands."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("keep").add_argument("file", type=Path)
+    commands.add_parser("write")
+    comparison = commands.add_parser("compare")
+    comparison.add_argument("before", type=_of_commit)
+    comparison.add_argument("after", type=_of_commit)
+    options = parser.parse_args()
+    try:
+        if options.command == "keep":
+            print(keep(options.file))
+        elif options.command == "compare":
+            print(compare(options.before, options.after))
+        else:
+            for path in sorted(DOCS.glob("*.md")):
+                page = path.read_text(encoding="utf-8")
+                path.write_text(with_tables(page), encoding="utf-8")
+    except (OSError, ValueError) as error:
+        sys.exit(f"benchmark_tables: {error}")
+
+
+if __name__ == "__main__":
+    main()

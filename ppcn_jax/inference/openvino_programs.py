@@ -1,0 +1,171 @@
+"""The programs of OpenVINO for bands of an image, and for complete images."""
+
+import collections
+import dataclasses
+import hashlib
+import threading
+from collections.abc import Collection
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from ppcn_jax.graphs.graph import Graph
+from ppcn_jax.graphs.networks import add_network
+from ppcn_jax.graphs.openvino import Compiled
+from ppcn_jax.inference.borders import without_reflection
+from ppcn_jax.inference.kept import stages
+from ppcn_jax.inference.reach import reach
+from ppcn_jax.inference.streaming import Known, Results
+from ppcn_jax.runtime.memory import available_bytes
+from ppcn_jax.weights.model import Model
+
+_IMAGES, _RESULT = "images", "result"
+# Pixels of a band, with twice the rows that its output depends on: few rows are computed twice.
+_BAND_PIXELS = 3 * 2**17
+# A program takes about so much memory, at most, until it is dropped.
+_BYTES_PER_PIXEL = 512
+# Programs that were used last are kept, as many as have so many pixels together.
+_KEPT_PIXELS = 2**21
+
+
+class OpenvinoPrograms:
+    """The programs of a network that OpenVINO compiles; see `streaming.Programs`.
+
+    They are compiled for one size each: for any size, they would take up to half as long again.
+
+    Args:
+        model: the network.
+
+    Raises:
+        InputError: there is no graph of the network.
+    """
+
+    even = True
+
+    def __init__(self, model: Model):
+        self._model, self._digest = model, _digest(model)
+        self.module, self.border = without_reflection(model.module)
+
+    def whole(self, image: np.ndarray) -> np.ndarray:
+        """The output for a complete image."""
+        program = self._program(image.shape, complete=True)
+        return _compiled(program)({_IMAGES: image[None]})[0][0]
+
+    def default_band(self, width: int) -> int:
+        """Rows of an image of this width to compute at a time, at least twice the reach."""
+        pixels = min(available_bytes() // 4 // _BYTES_PER_PIXEL, _BAND_PIXELS)
+        around = 2 * reach(self.module)
+        return max(pixels // (width + 2 * self.border) - around, around)
+
+    def moments(
+        self, known: Known, rows: np.ndarray, given: Results, kept: Collection[str]
+    ) -> tuple[tuple[np.ndarray, np.ndarray], Results]:
+        """The moments of rows of the first unknown statistic, and what is kept on the way."""
+        mean, variance, *results = self._run(known, rows, given, tuple(kept))
+        # From [1, C, rows, 1] to [rows, 1, C].
+        moments = mean[0].transpose(1, 2, 0), variance[0].transpose(1, 2, 0)
+        return moments, {name: of[0] for name, of in zip(kept, results, strict=True)}
+
+    def output(self, known: Known, rows: np.ndarray, given: Results) -> np.ndarray:
+        """The output, `[rows, W, 3]`, unclipped, where all statistics are known."""
+        return self._run(known, rows, given, ())[0][0]
+
+    def _program(self, shape: tuple[int, ...], **parts: Any) -> "_Program":
+        height, width = shape[:2]
+        module = self._model.module
+        return _Program(self._model, module, self._digest, height, width, **parts)
+
+    def _run(
+        self, known: Known, rows: np.ndarray, given: Results, kept: tuple[str, ...]
+    ) -> list[np.ndarray]:
+        channels = {name: mean.size for name, (mean, _) in known.items()}
+        program = self._program(
+            rows.shape, known=tuple(channels.items()), given=tuple(given), kept=kept
+        )
+        feeds = {_IMAGES: rows[None]} | {name: result[None] for name, result in given.items()}
+        for name, moments in known.items():
+            for tensor, moment in zip(_moments(name), moments, strict=True):
+                feeds[tensor] = moment.reshape(1, -1, 1, 1)
+        return _compiled(program)(feeds)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Program:
+    """What a program computes for which size; equal ones have equal parameters.
+
+    Attributes:
+        model: the network.
+        module: that of the model, since equal parameters may belong to different networks.
+        digest: of the parameters.
+        height: rows of the image.
+        width: columns of the image.
+        complete: the image is complete: it is continued, and its statistics are taken.
+        known: statistics that are inputs, with their channels.
+        given: convolutions whose results are inputs.
+        kept: convolutions whose results are outputs, after the moments of the first statistic that
+            is not known.
+    """
+
+    model: Model = dataclasses.field(compare=False)
+    module: nn.Module
+    digest: str
+    height: int
+    width: int
+    complete: bool = False
+    known: tuple[tuple[str, int], ...] = ()
+    given: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+
+    def compile(self) -> Compiled:
+        """Compile the program."""
+        module, border = without_reflection(self.module)
+        params = self.model.params
+        graph = Graph(params, border if self.complete else 0)
+        shapes: dict[str, tuple[int, ...]] = {_IMAGES: (1, self.height, self.width, 3)}
+        for name in self.given:
+            shapes[name] = (1, self.height, self.width, params[name]["kernel"].shape[-1])
+            graph.given[name] = graph.op("Transpose", name, perm=[0, 3, 1, 2])
+        for name, channels in self.known:
+            graph.statistics[name] = _moments(name)
+            shapes |= dict.fromkeys(_moments(name), (1, channels, 1, 1))
+        images = graph.op("Transpose", _IMAGES, perm=[0, 3, 1, 2])
+        result = add_network(graph, images, self.model)
+        unknown = [name for name, _ in stages(module) if name not in graph.statistics]
+        if self.complete or not unknown:
+            graph.op("Transpose", result, perm=[0, 2, 3, 1], output=_RESULT)
+            return Compiled(graph, shapes, [_RESULT])
+        kept = (
+            graph.op("Transpose", graph.convolved[name], perm=[0, 2, 3, 1]) for name in self.kept
+        )
+        moments = graph.row_moments(graph.measured[unknown[0]], border)
+        return Compiled(graph, shapes, [*moments, *kept])
+
+
+_programs: collections.OrderedDict[_Program, Compiled] = collections.OrderedDict()
+_lock = threading.Lock()
+
+
+def _compiled(program: _Program) -> Compiled:
+    """A program, compiled unless it was used lately."""
+    with _lock:
+        if program not in _programs:
+            left = _KEPT_PIXELS - program.height * program.width
+            # The oldest go first, before the new one takes memory.
+            while _programs and sum(each.height * each.width for each in _programs) > left:
+                _programs.popitem(last=False)
+            _programs[program] = program.compile()
+        _programs.move_to_end(program)
+        return _programs[program]
+
+
+def _moments(statistic: str) -> tuple[str, str]:
+    return f"{statistic}/mean", f"{statistic}/variance"
+
+
+def _digest(model: Model) -> str:
+    digest = hashlib.sha256()
+    for array in jax.tree.leaves(model.params):
+        digest.update(np.asarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,52 @@
+"""The scripts in docs/pods.md, checked by ShellCheck, and its JobSet."""
+
+import re
+import shutil
+import subprocess
+import sysconfig
+import textwrap
+from pathlib import Path
+
+import pytest
+import yaml
+
+PAGE = (Path(__file__).resolve().parent.parent / "docs" / "pods.md").read_text(encoding="utf-8")
+BLOCKS = [textwrap.dedent(block) for block in re.findall(r"^(?: {4,}.*\n)+", PAGE, re.MULTILINE)]
+
+
+def blocks(start):
+    return [block for block in BLOCKS if block.startswith(start)]
+
+
+@pytest.mark.parametrize("script", blocks("#!/bin/bash"), ids=lambda script: script.split("\n")[1])
+def test_scripts_have_no_faults(script):
+    shellcheck = shutil.which("shellcheck", path=sysconfig.get_path("scripts"))
+    if shellcheck is None:
+        pytest.skip("ShellCheck is not installed: pip install -e '.[test]'")
+    run = subprocess.run(
+        [shellcheck, "-"],
+        check=False,
+        input=script,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert run.returncode == 0, run.stdout
+
+
+def test_the_jobset_restarts_everything_but_errors_of_the_command():
+    (text,) = blocks("apiVersion: jobset")
+    jobset = yaml.safe_load(text)
+    (group,) = jobset["spec"]["replicatedJobs"]
+    job = group["template"]["spec"]
+    (rule,) = job["podFailurePolicy"]["rules"]
+    pod = job["template"]["spec"]
+    (container,) = pod["containers"]
+    assert (rule["action"], rule["onExitCodes"]["values"]) == ("FailJob", [1, 79])
+    assert rule["onExitCodes"]["containerName"] == container["name"]
+    assert job["completions"] == job["parallelism"] and pod["restartPolicy"] == "Never"
+    command = " ".join(container["args"])
+    address = f"{jobset['metadata']['name']}-{group['name']}-0-0.{jobset['metadata']['name']}"
+    assert f"--coordinator={address}:" in command
+    assert f"--process_count={job['completions']} " in command
+    claims = {volume["name"] for volume in pod.get("volumes", [])}
+    assert {mount["name"] for mount in container.get("volumeMounts", [])} == claims
