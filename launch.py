@@ -21,19 +21,19 @@ from ppcn_jax.configuration.flags import define_flags, parse_flags
 from ppcn_jax.configuration.workdir import check_workdir
 from ppcn_jax.evaluation import comparison, evaluate, photo_faults, table1, table3
 from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.runtime.processes import START_AGAIN, SharedFate, exchange, layout
+from ppcn_jax.runtime.exchange import exchange, layout
+from ppcn_jax.runtime.processes import START_AGAIN, SharedFate
 from ppcn_jax.runtime.start import start_process
 from ppcn_jax.runtime.storage import to_path
 from ppcn_jax.runtime.workdir_lock import WorkdirLock, end_if_in_use
-from ppcn_jax.training import loop
-from ppcn_jax.training.enhancer import check_files
+from ppcn_jax.training import enhancer, loop
 
 FLAGS = define_flags()
 
 
 def run_training(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Open both splits of the data and train."""
-    check_files(config, workdir)
+    enhancer.check_files(config, workdir)
     with WorkdirLock(workdir, silence=FLAGS.silence) as lock:
         opened = data.TrainingData(
             {**config.data, "enlarge": config.model == "super_resolver"},
@@ -91,7 +91,7 @@ def main(arguments: list[str]) -> None:
             check_workdir(workdir, config)
             TASKS[config.task](config, workdir)
     except (data.DataError, InputError) as error:  # mistakes of the user need no stack trace
-        sys.exit(f"{type(error).__name__}: {error}")
+        fate.leave_with(f"{type(error).__name__}: {error}")
     except Exception as error:  # noqa: BLE001
         fate.leave_after(error, workdir)
 

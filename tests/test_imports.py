@@ -51,7 +51,7 @@ LAUNCHER = {"benchmark", "training", "evaluation", "configuration", "runtime"}
 
 # Where a library may be imported; a path ending in / is a package.
 DOORS = {
-    "orbax": ("ppcn_jax/weights/checkpoints.py", "ppcn_jax/runtime/processes.py"),
+    "orbax": ("ppcn_jax/weights/checkpoints.py", "ppcn_jax/runtime/exchange.py"),
     "PIL": ("ppcn_jax/photos/",),
     "cv2": ("ppcn_jax/pairing/",),
     "rawpy": ("ppcn_jax/photos/camera_raw.py",),

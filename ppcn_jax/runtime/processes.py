@@ -7,7 +7,6 @@ updates a heartbeat there and waits for a message at a key of its own, its mailb
 
 import atexit
 import contextlib
-import itertools
 import logging
 import math
 import os
@@ -19,23 +18,22 @@ import threading
 import time
 import traceback
 import types
-from typing import Any, NoReturn, Self
+from typing import NoReturn, Self
 
 import jax
 
 from ppcn_jax.runtime.errors import FaultyDevice, TryAgain, is_disk_full
-from ppcn_jax.runtime.machine import place
+from ppcn_jax.runtime.exchange import coordination_service, wait_for
 
 # sysexits.h, EX_TEMPFAIL: nothing is wrong with the command; start it again in all processes.
 START_AGAIN = 75
 # Beyond those of sysexits.h: a device computes wrong results and must be taken out of service.
 FAULTY_DEVICE = 79
-LONGEST_WAIT = 3600.0  # seconds of one request that waits for a message
-FAREWELL = 10.0  # seconds that a failed process 0 waits at most for the others to end first
+FAREWELL = 30.0  # seconds that a failed process 0 waits at most for the others to end first
+LAST_BREATH = 1.0  # seconds in which a process ends after it has deleted its heartbeat
 # Part of the message of the ValueError that JAX raises where it detects no cluster: the error has
 # no type of its own. tests/runtime/test_processes.py fails if a version of JAX changes the text.
 NO_CLUSTER = "coordinator_address"
-_exchanges = itertools.count()
 _ADVICE = "; started again in all processes, the same command continues from the last checkpoint."
 
 
@@ -65,42 +63,6 @@ def join_processes(
                 raise
 
 
-def exchange(text: str) -> list[str]:
-    """Give a text to all processes of the run, which all call this; returns those of all by index."""
-    if jax.process_count() == 1:
-        return [text]
-    service, folder = _service(), f"ppcn_jax/exchange/{next(_exchanges)}"
-    service.key_value_set(f"{folder}/{jax.process_index()}", text)
-    return [_wait_for(service, f"{folder}/{index}") for index in range(jax.process_count())]
-
-
-def write_text(name: str, text: str) -> None:
-    """Leave a text for all processes of the run, unless one has left a text of this name."""
-    with contextlib.suppress(jax.errors.JaxRuntimeError):  # there is one; or see `SharedFate`
-        _service().key_value_set(f"ppcn_jax/{name}", text)
-
-
-def read_text(name: str) -> str | None:
-    """The text that a process has left, or None; does not wait."""
-    found = _service().key_value_dir_get(f"ppcn_jax/{name.rpartition('/')[0]}/")
-    return dict(found).get(f"ppcn_jax/{name}")
-
-
-def layout() -> dict[str, int]:
-    """Where this process stands among those of the run, which all call this.
-
-    Returns:
-        `{"process_index", "process_count", "processes_here", "local_devices"}`; `processes_here` are
-        those on this machine.
-    """
-    return {
-        "process_index": jax.process_index(),
-        "process_count": jax.process_count(),
-        "processes_here": exchange(place()).count(place()),
-        "local_devices": jax.local_device_count(),
-    }
-
-
 class SharedFate:
     """A context in which the failure of one process ends all, each with a line that names it.
 
@@ -120,14 +82,15 @@ class SharedFate:
         self._silence = silence
         self._index, self._count = jax.process_index(), jax.process_count()
         self._name = f"process {self._index} of {self._count} ({socket.gethostname()})"
-        self._over = threading.Event()
+        self._over = threading.Event()  # heartbeats end
+        self._leaving = False  # messages of the others do not matter any more
         self._heartbeats = threading.Thread(target=self._beat, name="heartbeats", daemon=True)
         self._messages = threading.Thread(target=self._listen, name="messages", daemon=True)
         self._seen: dict[str, tuple[str, float]] = {}  # heartbeat's key -> value, since when
 
     def __enter__(self) -> Self:
         if self._count > 1:
-            self._service = _service()
+            self._service = coordination_service()
             self._show_life(0)
             self._heartbeats.start()
             self._messages.start()
@@ -145,7 +108,7 @@ class SharedFate:
             # Collectives fail if another process is gone; which one is known after `silence`.
             _say(f"{self._name}: {_first_line(error)}. Waiting to learn if a process is gone.")
             time.sleep(1.5 * self._silence)
-        self._over.set()
+        self._leaving = True
         if isinstance(error, Exception | KeyboardInterrupt):
             status = _status_after(error)
             reason = f"{self._name} failed: {type(error).__name__}: {_first_line(error)}"
@@ -155,6 +118,7 @@ class SharedFate:
             # After the error is printed. JAX would wait for minutes for the others to disconnect.
             atexit.register(self._end, status)
         else:
+            self._over.set()
             self._heartbeats.join()
             with contextlib.suppress(jax.errors.JaxRuntimeError):
                 self._service.key_value_delete(_life(self._index))
@@ -183,6 +147,14 @@ class SharedFate:
                 "some space, and the same command continues."
             )
         self._end(_status_after(error))
+
+    def leave_with(self, message: str) -> NoReturn:
+        """Print a message and end this process with status 1; see `leave_after` for its threads."""
+        if self._count == 1:
+            sys.exit(message)
+        sys.stdout.flush()
+        _say(message)
+        self._end(1)
 
     def _beat(self) -> None:
         beats = 0
@@ -219,16 +191,18 @@ class SharedFate:
 
     def _listen(self) -> None:
         try:
-            message = _wait_for(self._service, _mailbox(self._index))
+            message = wait_for(self._service, _mailbox(self._index))
         except jax.errors.JaxRuntimeError as error:
             message = f"{START_AGAIN} process 0 is gone ({_first_line(error)})"
-        if not self._over.is_set():
+        if not self._leaving:
             status, _, reason = message.partition(" ")
             _say(f"{reason}. Ending {self._name}{_ADVICE if int(status) == START_AGAIN else '.'}")
             self._end(int(status))
 
     def _end(self, status: int) -> NoReturn:
         if self._count > 1:
+            if self._index > 0:
+                self._over.set()
             with contextlib.suppress(jax.errors.JaxRuntimeError):
                 self._service.key_value_delete(_life(self._index))
                 # The others need process 0 to receive its message and to report that they end.
@@ -236,6 +210,7 @@ class SharedFate:
                 while self._index == 0 and time.monotonic() < deadline:
                     heartbeats = self._service.key_value_dir_get(_life(""))
                     if all(key == _life(0) for key, _ in heartbeats):
+                        time.sleep(LAST_BREATH)  # JAX aborts a process that is left behind
                         break
                     time.sleep(0.1)
         os._exit(status)
@@ -266,26 +241,6 @@ def _status_after(error: BaseException) -> int:
 
 def _first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0]
-
-
-def _service() -> Any:
-    """The client of JAX's coordination service, to which JAX itself has no public access."""
-    import orbax.checkpoint as ocp
-
-    return ocp.multihost.get_jax_distributed_client()
-
-
-def _wait_for(service: Any, key: str) -> str:
-    """The text at a key, when there is one; raises JAX's error if the service is gone."""
-    while True:
-        start = time.monotonic()
-        try:
-            return service.blocking_key_value_get(key, int(1000 * LONGEST_WAIT))
-        except jax.errors.JaxRuntimeError:
-            # After the time that it had, the request has found no text. An error before means that
-            # the service is gone.
-            if time.monotonic() - start < LONGEST_WAIT / 2:
-                raise
 
 
 def _life(index: int | str) -> str:

@@ -14,10 +14,11 @@ import jax
 import psutil
 
 from ppcn_jax.runtime.errors import InputError, TryAgain, is_disk_full, printable
+from ppcn_jax.runtime.exchange import exchange
 from ppcn_jax.runtime.lock_file import FILE, LockFile
 from ppcn_jax.runtime.lock_object import LockObject
 from ppcn_jax.runtime.machine import place
-from ppcn_jax.runtime.processes import end_process, exchange
+from ppcn_jax.runtime.processes import end_process
 from ppcn_jax.runtime.storage import is_remote, make_folder
 
 _PROC = pathlib.Path("/proc")

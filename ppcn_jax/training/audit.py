@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 
 from ppcn_jax.runtime.errors import FaultyDevice
-from ppcn_jax.runtime.processes import exchange
+from ppcn_jax.runtime.exchange import exchange
 from ppcn_jax.steps.guarded_step import Gradients
 from ppcn_jax.steps.parallel import AXIS, on_each_device
 

@@ -7,7 +7,7 @@ its own, which takes that signal from `Interruption`, and it must be called at e
 
 import jax
 
-from ppcn_jax.runtime.processes import read_text, write_text
+from ppcn_jax.runtime.exchange import read_text, write_text
 from ppcn_jax.steps.parallel import IN_FLIGHT
 
 EVERY = 4  # steps between looks at what other processes have left

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ppcn_jax.runtime.processes import exchange
+from ppcn_jax.runtime.exchange import exchange
 
 SLOW = 1.5  # times the median of the other processes
 LONG = 3  # consecutive exchanges

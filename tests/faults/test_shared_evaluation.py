@@ -22,7 +22,7 @@ def test_an_unreadable_test_image_ends_both_processes(launch, tmp_path):
     wait_until(lambda: last_step(tmp_path / "run") > 0, both[0])
     (pairs / "target" / "3.png").unlink()  # the second test image, which process 1 scores
     ends = [end(process) for process in both]
-    assert [status for status, _, _ in ends] == [1, 1]
+    assert [status for status, _, _ in ends] == [1, 1], ends
     (_, _, first), (_, _, second) = ends
     assert "DataError: " in second and "3.png" in second
     assert "process 1 of 2" in first and "3.png" in first

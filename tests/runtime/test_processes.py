@@ -12,7 +12,7 @@ import time
 import jax
 import pytest
 
-from ppcn_jax.runtime import processes
+from ppcn_jax.runtime import exchange, processes
 from ppcn_jax.runtime.errors import FaultyDevice
 from ppcn_jax.runtime.processes import FAULTY_DEVICE, START_AGAIN, SharedFate, join_processes
 
@@ -75,9 +75,10 @@ def test_the_coordination_service_offers_what_messages_need():
     program = f"""
 import time
 import jax
-from ppcn_jax.runtime import processes
-processes.join_processes("localhost:{port}", 1, 0, detect=True, silence=60.0)
-service = processes._service()
+from ppcn_jax.runtime.exchange import coordination_service
+from ppcn_jax.runtime.processes import join_processes
+join_processes("localhost:{port}", 1, 0, detect=True, silence=60.0)
+service = coordination_service()
 start = time.monotonic()
 try:
     service.blocking_key_value_get("a/1", 500)
@@ -113,11 +114,12 @@ def test_texts_are_exchanged_between_processes():
         port = probe.getsockname()[1]
     program = f"""
 import sys
-from ppcn_jax.runtime import processes
+from ppcn_jax.runtime.exchange import exchange, layout
+from ppcn_jax.runtime.processes import join_processes
 index = int(sys.argv[1])
-processes.join_processes("localhost:{port}", 2, index, detect=True, silence=60.0)
-print([processes.exchange(f"{{text}} of {{index}}") for text in "ab"])
-print(processes.layout())
+join_processes("localhost:{port}", 2, index, detect=True, silence=60.0)
+print([exchange(f"{{text}} of {{index}}") for text in "ab"])
+print(layout())
 """
     command = [sys.executable, "-c", program]
     output = {"stdout": subprocess.PIPE, "encoding": "utf-8"}
@@ -133,8 +135,8 @@ print(processes.layout())
                 "local_devices": jax.local_device_count(),
             }
         )
-    assert processes.exchange("a") == ["a"]
-    assert processes.layout()["processes_here"] == 1
+    assert exchange.exchange("a") == ["a"]
+    assert exchange.layout()["processes_here"] == 1
 
 
 @pytest.mark.parametrize(
@@ -146,7 +148,7 @@ print(processes.layout())
     ids=["timeouts", "gone"],
 )
 def test_a_request_that_runs_out_of_time_is_repeated(monkeypatch, capfd, answers, line):
-    monkeypatch.setattr(processes, "LONGEST_WAIT", 0.4)
+    monkeypatch.setattr(exchange, "LONGEST_WAIT", 0.4)
     fate = SharedFate(silence=60.0)
     monkeypatch.setattr(fate, "_service", Service(*answers), raising=False)
     ends = []
@@ -186,3 +188,56 @@ def test_an_unexpected_error_is_printed_last(monkeypatch, capfd, error, status, 
     fate.leave_after(error, "W")
     assert ends == [status]
     assert capfd.readouterr().err.splitlines()[-1].startswith(last_line)
+
+
+def test_a_mistake_of_the_user_ends_one_process_as_usual():
+    with pytest.raises(SystemExit, match="DataError: x"):
+        SharedFate(silence=60.0).leave_with("DataError: x")
+
+
+class Run:
+    """What two processes see of each other: heartbeats, waits and ends, in their order."""
+
+    def __init__(self, monkeypatch):
+        self.events, self.alive = [], {processes._life(0), processes._life(1)}
+        monkeypatch.setattr(processes.os, "_exit", lambda status: self.events.append(status))
+        monkeypatch.setattr(processes.time, "sleep", lambda seconds: self.pass_time(seconds))
+
+    def pass_time(self, seconds):
+        self.events.append(seconds)
+        self.alive.discard(processes._life(1))
+
+    def key_value_dir_get(self, folder):
+        return [(key, "alive") for key in sorted(self.alive)]
+
+    def key_value_delete(self, key):
+        self.alive.discard(key)
+        self.events.append(key)
+
+
+def fate_of(index, monkeypatch):
+    """The `SharedFate` of one of two processes, and their `Run`."""
+    run, fate = Run(monkeypatch), SharedFate(silence=60.0)
+    monkeypatch.setattr(fate, "_service", run, raising=False)
+    fate._index, fate._count = index, 2
+    return fate, run
+
+
+def test_process_0_ends_a_moment_after_the_others(monkeypatch):
+    # The coordination service dies with it, and JAX aborts whoever is still there.
+    fate, run = fate_of(0, monkeypatch)
+    fate._end(1)
+    assert run.events == [processes._life(0), 0.1, processes.LAST_BREATH, 1]
+
+
+def test_a_process_that_fails_shows_life_until_it_ends(monkeypatch, capfd):
+    # If it fell silent while it still prints its error, process 0 would leave it behind.
+    fate, run = fate_of(1, monkeypatch)
+    monkeypatch.setattr(fate, "_send_to_all", lambda *message: None)
+    monkeypatch.setattr(processes.atexit, "register", lambda *call: None)
+    fate.__exit__(ValueError, ValueError("x"), None)
+    assert not fate._over.is_set()
+    fate.leave_with("ValueError: x")
+    assert fate._over.is_set()
+    assert run.events == [processes._life(1), 1]
+    assert capfd.readouterr().err.splitlines()[-1] == "ValueError: x"
