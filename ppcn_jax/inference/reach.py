@@ -1,24 +1,14 @@
-"""The reach of a network: rows above and below that an output row depends on, read off its trace.
-
-This walks the jaxpr of a network. The parameters of its convolutions are not a documented interface
-of JAX; the tests compare the result with the gradients of every network.
-"""
+"""The reach of a network: rows above and below that an output row depends on, read off its trace."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
-from flax.linen.module import InterceptorContext
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 
-from ppcn_jax.models.layers import Conv, Params, Statistics, layer_input
-from ppcn_jax.ops.portable import portable
+from ppcn_jax.inference.trace import OUTPUT, SIDE, trace
 
-# Side of the images to trace with, px; divisible by all strides and scales.
-_SIDE = 48
 # Operations that mix rows, or hide what they do in loops and branches.
 _REFUSED = ("scan", "while", "cond", "reduce_window", "sort", "cum")
 
@@ -47,51 +37,17 @@ def reach(
     """
     if getattr(module, "padding", "zeros") == "reflect":
         module = module.clone(padding="zeros")
-    image = jax.ShapeDtypeStruct((1, _SIDE, _SIDE, 3), jnp.float32)
-    results: dict[str, jax.ShapeDtypeStruct] = {}
-
-    def record(
-        call: Callable[..., Any], args: Any, kwargs: Any, context: InterceptorContext
-    ) -> Any:
-        output = call(*args, **kwargs)
-        name = "/".join(context.module.path)
-        if name in given and isinstance(context.module, Conv):
-            results[name] = jax.ShapeDtypeStruct(output.shape, output.dtype)
-        return output
-
-    with nn.intercept_methods(record):
-        variables = jax.eval_shape(module.init, jax.random.key(0), image)
-
-    def network(variables: Params, image: jax.Array, results: Mapping[str, jax.Array]) -> Any:
-        def supply(
-            call: Callable[..., Any], args: Any, kwargs: Any, context: InterceptorContext
-        ) -> Any:
-            name = "/".join(context.module.path)
-            if isinstance(context.module, Statistics):
-                values[name] = layer_input(args, kwargs)
-                shape = (1, 1, 1, values[name].shape[-1])
-                return jnp.zeros(shape), jnp.ones(shape)
-            values[name] = results[name] if name in results else call(*args, **kwargs)
-            return values[name]
-
-        values: dict[str, Any] = {}
-        with nn.intercept_methods(supply), portable():
-            output = module.apply(variables, image)
-        return [values[name] for name in wanted] or output
-
-    jaxpr = jax.make_jaxpr(network)(variables, image, results).jaxpr
-    return max(_reach_of_outputs(jaxpr, [0] * len(jaxpr.invars)))
+    traced = trace(module)
+    known = {traced.variables[name]: 0 for name in given}
+    reaches = _reaches(traced.equations, known)
+    return max(_reach_of(traced.variables[name], reaches) for name in wanted or {OUTPUT})
 
 
-def _reach_of_outputs(jaxpr: Jaxpr, inputs: Sequence[int]) -> list[int]:
-    """Reach of a jaxpr's outputs, given that of its inputs."""
-    reaches = dict(zip(jaxpr.invars, inputs, strict=True))
-
-    def of(variable: Any) -> int:
-        return 0 if isinstance(variable, Literal) else reaches.get(variable, 0)
-
-    for equation in jaxpr.eqns:
-        before = [of(variable) for variable in equation.invars]
+def _reaches(equations: Sequence[JaxprEqn], known: Mapping[Any, int]) -> dict[Any, int]:
+    """The reach of each variable; that of inputs which are not known is 0."""
+    reaches = dict(known)
+    for equation in equations:
+        before = [_reach_of(variable, reaches) for variable in equation.invars]
         inner = [value for value in equation.params.values() if isinstance(value, ClosedJaxpr)]
         name = equation.primitive.name
         if name.startswith(_REFUSED) or len(inner) > 1:
@@ -99,11 +55,18 @@ def _reach_of_outputs(jaxpr: Jaxpr, inputs: Sequence[int]) -> list[int]:
         if name == "conv_general_dilated":
             after = [max(before) + _reach_of_convolution(equation)]
         elif inner:
-            after = _reach_of_outputs(inner[0].jaxpr, before)
+            jaxpr = inner[0].jaxpr
+            inside = _reaches(jaxpr.eqns, dict(zip(jaxpr.invars, before, strict=True)))
+            after = [_reach_of(variable, inside) for variable in jaxpr.outvars]
         else:  # row by row, or a rearrangement of channels into rows of the same group
             after = [max(before, default=0)] * len(equation.outvars)
-        reaches.update(zip(equation.outvars, after, strict=True))
-    return [of(variable) for variable in jaxpr.outvars]
+        reaches |= {**dict(zip(equation.outvars, after, strict=True)), **known}
+    return reaches
+
+
+def _reach_of(variable: Any, reaches: Mapping[Any, int]) -> int:
+    # The image itself, parameters and constants are results of no operation.
+    return 0 if isinstance(variable, Literal) else reaches.get(variable, 0)
 
 
 def _reach_of_convolution(equation: JaxprEqn) -> int:
@@ -116,4 +79,4 @@ def _reach_of_convolution(equation: JaxprEqn) -> int:
     )
     (above, _), *_ = equation.params["padding"]
     below = dilation * (kernel[numbers.rhs_spec[2]] - 1) - above - (stride - 1)
-    return max(above, below) * (_SIDE // x[numbers.lhs_spec[2]])
+    return max(above, below) * (SIDE // x[numbers.lhs_spec[2]])
