@@ -42,6 +42,11 @@ def _parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction]:
     parser = argparse.ArgumentParser(prog="ppcn-jax", description="Photo enhancement with PPCN.")
     parser.add_argument("--version", action="version", version=f"ppcn-jax {__version__}")
     subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
+    add_photo_commands(subcommands)
+    _add_serve_arguments(subcommands.add_parser("serve", help="local web page for single photos"))
+    add_lut(subcommands)
+    add_pair(subcommands)
+    add_export(subcommands)
     convert = subcommands.add_parser(
         "convert",
         help="write any trained network as one weights file",
@@ -61,11 +66,6 @@ def _parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction]:
         "can be repeated, and an empty TEXT removes the entry",
     )
     convert.set_defaults(run=_convert)
-    add_photo_commands(subcommands)
-    _add_serve_arguments(subcommands.add_parser("serve", help="local web page for single photos"))
-    add_export(subcommands)
-    add_pair(subcommands)
-    add_lut(subcommands)
     return parser, subcommands
 
 

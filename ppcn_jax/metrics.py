@@ -156,8 +156,8 @@ def ssim_map(
         that of the window whose first pixel is (i, j): only fully covered positions have a value.
 
     Raises:
-        TypeError: an input is not floating, or a knob is not a number (`window`: an integer).
-        ValueError: a rank other than 4, unequal shapes, a side below `window`, or a knob of 0 or
+        TypeError: an input is not floating, or an option is not a number (`window`: an integer).
+        ValueError: a rank other than 4, unequal shapes, a side below `window`, or an option of 0 or
             less.
 
     Reference:

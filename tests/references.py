@@ -11,9 +11,9 @@ from scipy.special import expit, ndtr
 def per_image(function):
     """Lift `f(image, ...) -> float` of float64 images to `[N, ...] -> float64[N]`."""
 
-    def lifted(*batches, **knobs):
+    def lifted(*batches, **options):
         batches = [np.asarray(batch, np.float64) for batch in batches]
-        return np.array([function(*images, **knobs) for images in zip(*batches, strict=True)])
+        return np.array([function(*images, **options) for images in zip(*batches, strict=True)])
 
     return lifted
 
@@ -192,8 +192,8 @@ def similarity(y, t, *, data_range=1.0, window=11, sigma=1.5, k1=0.01, k2=0.03):
 
 
 @per_image
-def ssim(y, t, **knobs):
-    return 1 - similarity(y, t, **knobs)[0]
+def ssim(y, t, **options):
+    return 1 - similarity(y, t, **options)[0]
 
 
 def contextual(prediction, target, *, bandwidth=0.5, distance="cosine"):

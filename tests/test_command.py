@@ -247,11 +247,13 @@ def test_a_second_run_processes_what_is_new(run, tmp_path):
     before = (tmp_path / "out" / "a.png").read_bytes()
     status, out, err = run("in", "--output", "out")
     assert (status, err) == (0, "")
-    assert re.fullmatch(r"enhanced 1 photo in \d+ s, 1 is there already\n", out)
+    assert re.fullmatch(
+        r"enhanced 1 photo in \d+ s, 1 is there already \(--overwrite replaces it\)\n", out
+    )
     assert (tmp_path / "out" / "a.png").read_bytes() == before
     status, out, err = run("in", "--output", "out")
     assert (status, err) == (0, "") and "enhanced 0 photos" in out
-    assert "2 are there already" in out
+    assert "2 are there already (--overwrite replaces them)" in out
     assert run("in", "--output", "out", "--overwrite")[0] == 0
     assert (tmp_path / "out" / "a.png").read_bytes() != before
 

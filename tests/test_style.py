@@ -75,7 +75,7 @@ def test_loss_docstring_has_its_sections_in_order(fn):
 
 
 @pytest.mark.parametrize("fn", LOSSES, ids=lambda fn: fn.__name__)
-def test_knobs_of_a_loss_are_keyword_only(fn):
+def test_options_of_a_loss_are_keyword_only(fn):
     tensors = {"prediction", "target", "is_real", "logits"}
     for parameter in inspect.signature(fn).parameters.values():
         if parameter.name in tensors:
@@ -130,6 +130,7 @@ BANNED = {
     r"\bopponent\b": "discriminator",
     r"\blets? go of\b": "drops",
     r"\bamid\b": "while",
+    r"\bknobs?\b": "option",
 }
 TEXTS = [
     *SOURCES,

@@ -6,6 +6,8 @@ fails or is interrupted, it leaves no copy and can be run again.
 """
 
 import argparse
+import contextlib
+import io
 import pathlib
 import shutil
 import sys
@@ -32,10 +34,12 @@ def prepare(dped: pathlib.Path, phone: str) -> pathlib.Path:
         (copy / INFO_FILE).unlink(missing_ok=True)  # first: without it, the rest is no valid copy
         shutil.rmtree(copy)
     tfds.disable_progress_bar()  # the builder shows one that knows the total
-    builder_class()(config=phone, data_dir=prepared_root(dped)).download_and_prepare(
-        download_config=tfds.download.DownloadConfig(manual_dir=dped.resolve()),
-        file_format="array_record",
-    )
+    builder = builder_class()(config=phone, data_dir=prepared_root(dped))
+    with contextlib.redirect_stdout(io.StringIO()):  # it would print that it downloads
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=dped.resolve()),
+            file_format="array_record",
+        )
     return copy
 
 

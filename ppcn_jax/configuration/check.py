@@ -100,17 +100,19 @@ def _term_problems(terms: Mapping[str, Any], *, side: int, outputs: int) -> Iter
         side: of the training images, px.
         outputs: number of the discriminator's logits.
     """
-    for name, knobs in terms.items():
-        if not isinstance(knobs, Mapping):
-            yield f"objective.{name} is {knobs!r}; it must be a group with a weight"
+    for name, options in terms.items():
+        if not isinstance(options, Mapping):
+            yield f"objective.{name} is {options!r}; it must be a group with a weight"
             continue
         try:
-            make_term(name, knobs)
+            make_term(name, options)
         except ValueError as error:
             yield str(error)
             continue
         # With their types, because 1, 1.0 and True are equal.
-        others = tuple((knob, type(x), x) for knob, x in sorted(knobs.items()) if knob != "weight")
+        others = tuple(
+            (option, type(x), x) for option, x in sorted(options.items()) if option != "weight"
+        )
         trace: Callable[..., str] = _trace
         try:
             hash(others)
@@ -121,7 +123,7 @@ def _term_problems(terms: Mapping[str, Any], *, side: int, outputs: int) -> Iter
 
 
 @functools.lru_cache(maxsize=128)
-def _trace(name: str, knobs: tuple[tuple[str, type, Any], ...], side: int, outputs: int) -> str:
+def _trace(name: str, options: tuple[tuple[str, type, Any], ...], side: int, outputs: int) -> str:
     """Trace a loss; returns the first line of its error, or "" if it has none."""
     shapes = {
         "images": (1, side, side, 3),
@@ -129,7 +131,7 @@ def _trace(name: str, knobs: tuple[tuple[str, type, Any], ...], side: int, outpu
         "logits": (1, outputs),
         "taps": (1, 2, 2, 1),
     }
-    term = make_term(name, {"weight": 1.0, **{knob: value for knob, _, value in knobs}})
+    term = make_term(name, {"weight": 1.0, **{option: value for option, _, value in options}})
     example: Any = jax.ShapeDtypeStruct(shapes[term.role], jnp.float32)
     example = {term.role: (example,) if term.role == "taps" else example}
     try:

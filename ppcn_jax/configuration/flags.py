@@ -1,5 +1,6 @@
 """The flags of launch.py. A mistake in them or in a configuration file is reported in one line."""
 
+import difflib
 import itertools
 import os
 import re
@@ -145,7 +146,7 @@ def _one_line(error: BaseException, config: str) -> str:
         error = error.args[0]
     text, place = f"{type(error).__name__}: {error}", _place(error)
     if isinstance(error, OSError) and file and not os.path.isfile(file):
-        text = f"--config={config}: there is no file {file}"
+        text = f"--config={config}: there is no file {file}{_similar_file(file)}"
     elif isinstance(error, TypeError) and in_get_config and not place:  # wrong number of arguments
         text = (
             f"{file} has no variants: drop ':{variant}'"
@@ -157,6 +158,17 @@ def _one_line(error: BaseException, config: str) -> str:
         for python, plain in _PLAIN.items():
             text = re.sub(python, plain, text)
     return " ".join(f"{text}{place}".split())
+
+
+def _similar_file(file: str) -> str:
+    """Return "; did you mean FILE?" for a misspelt name of a configuration file, or ""."""
+    folder, name = os.path.split(file)
+    try:
+        known = [entry for entry in os.listdir(folder or ".") if entry.endswith(".py")]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {os.path.join(folder, near[0])}?" if near else ""
 
 
 def _place(error: BaseException) -> str:

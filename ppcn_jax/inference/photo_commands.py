@@ -188,8 +188,12 @@ def _run(options: argparse.Namespace) -> None:
         print(json.dumps(summary))
     else:
         photos = "1 photo" if report.done == 1 else f"{report.done:,} photos"
-        verb = "is" if report.there == 1 else "are"
-        there = f", {report.there:,} {verb} there already" if report.there else ""
+        verb, them = ("is", "it") if report.there == 1 else ("are", "them")
+        there = (
+            f", {report.there:,} {verb} there already (--overwrite replaces {them})"
+            if report.there
+            else ""
+        )
         failed = f", {len(report.failures):,} failed" if report.failures else ""
         by = f" by {describe_runtime(operation.runtime)}" if operation.runtime != "jax" else ""
         print(f"{USES[options.subcommand].done} {photos} in {seconds:.0f} s{by}{there}{failed}")

@@ -1,13 +1,24 @@
-"""PPCN's losses as pure functions: `loss(prediction, target, *, knob=...) -> float32[N]`.
+"""Losses for image enhancement, as pure functions: `loss(prediction, target, *, option=...)`.
 
-A loss returns one value per image and takes neither the batch mean nor a weight. Images are
-float `[N, H, W, C]` in [0, 1]; feature losses take features, adversarial losses take logits.
-Lower is better. Gradients are finite, also on flat, identical and extreme inputs.
+Each returns float32 `[N]`, one value per image, lower is better; take the batch mean and the
+weights yourself. Images are float `[N, H, W, C]` in [0, 1]. Gradients are finite, also on flat,
+identical and extreme inputs.
+
+- Pixels: `l1`, `mae`, `log_mse`, `charbonnier`, `gradient`, `laplacian`, `focal_frequency`.
+- Structure: `ssim`, `ms_ssim`.
+- Color: `color`, with `paper_blur` or `released_blur`.
+- Smoothness: `total_variation`, `edge_aware_total_variation`.
+- Features of a network, such as `models.Vgg`: `perceptual`, `contextual`, `contextual_bilateral`,
+  `frequency_distribution`, `projected_wasserstein`, `sliced_wasserstein`, `lpips`, `dists`; and
+  `contextual_map`, one value per position.
+- Logits of a discriminator: `texture`, `relativistic`; for the discriminator itself,
+  `discrimination`, and `real_logit`, the logit of each image.
+- Distillation, features of student and teacher: `attention`, `fsp`.
 
 Examples need `import jax.numpy as jnp` and `from ppcn_jax import losses`.
-
-Imports only `ops`.
 """
+
+# Imports only `ops`.
 
 from ppcn_jax.losses.adversarial import discrimination, real_logit, relativistic, texture
 from ppcn_jax.losses.bilateral import contextual_bilateral

@@ -126,7 +126,7 @@ def discrimination(
         TypeError: logits are not floating, `is_real` or `clip` is not bool, or `real_label` is not
             a number.
         ValueError: another shape of logits, `is_real` not `[N]`, an unknown form, `real_label`
-            outside [0, 1], or a knob that the form does not have.
+            outside [0, 1], or an option that the form does not have.
 
     Reference:
         Section 3.2; Salimans et al., Improved Techniques for Training GANs, 2016 (smoothing);

@@ -1,6 +1,6 @@
 """Argument checks shared by losses and metrics; they run at trace time.
 
-A numeric knob is a Python or NumPy number, which is checked, or a scalar JAX array such as a traced
+A numeric option is a Python or NumPy number, which is checked, or a scalar JAX array such as a traced
 schedule, whose value cannot be checked.
 """
 
@@ -119,9 +119,9 @@ def check_known_sides(name: str, images: jax.Array) -> None:
 def number(
     name: str, value: Any, dtype: Any, *, zero: bool = False, largest: float = _LARGEST
 ) -> Number:
-    """Check a numeric knob: finite in float32, above 0 (or 0 if `zero`), at most `largest`.
+    """Check a numeric option: finite in float32, above 0 (or 0 if `zero`), at most `largest`.
 
-    Returns a Python float, or a scalar array of `dtype` unchecked if the knob is a JAX array.
+    Returns a Python float, or a scalar array of `dtype` unchecked if the option is a JAX array.
 
     Raises:
         TypeError: not a number, or an array that is not a scalar.
@@ -141,7 +141,7 @@ def number(
 
 
 def integer(name: str, value: Any, *, least: int = 1, most: int = 2**31 - 1) -> int:
-    """Check a knob that determines shapes: a Python or NumPy integer from `least` to `most`.
+    """Check an option that determines shapes: a Python or NumPy integer from `least` to `most`.
 
     Raises:
         TypeError: not an integer, or traced.
@@ -159,7 +159,7 @@ def integer(name: str, value: Any, *, least: int = 1, most: int = 2**31 - 1) -> 
 
 
 def flag(name: str, value: Any) -> bool:
-    """Check a boolean knob.
+    """Check a boolean option.
 
     Raises:
         TypeError: not True or False; the message starts with `name`.
@@ -169,11 +169,11 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def choice(name: str, value: Any, options: Sequence[str]) -> None:
-    """Check a knob that names one of several forms.
+def choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Check an option that names one of several forms.
 
     Raises:
-        ValueError: another value; the message lists the options.
+        ValueError: another value; the message lists the choices.
     """
-    if not isinstance(value, str) or value not in options:
-        raise ValueError(f"{name} must be {' or '.join(map(repr, options))}, got {value!r}")
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}")

@@ -66,7 +66,7 @@ def sliced_wasserstein(
         directions.
 
     Raises:
-        TypeError: an input is not floating, or a knob is not an integer.
+        TypeError: an input is not floating, or an option is not an integer.
         ValueError: a rank other than 4, unequal shapes, no values, no directions, or a negative
             seed.
 
@@ -112,8 +112,8 @@ def frequency_distribution(
         the transform count as 0, and their phases as 0 without a gradient.
 
     Raises:
-        TypeError: an input is not floating, or a knob is not a number.
-        ValueError: a rank other than 4, unequal shapes, no values, a negative knob, no directions,
+        TypeError: an input is not floating, or an option is not a number.
+        ValueError: a rank other than 4, unequal shapes, no values, a negative option, no directions,
             or an H or W that is symbolic in an export.
 
     Reference:

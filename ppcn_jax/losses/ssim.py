@@ -58,9 +58,9 @@ def ssim(
         position.
 
     Raises:
-        TypeError: an input is not floating, a knob is not a number (`window`: an integer), or
+        TypeError: an input is not floating, an option is not a number (`window`: an integer), or
             `where` is not bool.
-        ValueError: a rank other than 4, unequal shapes, a side below `window`, a knob of 0 or
+        ValueError: a rank other than 4, unequal shapes, a side below `window`, an option of 0 or
             less, or `where` does not broadcast.
 
     Reference:

@@ -21,7 +21,8 @@ class Srcnn(nn.Module):
     shape in [-0.08, 1.08], unclipped.
 
     Attributes:
-        precision: of the convolutions, see `layers.PRECISIONS`; the output stays float32.
+        precision: of the convolutions, "float32", "tensorfloat32" or "bfloat16"; the output stays
+            float32.
 
     Raises:
         TypeError: images are not floating.
@@ -51,7 +52,8 @@ class Vdsr(nn.Module):
     and Cr as they were.
 
     Attributes:
-        precision: of the convolutions, see `layers.PRECISIONS`; the sum stays float32.
+        precision: of the convolutions, "float32", "tensorfloat32" or "bfloat16"; the sum stays
+            float32.
 
     Raises:
         TypeError: images are not floating.
@@ -84,7 +86,8 @@ class DpedResnet(nn.Module):
     Attributes:
         blocks: residual blocks of two convolutions; DPED's own network has 4.
         features: channels; DPED's own network has 64.
-        precision: of the convolutions, see `layers.PRECISIONS`; statistics and output stay float32.
+        precision: of the convolutions, "float32", "tensorfloat32" or "bfloat16"; statistics and
+            output stay float32.
 
     Raises:
         TypeError: images are not floating.

@@ -40,8 +40,8 @@ class Discriminator(nn.Module):
             (class 0 is real).
         first_norm: instance norm after the first convolution too, as the figure draws it; the
             released code has none there.
-        precision: of the convolutions, see `layers.PRECISIONS`; statistics, dense layers
-            and logits stay float32.
+        precision: of the convolutions, "float32", "tensorfloat32" or "bfloat16"; statistics, dense
+            layers and logits stay float32.
 
     Raises:
         TypeError: images are not floating.
@@ -87,7 +87,8 @@ class PatchDiscriminator(nn.Module):
     `[N, ceil(H/8), ceil(W/8), 1]`. No parameter depends on the size of the images.
 
     Attributes:
-        precision: of the convolutions, see `layers.PRECISIONS`; statistics and logits stay float32.
+        precision: of the convolutions, "float32", "tensorfloat32" or "bfloat16"; statistics and
+            logits stay float32.
 
     Raises:
         TypeError: images are not floating.

@@ -62,7 +62,8 @@ class Student(nn.Module):
         padding: what convolutions see beyond the edges: "zeros" as in the paper, or "reflect", which
             continues the images by reflection and leaves the continuation out of all statistics.
             Parameters that were trained with one are of no use with the other.
-        precision: of the convolutions, see `layers.PRECISIONS`; statistics and output stay float32.
+        precision: of the convolutions, "float32", "tensorfloat32" or "bfloat16"; statistics and
+            output stay float32.
 
     Raises:
         TypeError: images are not floating.
@@ -105,7 +106,8 @@ class Teacher(nn.Module):
         padding: what convolutions see beyond the edges: "zeros" as in the paper, or "reflect", which
             continues the images by reflection and leaves the continuation out of all statistics.
             Parameters that were trained with one are of no use with the other.
-        precision: of the convolutions, see `layers.PRECISIONS`; statistics and output stay float32.
+        precision: of the convolutions, "float32", "tensorfloat32" or "bfloat16"; statistics and
+            output stay float32.
 
     Raises:
         TypeError: images are not floating.

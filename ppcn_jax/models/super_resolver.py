@@ -32,8 +32,8 @@ class SuperResolver(nn.Module):
 
     Attributes:
         scale: how much larger the images are than the low-resolution ones: 2, 3 or 4.
-        precision: of the convolutions, see `layers.PRECISIONS`; the mean and the output
-            stay float32.
+        precision: of the convolutions, "float32", "tensorfloat32" or "bfloat16"; the mean and the
+            output stay float32.
 
     Raises:
         TypeError: images are not floating.

@@ -59,7 +59,8 @@ class Vgg(nn.Module):
 
     Attributes:
         depth: 19 (the paper's) or 16; `load_vgg` returns that of its weights.
-        precision: of the convolutions, see `layers.PRECISIONS`; features are float32.
+        precision: of the convolutions, "float32", "tensorfloat32" or "bfloat16"; features are
+            float32.
 
     Raises:
         TypeError: images are not floating.
@@ -95,7 +96,8 @@ class VggLayers(nn.Module):
     Attributes:
         pooling: "max" (LPIPS; odd sides are rounded down) or "l2" (DISTS; they are rounded up, and
             the images themselves are the first map).
-        precision: of the convolutions, see `layers.PRECISIONS`; the maps are float32.
+        precision: of the convolutions, "float32", "tensorfloat32" or "bfloat16"; the maps are
+            float32.
 
     Raises:
         TypeError: images are not floating.

@@ -23,12 +23,12 @@ def compiled(function: F) -> F:
     def call(structure: Any, constants: tuple, arrays: list) -> Any:
         values = iter(arrays)
         leaves = [next(values) if kind is None else value for kind, value in constants]
-        args, knobs = jax.tree.unflatten(structure, leaves)
-        return function(*args, **knobs)
+        args, options = jax.tree.unflatten(structure, leaves)
+        return function(*args, **options)
 
     @functools.wraps(function)
-    def wrapper(*args: Any, **knobs: Any) -> Any:
-        leaves, structure = jax.tree.flatten((args, knobs))
+    def wrapper(*args: Any, **options: Any) -> Any:
+        leaves, structure = jax.tree.flatten((args, options))
         leaves = [x[()] if isinstance(x, np.ndarray) and not x.ndim else x for x in leaves]
         arrays = [x for x in leaves if isinstance(x, jax.Array | np.ndarray)]
         # With their types, because 1, 1.0 and True are equal.
@@ -38,7 +38,7 @@ def compiled(function: F) -> F:
         try:
             hash(constants)
         except TypeError:  # an argument of a wrong type, which the function reports
-            return function(*args, **knobs)
+            return function(*args, **options)
         return call(structure, constants, arrays)
 
     return wrapper  # type: ignore[return-value]

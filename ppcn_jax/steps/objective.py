@@ -117,24 +117,24 @@ class Objective:
 
 
 def make_objective(terms: Mapping[str, Mapping[str, Any]]) -> Objective:
-    """Build an objective from a name in `LOSSES` -> `{"weight": float, knob: value, ...}`.
+    """Build an objective from a name in `LOSSES` -> `{"weight": float, option: value, ...}`.
 
     Raises:
         ValueError: an unknown loss, a weight that is missing, negative or not finite, or an
-            unknown knob; the message lists the known ones.
+            unknown option; the message lists the known ones.
     """
-    return Objective({name: make_term(name, knobs) for name, knobs in terms.items()})
+    return Objective({name: make_term(name, options) for name, options in terms.items()})
 
 
-def make_term(name: str, knobs: Mapping[str, Any]) -> Term:
+def make_term(name: str, options: Mapping[str, Any]) -> Term:
     """Build one term of an objective; see `make_objective`."""
     if name not in LOSSES:
         raise ValueError(f"unknown loss {name!r} in the objective; the losses are {sorted(LOSSES)}")
-    if "weight" not in knobs:
+    if "weight" not in options:
         raise ValueError(f"objective.{name} has no weight (0 switches it off)")
     fn, role = LOSSES[name]
-    knobs = dict(knobs)
-    weight = knobs.pop("weight")
+    options = dict(options)
+    weight = options.pop("weight")
     number = isinstance(weight, int | float) and not isinstance(weight, bool)
     if not (number and 0 <= weight <= float(jnp.finfo(jnp.float32).max)):  # false for NaN
         raise ValueError(
@@ -146,6 +146,6 @@ def make_term(name: str, knobs: Mapping[str, Any]) -> Term:
         for parameter in inspect.signature(fn).parameters.values()
         if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in ("axis_name", "where")
     }
-    if unknown := sorted(set(knobs) - allowed):
-        raise ValueError(f"objective.{name} has no knob {unknown}; it has {sorted(allowed)}")
-    return Term(float(weight), functools.partial(fn, **knobs), role)
+    if unknown := sorted(set(options) - allowed):
+        raise ValueError(f"objective.{name} has no option {unknown}; it has {sorted(allowed)}")
+    return Term(float(weight), functools.partial(fn, **options), role)

@@ -40,7 +40,7 @@ class Lpips(NamedTuple):
 
     Attributes:
         vgg: float32 NumPy parameters of `VggLayers()`.
-        weights: the knob of `losses.lpips`, float32 `[C]` for each of the five layers.
+        weights: the option of `losses.lpips`, float32 `[C]` for each of the five layers.
     """
 
     vgg: Params
@@ -52,7 +52,7 @@ class Dists(NamedTuple):
 
     Attributes:
         vgg: float32 NumPy parameters of `VggLayers("l2")`.
-        alpha: the knob of `losses.dists`, float32 `[C]` for the image and each of the five layers.
+        alpha: the option of `losses.dists`, float32 `[C]` for the image and each of the five layers.
         beta: likewise.
     """
 

@@ -1,6 +1,7 @@
 """Load a network from any supported source, and convert it to a native weights file."""
 
 import dataclasses
+import difflib
 import json
 import os
 import pathlib
@@ -58,8 +59,10 @@ def load_model(path: str | os.PathLike) -> Model:
     if prefix := find_checkpoint(path):
         return read_released(prefix)
     problem = "has an unknown format" if path.exists() else "does not exist"
+    near = difflib.get_close_matches(str(path), SHIPPED, 1)
+    hint = f"; did you mean {near[0]}?" if near else "."
     raise InputError(
-        f"{path} {problem}. Name a network of the package ({', '.join(SHIPPED)}), a weights file "
+        f"{path} {problem}{hint} Name a network of the package ({', '.join(SHIPPED)}), a weights file "
         f"(*{SUFFIX}), the --workdir of a training run (or one of its {FOLDER}/<step>), or the "
         "prefix of a TensorFlow checkpoint (its file names without .index and .data-...)."
     )

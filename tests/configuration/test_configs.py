@@ -209,10 +209,10 @@ def test_all_problems_are_listed_at_once():
     assert all(field in str(error.value) for field in ("steps", "batch_size", "vgg.weights"))
 
 
-def test_a_misspelt_knob_of_a_loss_is_named():
+def test_a_misspelt_option_of_a_loss_is_named():
     config = complete(teacher.get_config())
     config.objective.ssim = {"weight": 1.0, "sigmma": 2.0}
-    with pytest.raises(InputError, match=r"objective\.ssim has no knob \['sigmma'\]"):
+    with pytest.raises(InputError, match=r"objective\.ssim has no option \['sigmma'\]"):
         check(config, devices=1)
 
 

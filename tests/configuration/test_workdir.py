@@ -146,23 +146,23 @@ def test_a_run_of_an_older_version_had_zeros_beyond_the_edges(run):
 
 
 @pytest.mark.parametrize(
-    ("loss", "knob", "other"),
+    ("loss", "option", "other"),
     [
         ("log_mse", "clipped", True),
         ("ms_ssim", "per_channel", True),
         ("total_variation", "form", "l1"),
     ],
 )
-def test_a_run_of_an_older_version_had_the_defaults_of_knobs(run, loss, knob, other):
+def test_a_run_of_an_older_version_had_the_defaults_of_options(run, loss, option, other):
     workdir, config = run
     path = workdir / "config.json"
     old = json.loads(path.read_bytes())
-    before = old["objective"][loss].pop(knob)
+    before = old["objective"][loss].pop(option)
     path.write_text(json.dumps(old), encoding="utf-8")
     check_workdir(workdir, config)
-    config.objective[loss][knob] = other
+    config.objective[loss][option] = other
     with pytest.raises(
-        InputError, match=f"objective.{loss}.{knob} was {before!r}, is now {other!r}"
+        InputError, match=f"objective.{loss}.{option} was {before!r}, is now {other!r}"
     ):
         check_workdir(workdir, config)
 

@@ -130,7 +130,7 @@ def test_missing_and_misspelt_fields_are_named(name):
         ("objective.texture.form", "", "objective.texture: form must be"),
         ("objective.contextual.distance", "l3", "objective.contextual: distance must be"),
         ("objective.contextual.bandwidth", 0.0, "objective.contextual: bandwidth must be above 0"),
-        ("objective.contextual.bandwith", 0.5, r"has no knob ['bandwith']; it has ['bandwidth'"),
+        ("objective.contextual.bandwith", 0.5, r"has no option ['bandwith']; it has ['bandwidth'"),
         ("objective.contextual", 40.0, "objective.contextual is 40.0; it must be a group"),
         ("objective.vgg", {"weight": 1.0}, "unknown loss 'vgg' in the objective; the losses are"),
         ("objective", {}, "all weights in objective are 0; give at least one loss a weight"),
@@ -334,6 +334,10 @@ def cases(folder):
         "absent file": (
             flags_only("--config=configs/absent.py", f"--workdir={new}"),
             "--config=configs/absent.py: there is no file configs/absent.py",
+        ),
+        "misspelt file": (
+            flags_only("--config=configs/teachr.py:quick", f"--workdir={new}"),
+            "there is no file configs/teachr.py; did you mean configs/teacher.py?",
         ),
         "no file": (
             flags_only("--config=configs", f"--workdir={new}"),

@@ -12,7 +12,7 @@ IS_REAL = np.array([True, False, False, True, True])
 TARGET = np.linspace(-2, 3, 5, dtype=np.float32)[:, None]
 HEADS = pytest.mark.parametrize("outputs", [1, 2])
 
-# name: loss, reference, knobs of both
+# name: loss, reference, options of both
 LOSSES = {
     "texture": (texture, references.texture, {}),
     "texture-saturating": (texture, references.texture, {"form": "saturating"}),
@@ -56,8 +56,8 @@ def name(request) -> str:
 @pytest.fixture
 def pair(name):
     """A loss that takes logits `[5, 1]` or `[5, 2]`, and its reference."""
-    *functions, knobs = LOSSES[name]
-    return [functools.partial(function, **knobs) for function in functions]
+    *functions, options = LOSSES[name]
+    return [functools.partial(function, **options) for function in functions]
 
 
 def random_logits(outputs, seed=0):
@@ -184,16 +184,16 @@ def test_relativistic_players_oppose_each_other():
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("options", "message"),
     [
         ({"form": "hinge", "real_label": 0.9}, "real_label must be 1 with the form 'hinge'"),
         ({"form": "hinge", "clip": True}, "clip must be False with the form 'hinge'"),
         ({"form": "least_squares", "clip": True}, "clip must be False"),
     ],
 )
-def test_knobs_that_a_form_does_not_have_raise(knobs, message):
+def test_options_that_a_form_does_not_have_raise(options, message):
     with pytest.raises(ValueError, match=message):
-        discrimination(random_logits(1), IS_REAL, **knobs)
+        discrimination(random_logits(1), IS_REAL, **options)
 
 
 def test_relativistic_of_unequal_shapes_raises():

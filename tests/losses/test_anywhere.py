@@ -41,12 +41,12 @@ class Case(NamedTuple):
     gradient: bool = True
 
 
-def contextual_in_blocks(prediction, target, **knobs):
+def contextual_in_blocks(prediction, target, **options):
     # Without the wrapper that compiles, whose programs would keep the other block size.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(CONTEXTUAL, "BLOCK_ENTRIES", 1)
         patch.setattr(CONTEXTUAL, "LEAST_ROWS", 4)
-        return inspect.unwrap(losses.contextual)(prediction, target, **knobs)
+        return inspect.unwrap(losses.contextual)(prediction, target, **options)
 
 
 def bilateral_in_blocks(prediction, target):

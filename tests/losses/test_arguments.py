@@ -16,8 +16,8 @@ LAYERS = [FEATURES[0]], [FEATURES[1]]
 LOGITS = (np.zeros((2, 1), np.float32),)
 LABELED = *LOGITS, np.array([True, False])
 
-# Function, its tensors, and the kind of each knob.
-KNOBS = [
+# Function, its tensors, and the kind of each option.
+OPTIONS = [
     (losses.l1, IMAGES, {"where": "mask"}),
     (losses.mae, IMAGES, {"where": "mask"}),
     (losses.log_mse, IMAGES, {"where": "mask"}),
@@ -98,43 +98,43 @@ BAD["positive"] += NUMBER
 
 
 @pytest.mark.parametrize(
-    ("function", "tensors", "knob", "kind"),
+    ("function", "tensors", "option", "kind"),
     [
-        pytest.param(function, tensors, knob, kind, id=f"{function.__name__}-{knob}")
-        for function, tensors, knobs in KNOBS
-        for knob, kind in knobs.items()
+        pytest.param(function, tensors, option, kind, id=f"{function.__name__}-{option}")
+        for function, tensors, options in OPTIONS
+        for option, kind in options.items()
     ],
 )
-def test_bad_knobs_raise_an_error_that_names_them(function, tensors, knob, kind):
+def test_bad_options_raise_an_error_that_names_them(function, tensors, option, kind):
     for value, error in BAD[kind]:
-        with pytest.raises(error, match=f"^{knob} must"):
-            function(*tensors, **{knob: value})
+        with pytest.raises(error, match=f"^{option} must"):
+            function(*tensors, **{option: value})
 
 
-def test_every_knob_is_checked():
+def test_every_option_is_checked():
     functions = [getattr(losses, name) for name in losses.__all__]
     functions += [metrics.luma, metrics.ms_ssim, metrics.psnr, metrics.psnr_of_mse]
     functions += [metrics.ssim, metrics.ssim_map]
     for function in functions:
         parameters = inspect.signature(function).parameters.values()
-        knobs = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - {"axis_name"}
-        checked = [set(kinds) for listed, _, kinds in KNOBS if listed is function]
-        assert knobs == set().union(*checked), function
+        options = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - {"axis_name"}
+        checked = [set(kinds) for listed, _, kinds in OPTIONS if listed is function]
+        assert options == set().union(*checked), function
 
 
 @pytest.mark.parametrize("number", [np.float64(0.5), np.array(0.5), jnp.float32(0.5)], ids=str)
-def test_numbers_of_numpy_and_jax_are_knobs(number):
+def test_numbers_of_numpy_and_jax_are_options(number):
     pair = [np.random.default_rng(i).random((1, 2, 3, 4), np.float32) for i in range(2)]
     with jax.numpy_dtype_promotion("strict"):
         value = losses.contextual(*pair, bandwidth=number)
     np.testing.assert_allclose(value, losses.contextual(*pair, bandwidth=0.5), rtol=1e-6)
 
 
-def test_traced_knobs():
+def test_traced_options():
     pair = [np.random.default_rng(i).random((1, 12, 12, 1), np.float32) for i in range(2)]
-    knobs = {"sigma": 1.1, "data_range": 2, "k1": 0.02, "k2": 0.04}
-    value = jax.jit(losses.ssim)(*pair, **knobs)
-    np.testing.assert_allclose(value, losses.ssim(*pair, **knobs), rtol=1e-5)
+    options = {"sigma": 1.1, "data_range": 2, "k1": 0.02, "k2": 0.04}
+    value = jax.jit(losses.ssim)(*pair, **options)
+    np.testing.assert_allclose(value, losses.ssim(*pair, **options), rtol=1e-5)
 
 
 @pytest.mark.parametrize("labels", [[0.9, 0.1], [1, 0]], ids=str)

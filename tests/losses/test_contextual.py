@@ -18,9 +18,9 @@ def random_pair(shape=(4, 5, 6, 16), seed=0):
 
 
 @functools.partial(jax.jit, static_argnames=("distance", "bandwidth"))
-def value_and_gradients(prediction, target, **knobs):
+def value_and_gradients(prediction, target, **options):
     def mean(prediction, target):
-        values = contextual(prediction, target, **knobs)
+        values = contextual(prediction, target, **options)
         return values.mean(), values
 
     gradient = jax.value_and_grad(mean, argnums=(0, 1), has_aux=True)
@@ -60,9 +60,9 @@ def test_equals_released_code(goldens, case, code, bandwidth):
 @pytest.mark.parametrize("distance", DISTANCES.values())
 @pytest.mark.parametrize("bandwidth", [0.1, 0.5, 1.0])
 def test_bandwidth(distance, bandwidth):
-    pair, knobs = random_pair((2, 4, 5, 8)), {"distance": distance, "bandwidth": bandwidth}
+    pair, options = random_pair((2, 4, 5, 8)), {"distance": distance, "bandwidth": bandwidth}
     np.testing.assert_allclose(
-        contextual(*pair, **knobs), references.contextual(*pair, **knobs), rtol=2e-5
+        contextual(*pair, **options), references.contextual(*pair, **options), rtol=2e-5
     )
 
 

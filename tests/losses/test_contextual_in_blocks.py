@@ -22,11 +22,11 @@ def random_pair(shape, seed=0):
     return [10 * rng.random(shape, np.float32) for _ in range(2)]
 
 
-def value_and_gradients(**knobs):
+def value_and_gradients(**options):
     """Return a new jitted function, because a compiled one would keep its block size."""
 
     def weighted(prediction, target):
-        values = contextual(prediction, target, **knobs)
+        values = contextual(prediction, target, **options)
         return (values * np.arange(1, len(values) + 1, dtype=np.float32)).sum(), values
 
     gradient = jax.value_and_grad(weighted, argnums=(0, 1), has_aux=True)
@@ -44,14 +44,14 @@ def assert_close(actual, expected):
         np.testing.assert_allclose(gradient, exact, rtol=0, atol=1e-5 * np.abs(exact).max())
 
 
-def compare(monkeypatch, pair, rows, **knobs):
+def compare(monkeypatch, pair, rows, **options):
     """Compare blocks of `rows` rows with the full matrix; return the gradients of the blocks."""
     images, positions = len(pair[0]), pair[0].shape[1] * pair[0].shape[2]
-    expected = value_and_gradients(**knobs)(*pair)
+    expected = value_and_gradients(**options)(*pair)
     monkeypatch.setattr(MODULE, "BLOCK_ENTRIES", images * rows * positions)
     monkeypatch.setattr(MODULE, "LEAST_ROWS", 1)
     assert images * rows < positions
-    actual = value_and_gradients(**knobs)(*pair)
+    actual = value_and_gradients(**options)(*pair)
     assert_close(actual, expected)
     return actual[1:]
 
@@ -156,9 +156,9 @@ def test_memory_is_linear(monkeypatch):
     assert full > 4e9
 
 
-def hessian_vector_product(**knobs):
+def hessian_vector_product(**options):
     def evaluate(prediction, target):
-        gradient = jax.grad(lambda y: contextual(y, target, **knobs).sum())
+        gradient = jax.grad(lambda y: contextual(y, target, **options).sum())
         return jax.jvp(gradient, (prediction,), (target,))[1]
 
     return jax.jit(evaluate)

@@ -28,11 +28,11 @@ def ignore_target(function):
     return lambda prediction, target: function(prediction)
 
 
-def one_map(function, **knobs):
-    return lambda prediction, target: function([prediction], [target], **knobs)
+def one_map(function, **options):
+    return lambda prediction, target: function([prediction], [target], **options)
 
 
-def knobs(**values):
+def options(**values):
     return lambda function: functools.partial(function, **values)
 
 
@@ -59,11 +59,12 @@ CASES = {
     "edge_aware_total_variation": Case(
         losses.edge_aware_total_variation, references.edge_aware_total_variation
     ),
-    "charbonnier": Case(*map(knobs(epsilon=0.2), (losses.charbonnier, references.charbonnier))),
+    "charbonnier": Case(*map(options(epsilon=0.2), (losses.charbonnier, references.charbonnier))),
     "gradient": Case(losses.gradient, references.gradient),
-    "laplacian": Case(*map(knobs(levels=3), (losses.laplacian, references.laplacian))),
+    "laplacian": Case(*map(options(levels=3), (losses.laplacian, references.laplacian))),
     "focal_frequency": Case(
-        *map(knobs(alpha=1.5), (losses.focal_frequency, references.focal_frequency)), weighted=True
+        *map(options(alpha=1.5), (losses.focal_frequency, references.focal_frequency)),
+        weighted=True,
     ),
     "ms_ssim": Case(losses.ms_ssim, lambda y, t: 1 - references.ms_ssim(y, t, floor=1e-3)),
     "ssim": Case(losses.ssim, references.ssim),
@@ -79,7 +80,7 @@ CASES = {
         losses.contextual, references.contextual, 16, magnitude=20, rows_independent=False
     ),
     "contextual-l2": Case(
-        *map(knobs(distance="l2"), (losses.contextual, references.contextual)), 16, magnitude=20
+        *map(options(distance="l2"), (losses.contextual, references.contextual)), 16, magnitude=20
     ),
     "bilateral": Case(losses.contextual_bilateral, references.contextual_bilateral, 16, 20),
     "projected_wasserstein": Case(

@@ -24,15 +24,15 @@ def weights(seed):
 
 
 def test_lpips_equals_float64_reference():
-    knobs = {"weights": weights(2)}
-    value = lpips(layers(0), layers(1), **knobs)
-    np.testing.assert_allclose(value, references.lpips(layers(0), layers(1), **knobs), rtol=1e-5)
+    options = {"weights": weights(2)}
+    value = lpips(layers(0), layers(1), **options)
+    np.testing.assert_allclose(value, references.lpips(layers(0), layers(1), **options), rtol=1e-5)
 
 
 def test_dists_equals_float64_reference():
-    knobs = {"alpha": weights(2), "beta": weights(3)}
-    value = dists(layers(0), layers(1), **knobs)
-    np.testing.assert_allclose(value, references.dists(layers(0), layers(1), **knobs), rtol=1e-5)
+    options = {"alpha": weights(2), "beta": weights(3)}
+    value = dists(layers(0), layers(1), **options)
+    np.testing.assert_allclose(value, references.dists(layers(0), layers(1), **options), rtol=1e-5)
 
 
 def test_without_weights_all_channels_count_alike():

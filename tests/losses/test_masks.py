@@ -16,12 +16,12 @@ BOX = np.s_[:, 1:13, 2:15]
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
-def in_blocks(prediction, target, **knobs):
+def in_blocks(prediction, target, **options):
     # Without the wrapper that compiles, whose programs would keep the other block size.
     module = importlib.import_module("ppcn_jax.losses.contextual")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK_ENTRIES", 1)
-        return inspect.unwrap(losses.contextual)(prediction, target, **knobs)
+        return inspect.unwrap(losses.contextual)(prediction, target, **options)
 
 
 # Function, and its value for an image in which nothing counts.
@@ -37,7 +37,7 @@ CASES = {
     "mae": (losses.mae, 0),
     "perceptual": (losses.perceptual, 0),
     "ssim": (losses.ssim, 0),
-    "total_variation": (lambda y, t, **knobs: losses.total_variation(y, **knobs), 0),
+    "total_variation": (lambda y, t, **options: losses.total_variation(y, **options), 0),
     "metrics.psnr": (metrics.psnr, np.inf),
     "metrics.ssim": (metrics.ssim, 1),
 }

@@ -14,7 +14,7 @@ def random_pair(shape=(2, 13, 18, 3), seed=0):
 
 
 @pytest.mark.parametrize(
-    "knobs",
+    "options",
     [
         {"window": 7},
         {"window": 8, "sigma": 1.1},
@@ -24,10 +24,10 @@ def random_pair(shape=(2, 13, 18, 3), seed=0):
     ],
     ids=str,
 )
-def test_knobs(knobs):
+def test_options(options):
     pair = random_pair()
-    value = jax.jit(functools.partial(ssim, **knobs))(*pair)
-    np.testing.assert_allclose(value, references.ssim(*pair, **knobs), rtol=2e-5)
+    value = jax.jit(functools.partial(ssim, **options))(*pair)
+    np.testing.assert_allclose(value, references.ssim(*pair, **options), rtol=2e-5)
 
 
 def test_scales_with_data_range():

@@ -52,7 +52,7 @@ def test_every_loss_can_be_a_term():
     assert all(fn is getattr(losses, name) for name, (fn, _) in LOSSES.items())
 
 
-def test_knobs_reach_the_loss():
+def test_options_reach_the_loss():
     objective = make_objective(
         {
             "color": {"weight": 0.5, "kernel": "released"},
@@ -103,10 +103,10 @@ def test_texture_and_total_variation_need_no_target():
     [
         ({"sim": {"weight": 1}}, "unknown loss 'sim'.*'ssim'"),
         ({"discrimination": {"weight": 1}}, "unknown loss 'discrimination'"),
-        ({"ssim": {"windw": 7, "weight": 1}}, r"ssim has no knob \['windw'\].*'window'"),
-        ({"ssim": {"windw": 7, "weight": 0}}, "no knob"),
-        ({"mae": {"weight": 1, "target": 0}}, r"no knob \['target'\]"),
-        ({"contextual": {"weight": 1, "axis_name": "x"}}, "no knob"),
+        ({"ssim": {"windw": 7, "weight": 1}}, r"ssim has no option \['windw'\].*'window'"),
+        ({"ssim": {"windw": 7, "weight": 0}}, "no option"),
+        ({"mae": {"weight": 1, "target": 0}}, r"no option \['target'\]"),
+        ({"contextual": {"weight": 1, "axis_name": "x"}}, "no option"),
         ({"ssim": {"window": 7}}, "objective.ssim has no weight"),
         ({"ssim": {"weight": 0}}, "no term with a weight"),
         ({}, "no term with a weight"),

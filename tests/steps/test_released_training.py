@@ -165,8 +165,8 @@ def train_step(setup):
 @pytest.fixture(scope="module")
 def update_discriminator(setup):
     """Second half of a step of the released code: new player, gradients, and a report."""
-    knobs = setup.config.discriminator
-    module = Discriminator(knobs.outputs, knobs.first_norm)
+    options = setup.config.discriminator
+    module = Discriminator(options.outputs, options.first_norm)
     optimizer = make_adam(setup.config)
     is_real = setup.golden["swap"][:, 0] == 1
 
@@ -176,7 +176,7 @@ def update_discriminator(setup):
             images = jnp.where(is_real[:, None, None, None], targets, enhanced)
             logits = module.apply({"params": params}, grayscale(images))
             values = losses.discrimination(
-                logits, is_real, real_label=knobs.real_label, clip=knobs.clip
+                logits, is_real, real_label=options.real_label, clip=options.clip
             )
             return values.sum(), logits
 

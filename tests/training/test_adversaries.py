@@ -25,9 +25,9 @@ def test_the_discriminator_learns_by_the_form_of_the_texture_loss(
 ):
     seen = []
 
-    def record(*arguments, **knobs):
-        seen.append(knobs["form"])
-        return discrimination(*arguments, **knobs)
+    def record(*arguments, **options):
+        seen.append(options["form"])
+        return discrimination(*arguments, **options)
 
     discrimination = losses.discrimination
     monkeypatch.setattr(losses, "discrimination", record)

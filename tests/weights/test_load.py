@@ -138,7 +138,8 @@ def test_workdir_and_checkpoint(workdir, model):
 def test_errors_name_the_path_and_the_problem(tmp_path, workdir):
     (tmp_path / "photo.jpg").write_bytes(b"x" * 100)
     for path, problem in (
-        (tmp_path / "absent", "does not exist"),
+        (tmp_path / "absent", r"does not exist\. Name"),
+        ("techer", r"does not exist; did you mean teacher\? Name"),
         (tmp_path / "photo.jpg", "has an unknown format"),
         (tmp_path, "is not a training workdir"),
         (workdir / "checkpoints" / "7", "is no complete checkpoint; available steps: 0, 1"),
