@@ -167,7 +167,7 @@ def _similar_file(file: str) -> str:
         known = [entry for entry in os.listdir(folder or ".") if entry.endswith(".py")]
     except OSError:
         return ""
-    near = difflib.get_close_matches(name, known, 1)
+    near = difflib.get_close_matches(name, known, 1, 0.8)
     return f"; did you mean {os.path.join(folder, near[0])}?" if near else ""
 
 

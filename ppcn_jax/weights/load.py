@@ -59,7 +59,7 @@ def load_model(path: str | os.PathLike) -> Model:
     if prefix := find_checkpoint(path):
         return read_released(prefix)
     problem = "has an unknown format" if path.exists() else "does not exist"
-    near = difflib.get_close_matches(str(path), SHIPPED, 1)
+    near = difflib.get_close_matches(str(path), SHIPPED, 1, 0.8)
     hint = f"; did you mean {near[0]}?" if near else "."
     raise InputError(
         f"{path} {problem}{hint} Name a network of the package ({', '.join(SHIPPED)}), a weights file "
