@@ -153,7 +153,7 @@ class SharedFate:
         if self._count == 1:
             sys.exit(message)
         sys.stdout.flush()
-        _say(message)
+        print(message, file=sys.stderr, flush=True)
         self._end(1)
 
     def _beat(self) -> None:
