@@ -7,8 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-# Planes up to this side are filtered by a matrix product, larger ones by shifted sums.
+# Planes up to this side are filtered by one matrix product for each axis, larger ones in blocks.
 LARGEST_BAND = 256
+# Outputs of a block, unless the kernel is longer: its product multiplies by mostly zeros, the more
+# the larger it is.
+BLOCK = 32
 
 
 @overload
@@ -49,32 +52,65 @@ def filter_planes(planes: jax.Array, kernel: np.ndarray | jax.Array, *, same: bo
     """
     kernel = jnp.asarray(kernel, planes.dtype)
     height, width = planes.shape[-2:]
-    if not all(isinstance(side, int) and side <= LARGEST_BAND for side in (height, width)):
+    highest = lax.Precision.HIGHEST
+    if not (isinstance(height, int) and isinstance(width, int)):
         for axis in (planes.ndim - 2, planes.ndim - 1):
             planes = _shifted(planes, kernel, axis, same)
         return planes
-    # Each product transposes the planes, so the second one restores their order.
-    highest = lax.Precision.HIGHEST
-    rows = jnp.einsum("...hw,hp->...wp", planes, _band(height, kernel, same), precision=highest)
-    return jnp.einsum("...wp,wq->...pq", rows, _band(width, kernel, same), precision=highest)
+    if max(height, width) <= LARGEST_BAND:
+        # Each product transposes the planes, so the second one restores their order.
+        band = _band(height, kernel, same)
+        rows = jnp.einsum("...hw,hp->...wp", planes, band, precision=highest)
+        band = _band(width, kernel, same)
+        return jnp.einsum("...wp,wq->...pq", rows, band, precision=highest)
+    length = max(BLOCK, len(kernel) - 1)
+    band = _band(length + len(kernel) - 1, kernel, same=False)
+    blocks = _blocks(planes, len(kernel), planes.ndim - 2, length, same)
+    rows = jnp.einsum("...bhw,hp->...bpw", blocks, band, precision=highest)
+    rows = rows.reshape(*planes.shape[:-2], -1, width)[..., : _outputs(height, kernel, same), :]
+    blocks = _blocks(rows, len(kernel), planes.ndim - 1, length, same)
+    columns = jnp.einsum("...bw,wq->...bq", blocks, band, precision=highest)
+    return columns.reshape(*rows.shape[:-1], -1)[..., : _outputs(width, kernel, same)]
 
 
 def _padding(size: int, same: bool) -> tuple[int, int]:
     return ((size - 1) // 2, size // 2) if same else (0, 0)
 
 
+def _outputs(side: int, kernel: jax.Array, same: bool) -> int:
+    return side + sum(_padding(len(kernel), same)) - len(kernel) + 1
+
+
 def _band(side: int, kernel: jax.Array, same: bool) -> jax.Array:
     # out[o] = sum_i in[i] kernel[i - o + before] as a matrix: convolutions with one channel per
     # group are an order of magnitude slower on a CPU.
-    before, after = _padding(len(kernel), same)
-    outputs = side + before + after - len(kernel) + 1
+    before, _ = _padding(len(kernel), same)
+    outputs = _outputs(side, kernel, same)
     index = np.arange(side)[:, None] - np.arange(outputs)[None, :] + before
     inside = (index >= 0) & (index < len(kernel))
     return jnp.where(inside, kernel[np.clip(index, 0, len(kernel) - 1)], 0)
 
 
+def _blocks(planes: jax.Array, size: int, axis: int, length: int, same: bool) -> jax.Array:
+    """Split an axis into `[blocks, length + size - 1]`, what `length` outputs each depend on.
+
+    The last block may have outputs beyond the end.
+    """
+    before, after = _padding(size, same)
+    side = planes.shape[axis]
+    count = -(-(side + before + after - size + 1) // length)
+    padding = [(0, 0)] * planes.ndim
+    padding[axis] = (before, (count + 1) * length - side - before)
+    shape = (*planes.shape[:axis], count + 1, length, *planes.shape[axis + 1 :])
+    blocks = jnp.pad(planes, padding).reshape(shape)
+    first = lax.slice_in_dim(blocks, 0, count, axis=axis)
+    next_ones = lax.slice_in_dim(blocks, 1, count + 1, axis=axis)
+    overlap = lax.slice_in_dim(next_ones, 0, size - 1, axis=axis + 1)
+    return jnp.concatenate([first, overlap], axis + 1)
+
+
 def _shifted(planes: jax.Array, kernel: jax.Array, axis: int, same: bool) -> jax.Array:
-    # The cost of a sum of shifted planes is linear in the side; that of `_band` is quadratic.
+    # For sides that are symbolic in an export.
     padding = [(0, 0)] * planes.ndim
     padding[axis] = _padding(len(kernel), same)
     padded = jnp.pad(planes, padding)

@@ -37,3 +37,14 @@ def test_separable_kernel_equals_its_outer_product(same, size):
     expected = filter_channels(images, np.outer(kernel, kernel), same=same)
     assert expected.shape[1:3] == ((9, 11) if same else (10 - size, 12 - size))
     np.testing.assert_allclose(filter_channels(images, kernel, same=same), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("size", [1, 6, 11, 41])
+@pytest.mark.parametrize("sides", [(257, 45), (50, 320)], ids=str)
+def test_large_planes_in_blocks(sides, size, same):
+    rng = np.random.default_rng(0)
+    images, kernel = rng.random((2, *sides, 1), np.float32), rng.random(size)
+    expected = filter_channels(images, np.outer(kernel, kernel), same=same)
+    actual = filter_channels(images, kernel, same=same)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
