@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ppcn_jax.losses.arguments import as_float_pair, check_known_sides, number
 from ppcn_jax.ops.compiled import compiled
@@ -42,10 +43,14 @@ def focal_frequency(prediction: jax.Array, target: jax.Array, *, alpha: float = 
     check_known_sides("the focal frequency loss", prediction)
     exponent = number("alpha", alpha, prediction.dtype, zero=True)
     height, width = prediction.shape[1:3]
-    # The transform is linear.
-    real, imaginary = spectrum(prediction - target)
+    # The transform is linear, and its values of the right half are conjugates of those of the left.
+    columns = width // 2 + 1
+    real, imaginary = spectrum(prediction - target, columns)
     energy = (jnp.square(real) + jnp.square(imaginary)) / (height * width)
     fixed = jax.lax.stop_gradient(energy)
     largest = jnp.max(fixed, axis=(1, 2), keepdims=True)
     weights = (fixed / jnp.where(largest > 0, largest, 1)) ** (exponent / 2)
-    return jnp.mean(weights * energy, axis=(1, 2, 3))
+    counts = np.array([1 if 2 * column % width == 0 else 2 for column in range(columns)])
+    counted = counts.astype(energy.dtype)[None, None, :, None] * energy
+    total = jnp.sum(weights * counted, axis=(1, 2))
+    return jnp.mean(total / (height * width), axis=1)

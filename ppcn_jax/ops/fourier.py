@@ -9,23 +9,24 @@ import numpy as np
 from jax import lax
 
 
-def spectrum(maps: jax.Array) -> tuple[jax.Array, jax.Array]:
+def spectrum(maps: jax.Array, columns: int | None = None) -> tuple[jax.Array, jax.Array]:
     """Real and imaginary part of the transform of maps `[N, H, W, C]` over height and width.
 
-    Not normalized, as `numpy.fft.fft2`. The imaginary part is exactly 0 at the frequencies where
+    Not normalized, as `numpy.fft.fft2`; only the first `columns` frequencies along the width if
+    these are given. The imaginary part is exactly 0 at the frequencies where
     that of real maps is 0, so that the sign of rounding errors does not decide on a phase of pi or
     of -pi. H and W must be known.
     """
     height, width = maps.shape[1:3]
-    cosine, sine = _waves(width, maps.dtype)
+    cosine, sine = (waves[:, :columns] for waves in _waves(width, maps.dtype))
     real, imaginary = _along_width(maps, cosine), -_along_width(maps, sine)
     cosine, sine = _waves(height, maps.dtype)
     real, imaginary = (
         _along_height(real, cosine) + _along_height(imaginary, sine),
         _along_height(imaginary, cosine) - _along_height(real, sine),
     )
-    rows, columns = (2 * np.arange(side) % side == 0 for side in (height, width))
-    is_real = (rows[:, None] & columns[None, :])[None, :, :, None]
+    rows, halves = (2 * np.arange(side) % side == 0 for side in (height, width))
+    is_real = (rows[:, None] & halves[None, :columns])[None, :, :, None]
     return real, jnp.where(is_real, 0, imaginary)
 
 
