@@ -5,7 +5,9 @@
     python docs/benchmark_tables.py compare COMMIT COMMIT     # what changed by more than noise
 
 A file is named MACHINE-COMMIT-RUN.json. The table between `<!-- numbers: FILE -->` and
-`<!-- end -->` in a page is made from docs/numbers/FILE.
+`<!-- end -->` in a page is made from docs/numbers/FILE. After `<!-- numbers: FILE fastest -->` it has
+a row for each task without its size, a column for each size, and beside the time of JAX the other
+library that was fastest; tasks without other libraries are in the file alone.
 """
 
 import argparse
@@ -21,7 +23,7 @@ from typing import Any
 
 DOCS = Path(__file__).resolve().parent
 NUMBERS = DOCS / "numbers"
-_MARKED = re.compile(r"(<!-- numbers: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_MARKED = re.compile(r"(<!-- numbers: (\S+)( fastest)? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Runs = Mapping[tuple[str, str], list[float]]
 
@@ -48,7 +50,13 @@ def keep(file: Path) -> Path:
 
 def with_tables(page: str) -> str:
     """The text of a page, with its marked tables made from the files that they name."""
-    return _MARKED.sub(lambda match: f"{match[1]}\n{_table(NUMBERS / match[2])}\n{match[3]}", page)
+
+    def write(match: re.Match[str]) -> str:
+        results = _read(NUMBERS / match[2])
+        table = _fastest(results) if match[3] else _rows(results)
+        return f"{match[1]}\n{table}\n{_machine(results)}\n{match[4]}"
+
+    return _MARKED.sub(write, page)
 
 
 def compare(before: Iterable[Path], after: Iterable[Path]) -> str:
@@ -100,20 +108,50 @@ def _range(times: list[float]) -> str:
     return f"{low} ms" if low == high else f"{low} to {high} ms"
 
 
-def _table(file: Path) -> str:
-    """Machine and rows of a file, without the columns that have no values."""
+def _rows(results: Mapping[str, Any]) -> str:
+    """The rows, without the columns that have no values."""
     from ppcn_jax.benchmark.report import COLUMNS
     from ppcn_jax.evaluation.tables import markdown_table
 
-    results = _read(file)
     rows = [row for row in results["rows"] if not row["problem"]]
     empty = ("", "–")
     columns = [each for each in COLUMNS if not all(each.cell(row) in empty for row in rows)]
+    return markdown_table(columns, rows)
+
+
+def _fastest(results: Mapping[str, Any]) -> str:
+    """JAX beside the fastest other library, in ms, by task and size."""
+    times: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    for row in results["rows"]:
+        if row["milliseconds"] is not None:
+            task, _, size = row["task"].rpartition(", ")
+            times[task][size][row["name"]] = row["milliseconds"]
+    compared = {
+        task: by_size
+        for task, by_size in times.items()
+        if any("JAX" in by_name and len(by_name) > 1 for by_name in by_size.values())
+    }
+    sizes = list(dict.fromkeys(size for by_size in compared.values() for size in by_size))
+    lines = [f"| ms | {' | '.join(sizes)} |", f"|---|{'---|' * len(sizes)}"]
+    for task, by_size in compared.items():
+        cells = [_beside_the_fastest(by_size.get(size, {})) for size in sizes]
+        lines.append(f"| `{task}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _beside_the_fastest(times: Mapping[str, float]) -> str:
+    others = {name: time for name, time in times.items() if name != "JAX"}
+    if not others or "JAX" not in times:
+        return "–"
+    name = min(others, key=others.__getitem__)
+    return f"{times['JAX']:.3g}; {others[name]:.3g} {name}"
+
+
+def _machine(results: Mapping[str, Any]) -> str:
     machine = results["machine"]
-    packages = machine["packages"]
     return (
-        f"{markdown_table(columns, rows)}\n{machine['device']}, {machine['system']}, Python "
-        f"{machine['python']}, jax {packages['jax']}; commit {machine['commit']}.\n"
+        f"{machine['device']}, {machine['system']}, Python {machine['python']}, "
+        f"jax {machine['packages']['jax']}; commit {machine['commit']}.\n"
     )
 
 

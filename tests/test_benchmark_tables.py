@@ -99,3 +99,22 @@ def test_a_table_has_no_empty_columns(kept, numbers):
     assert "| task | with | ms | ratio |" in new and "| photo | JAX | 10 | 1.00 |" in new
     assert new.startswith("Before.") and new.endswith("After.\n") and "old" not in new
     assert benchmark_tables.with_tables(new) == new
+
+
+def test_the_fastest_other_library_stands_beside_jax(numbers, tmp_path):
+    run = results({"JAX": 10.0, "slow": 30.0, "fast": 8.126})
+    alone = results({"JAX": 1.0})["rows"]
+    for row in run["rows"]:
+        row["task"] = "f(x, y), 8 of 9x9"
+    for row, task in zip(2 * alone, ("f(x, y), 2 of 720x720", "g(x), 8 of 9x9"), strict=True):
+        run["rows"].append({**row, "task": task})
+    (tmp_path / "benchmark.json").write_text(json.dumps(run), encoding="utf-8")
+    name = benchmark_tables.keep(tmp_path / "benchmark.json").name
+    page = f"<!-- numbers: {name} fastest -->\n<!-- end -->\n"
+    lines = benchmark_tables.with_tables(page).splitlines()
+    assert lines[2:5] == [
+        "| ms | 8 of 9x9 | 2 of 720x720 |",
+        "|---|---|---|",
+        "| `f(x, y)` | 10; 8.13 fast | – |",
+    ]
+    assert lines[6].startswith("Chip 9, 2 cores, ") and "g(x)" not in str(lines)
