@@ -17,6 +17,8 @@ html_title = f"ppcn-jax {version}"
 html_theme = "furo"
 html_show_copyright = False
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 exclude_patterns = ["_build"]
 
 extensions = [
@@ -33,10 +35,11 @@ napoleon_numpy_docstring = False
 
 
 def setup(app):
-    """Write the pages that are made from code, and keep formulas in docstrings as they are."""
+    """Write the pages that are made from code; keep formulas in docstrings; let names break."""
     app.connect("builder-inited", lambda app: config_fields.write(Path(app.srcdir)))
     app.connect("builder-inited", lambda app: command_reference.write(Path(app.srcdir)))
     app.connect("autodoc-process-docstring", _keep_formulas)
+    app.connect("html-page-context", _let_names_break)
 
 
 def _keep_formulas(app, what, name, obj, options, lines):
@@ -47,3 +50,14 @@ def _keep_formulas(app, what, name, obj, options, lines):
         if all(re.match(r"(?!>>>)[^:].*=|\w+: ", row) for row in rows):
             paragraphs[index] = "\n".join(f"| {row}" for row in rows)
     lines[:] = "\n\n".join(paragraphs).split("\n")
+
+
+def _let_names_break(app, pagename, templatename, context, doctree):
+    # In tables, code may break after dots, underscores, slashes and commas between letters.
+    def breakable(code):
+        return re.sub(r"(?<=[A-Za-z0-9])([._/,])(?=[A-Za-z])", r"\1<wbr>", code[0])
+
+    def cell(match):
+        return re.sub(r'(?<=<span class="pre">)[^<]+', breakable, match[0])
+
+    context["body"] = re.sub(r"<td>.*?</td>", cell, context.get("body", ""), flags=re.DOTALL)

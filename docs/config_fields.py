@@ -45,7 +45,7 @@ def make_page() -> str:
     for name, title in _FILES.items():
         notes = {**notes, **comments(name)}
         rows = [
-            f"| `{field}` | {type(value).__name__} | {_code(value)} | {notes.get(field, '')} |"
+            f"| `{field}` | {type(value).__name__}, {_code(value)} | {notes.get(field, '')} |"
             for field, value in fields(name)
             if (name == "teacher" or shared.get(field) != value) and ".data." not in field
         ]
@@ -53,7 +53,7 @@ def make_page() -> str:
         parts += [
             f"## {title}\n",
             f"`--config=configs/{name}.py`. {same}\n",
-            "| field | type | default | meaning |\n|---|---|---|---|",
+            "| field | type, default | meaning |\n|---|---|---|",
             *rows,
             "",
         ]

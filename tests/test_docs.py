@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import chromium
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
 
@@ -49,3 +51,20 @@ def test_every_field_of_training_has_a_meaning(site):
     rows = re.findall(r"^\| `(.+?)` \| .* \| (.*) \|$", training, re.MULTILINE)
     assert len(rows) > 60
     assert not [field for field, meaning in rows if not meaning.strip()]
+
+
+def test_pages_fit_a_phone(site):
+    with chromium() as browser:
+        phone = browser.new_page(viewport={"width": 390, "height": 800})
+        for page in ("index", "enhancing", "training", "configuration", "api/losses"):
+            phone.goto((site / f"{page}.html").as_uri())
+            assert phone.evaluate("document.documentElement.scrollWidth") == 390, page
+            pictures = phone.evaluate("[...document.images].map(image => image.naturalWidth)")
+            assert all(pictures), page
+        phone.goto((site / "configuration.html").as_uri())
+        widths = phone.evaluate(
+            "[...document.querySelectorAll('.table-wrapper')].map(t => [t.scrollWidth, t.clientWidth])"
+        )
+        assert len(widths) > 5
+        # Exactly with the fonts of Debian; others are a little wider.
+        assert all(content <= 1.2 * visible for content, visible in widths), widths
