@@ -4,7 +4,7 @@ DEMO := workdirs/demo
 # Python warns of text without an encoding.
 PYTEST := PYTHONWARNDEFAULTENCODING=1 $(BIN)/pytest --numprocesses=2 --dist=loadfile --durations=10
 
-.PHONY: demo test docs faults notebooks sbom clean
+.PHONY: demo test long docs faults notebooks sbom clean
 
 # Photos that come with scikit-image and scikit-learn; run it again to continue where it stopped.
 demo: .venv/demo.installed
@@ -20,6 +20,10 @@ test: .venv/test.installed
 	$(BIN)/mypy
 	PPCN_TEST_XLA_FLAGS=--xla_backend_optimization_level=0 $(PYTEST) -m 'not long and not optimized'
 	$(PYTEST) -m 'optimized and not long'
+
+# The tests that `make test` has no time for.
+long: .venv/test.installed
+	$(BIN)/pytest -m long
 
 # The documentation site, in workdirs/docs; every warning is an error.
 docs: .venv/docs.installed

@@ -55,6 +55,7 @@ def results(tmp_path_factory):
     return accelerator.run(request(), workdir), workdir
 
 
+@pytest.mark.long
 def test_rows(results):
     rows = results[0]["rows"]
     assert [(row["task"], row["name"]) for row in rows] == [
@@ -71,6 +72,7 @@ def test_rows(results):
     assert vgg["operations"] < step["operations"]
 
 
+@pytest.mark.long
 def test_files(results):
     found, workdir = results
     assert json.loads((workdir / "accelerator.json").read_text(encoding="utf-8")) == found
