@@ -1,11 +1,13 @@
 """What a release consists of: the source distribution, its citation, and the workflows that build it."""
 
+import importlib.util
 import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tarfile
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,34 @@ def test_the_source_distribution_is_complete(tmp_path):
         if path.is_file() and ".egg-info" not in path.parent.name
     }
     assert written <= names
+
+
+def package_links():
+    path = REPOSITORY / "docs" / "package_links.py"
+    spec = importlib.util.spec_from_file_location("package_links", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_links_of_a_package_index_lead_to_the_repository():
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    page = package_links().with_absolute_links(readme, "https://host/owner/name", "v1")
+    assert (
+        "![The demo: input, teacher, student, target](https://host/owner/name/raw/v1/docs" in page
+    )
+    assert "](https://host/owner/name/blob/v1/docs/training.md#data)" in page
+    targets = re.findall(r"\]\(([^)]+)\)", page)
+    assert len(targets) == len(re.findall(r"\]\(", readme)) > 20
+    assert all(target.startswith("https://") for target in targets)
+
+
+def test_the_index_gets_the_addresses_of_the_project():
+    text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(package_links().with_urls(text, "https://host/owner/name", "v1"))
+    urls = project["project"]["urls"]
+    assert urls["Repository"] == "https://host/owner/name"
+    assert urls["Changelog"] == "https://host/owner/name/blob/v1/CHANGELOG.md"
 
 
 DOCKERFILE = REPOSITORY / "docs" / "docker" / "Dockerfile"
