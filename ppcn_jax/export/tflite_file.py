@@ -3,13 +3,32 @@
 import json
 import os
 import pathlib
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from ppcn_jax.export.int8 import Grid
 
 # Name of our metadata entry; the converter and other tools add their own.
 ENTRY = "ppcn-jax"
 _IDENTIFIER = b"TFL3"
+
+
+class Layer(NamedTuple):
+    """A convolution for `quantize_convolutions`.
+
+    Attributes:
+        kernel: float32 `[kh, kw, C, F]`.
+        kernel_scale: of each output channel, `[F]`.
+        input: scale and zero point of its input.
+        output: the same of its output.
+    """
+
+    kernel: np.ndarray
+    kernel_scale: np.ndarray
+    input: Grid
+    output: Grid
 
 
 def with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:
@@ -76,6 +95,100 @@ def halve_kernels(content: bytes) -> bytes:
             )
         )
     graph.operators = casts + graph.operators
+    return _packed(model)
+
+
+def quantize_convolutions(content: bytes, layers: Sequence[Layer]) -> bytes:
+    """Quantize convolutions in the content of a float32 file to int8.
+
+    Each gets an operator before it that converts its input to int8, and one after it that converts
+    its output back to float32. `layers` are found by their kernels; others stay as they are.
+
+    Raises:
+        ValueError: a layer is not in the file.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = _unpacked(content)
+    graph = model.subgraphs[0]
+    codes = [code.builtinCode for code in model.operatorCodes]
+    operators = schema.BuiltinOperator
+    # Versions: the first that support int8.
+    for code, version in ((operators.QUANTIZE, 1), (operators.DEQUANTIZE, 2)):
+        model.operatorCodes.append(
+            schema.OperatorCodeT(deprecatedBuiltinCode=code, builtinCode=code, version=version)
+        )
+
+    def add(like: Any, suffix: bytes, kind: int, grid: tuple[Any, Any], values: Any = None) -> int:
+        """Add a tensor with the shape of another; a constant if there are values."""
+        scale, zero_point = (np.ravel(part) for part in grid)
+        quantization = schema.QuantizationParametersT(
+            scale=scale.astype(np.float32), zeroPoint=zero_point.astype(np.int64)
+        )
+        buffer = 0 if values is None else _add_buffer(model, values.tobytes())
+        graph.tensors.append(
+            schema.TensorT(
+                shape=like.shape,
+                type=kind,
+                buffer=buffer,
+                name=like.name + suffix,
+                quantization=quantization,
+                hasRank=like.hasRank,
+            )
+        )
+        return len(graph.tensors) - 1
+
+    def layer_of(operator: Any) -> Layer | None:
+        """Take the layer that an operator is off the list."""
+        if codes[operator.opcodeIndex] != operators.CONV_2D:
+            return None
+        kernel, _ = constants(operator)
+        for number, layer in enumerate(missing):
+            if np.array_equal(layer.kernel.transpose(3, 0, 1, 2), kernel):
+                return missing.pop(number)
+        return None
+
+    def constants(operator: Any) -> list[np.ndarray]:
+        """Kernel, as TFLite stores it, `[F, kh, kw, C]`, and bias."""
+        tensors = [graph.tensors[index] for index in operator.inputs[1:]]
+        return [
+            np.frombuffer(bytes(model.buffers[each.buffer].data), np.float32).reshape(each.shape)
+            for each in tensors
+        ]
+
+    missing, rewritten, replaced = list(layers), [], []
+    for operator in graph.operators:
+        if (layer := layer_of(operator)) is None:
+            rewritten.append(operator)
+            continue
+        model.operatorCodes[operator.opcodeIndex].version = 3
+        x, kernel, bias = (graph.tensors[index] for index in operator.inputs)
+        result = graph.tensors[operator.outputs[0]]
+        kernels, biases = constants(operator)
+        int8, int32 = schema.TensorType.INT8, schema.TensorType.INT32
+        scale = layer.kernel_scale
+        steps = scale * layer.input.scale
+        taps = np.rint(kernels / scale[:, None, None, None]).astype(np.int8)
+        zeros = np.zeros(len(scale))
+        inputs = [
+            add(x, b"/int8", int8, layer.input),
+            add(kernel, b"/int8", int8, (scale, zeros), taps),
+            add(bias, b"/int32", int32, (steps, zeros), np.rint(biases / steps).astype(np.int32)),
+        ]
+        output = add(result, b"/int8", int8, layer.output)
+        count = len(codes)
+        rewritten += [
+            schema.OperatorT(opcodeIndex=count, inputs=[operator.inputs[0]], outputs=[inputs[0]]),
+            operator,
+            schema.OperatorT(opcodeIndex=count + 1, inputs=[output], outputs=[operator.outputs[0]]),
+        ]
+        replaced.append(kernel.buffer)
+        operator.inputs, operator.outputs = inputs, [output]
+    if missing:
+        raise ValueError(f"no kernel of the file is one of {[x.kernel.shape for x in missing]}")
+    for buffer in replaced:
+        model.buffers[buffer].data = None
+    graph.operators = rewritten
     return _packed(model)
 
 

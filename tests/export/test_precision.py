@@ -1,15 +1,20 @@
 """TFLite files with float16 or int8."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from ai_edge_litert import interpreter
 from ai_edge_litert import schema_py_generated as schema
 
+from ppcn_jax.export import tflite
 from ppcn_jax.export.contract import clipped
 from ppcn_jax.export.images import as_input, synthetic_photo
+from ppcn_jax.export.int8 import Grid, Ranges, candidates, find_ranges, grid_of, int8_convolutions
 from ppcn_jax.export.tflite import run_tflite, to_tflite
+from ppcn_jax.export.tflite_file import Layer, quantize_convolutions
 from ppcn_jax.export.verify import compare
+from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import Model, make_network
 
 HEIGHT, WIDTH = 48, 64
@@ -65,10 +70,79 @@ def test_tensors_have_names(model, images, tmp_path, precision):
     assert runner(images=images[0])["result"].shape == images[0].shape
 
 
-def test_int8(model, images, tmp_path):
+@pytest.fixture(scope="module")
+def trained():
+    return load_model("student")
+
+
+@pytest.fixture(scope="module")
+def photos(images):
+    """One with little contrast and a few lights, which normalization makes outliers of."""
+    dull = 0.5 + 0.1 * (images[1] - 0.5)
+    dull[:, 10:12, 20:22] = 1
+    return [images[0], dull]
+
+
+@pytest.fixture(scope="module")
+def ranges(trained, photos):
+    return find_ranges(trained, photos, say=lambda line: None)
+
+
+def in_int8(model, ranges):
+    """The network with convolutions in int8, in JAX."""
+    network = clipped(model)
+
+    @jax.jit
+    def run(images):
+        with int8_convolutions(ranges):
+            return network(images)
+
+    return lambda images: np.asarray(run(images))
+
+
+def test_int8(trained, photos, ranges, tmp_path, monkeypatch):
+    monkeypatch.setattr(tflite, "find_ranges", lambda *arguments: ranges)
     path = tmp_path / "eighth.tflite"
-    content = export_as(model, path, "int8", images)
-    types = {t.type for t in schema.ModelT.InitFromPackedBuf(content, 0).subgraphs[0].tensors}
-    assert schema.TensorType.INT8 in types
-    difference = compare(clipped(model), run_tflite(path, threads=1), images)
-    assert 15 < difference.psnr < 60
+    content = export_as(trained, path, "int8", photos)
+    graph = schema.ModelT.InitFromPackedBuf(content, 0).subgraphs[0]
+    eighths = [t for t in graph.tensors if t.type == schema.TensorType.INT8]
+    kernels = [t for t in eighths if len(t.quantization.scale) > 1]
+    convolutions = [trained.params[f"conv{number}"]["kernel"].size for number in (1, 2, 3)]
+    assert [np.prod(t.shape) for t in kernels] == convolutions
+    assert len(eighths) == 3 * len(convolutions)  # with inputs and outputs
+    run = run_tflite(path, threads=1)
+    assert 30 < compare(clipped(trained), run, photos).psnr < 60
+    # The file has the grids of JAX. Sums are rounded differently, to the next value at times.
+    expected = in_int8(trained, ranges)
+    for image in photos:
+        differences = np.abs(run(image) - expected(image))
+        assert np.mean(differences > 1e-6) < 0.05
+        assert -10 * np.log10(np.mean(differences**2)) > 55
+
+
+def test_ranges_are_better_than_all_values(trained, photos, ranges):
+    everything = {
+        name: Ranges(*(tried[0] for tried in each))
+        for name, each in candidates(trained, np.concatenate(photos)).items()
+    }
+
+    def psnr(ranges):
+        return compare(clipped(trained), in_int8(trained, ranges), photos).psnr
+
+    assert psnr(ranges) > psnr(everything) + 1.5
+    assert ranges.keys() == everything.keys() == {"conv1", "conv2", "conv3"}
+
+
+def test_grids_contain_zero_and_both_ends():
+    for low, high in ((-1.0, 3.0), (0.5, 2.0), (-3.0, -1.0), (0.0, 0.0)):
+        scale, zero_point = grid_of((low, high))
+        values = scale * (np.arange(-128, 128) - zero_point)
+        assert 0 in values
+        assert values[0] <= min(low, 0) + scale / 2 and values[-1] >= max(high, 0) - scale / 2
+
+
+def test_layers_are_found_by_their_kernels(model):
+    content = to_tflite(model, height=HEIGHT, width=WIDTH)
+    other = Layer(np.zeros((1, 7, 3, 8), np.float32), np.ones(8), Grid(1, 0), Grid(1, 0))
+    with pytest.raises(ValueError, match="no kernel of the file is one of"):
+        quantize_convolutions(content, [other])
