@@ -29,7 +29,7 @@ FUNCTIONS = {
     "metric-luma": (lambda x, y: metrics.luma(x), IMAGES),
     "ssim-large": (losses.ssim, (1, 280, 280, 1)),
 }
-WITHOUT = {"attention", "discrimination", "l1", "log_mse", "mae", "perceptual", "ssim-large"}
+WITHOUT = {"attention", "discrimination", "l1", "log_mse", "mae", "perceptual"}
 WITHOUT |= {"charbonnier", "edge_aware_total_variation", "gradient"}
 WITHOUT |= {"dists", "lpips", "projected_wasserstein", "relativistic", "texture"}
 WITHOUT |= {"total_variation", "metric-luma", "metric-psnr"}
