@@ -12,10 +12,10 @@ from jax import lax
 def spectrum(maps: jax.Array, columns: int | None = None) -> tuple[jax.Array, jax.Array]:
     """Real and imaginary part of the transform of maps `[N, H, W, C]` over height and width.
 
-    Not normalized, as `numpy.fft.fft2`; only the first `columns` frequencies along the width if
-    these are given. The imaginary part is exactly 0 at the frequencies where
-    that of real maps is 0, so that the sign of rounding errors does not decide on a phase of pi or
-    of -pi. H and W must be known.
+    Not normalized, as `numpy.fft.fft2`; if `columns` is given, only so many of the first
+    frequencies along the width. The imaginary part is exactly 0 at the frequencies where that of
+    real maps is 0, so that the sign of rounding errors does not decide on a phase of pi or of -pi.
+    H and W must be known.
     """
     height, width = maps.shape[1:3]
     cosine, sine = (waves[:, :columns] for waves in _waves(width, maps.dtype))

@@ -9,8 +9,7 @@ from jax import lax
 
 # Planes up to this side are filtered by one matrix product for each axis, larger ones in blocks.
 LARGEST_BAND = 256
-# Outputs of a block, unless the kernel is longer: its product multiplies by mostly zeros, the more
-# the larger it is.
+# Outputs of a block, unless the kernel is longer. Larger blocks multiply by more zeros.
 BLOCK = 32
 
 
@@ -67,25 +66,27 @@ def filter_planes(planes: jax.Array, kernel: np.ndarray | jax.Array, *, same: bo
     band = _band(length + len(kernel) - 1, kernel, same=False)
     blocks = _blocks(planes, len(kernel), planes.ndim - 2, length, same)
     rows = jnp.einsum("...bhw,hp->...bpw", blocks, band, precision=highest)
-    rows = rows.reshape(*planes.shape[:-2], -1, width)[..., : _outputs(height, kernel, same), :]
+    rows = rows.reshape(*planes.shape[:-2], -1, width)[
+        ..., : _outputs(height, len(kernel), same), :
+    ]
     blocks = _blocks(rows, len(kernel), planes.ndim - 1, length, same)
     columns = jnp.einsum("...bw,wq->...bq", blocks, band, precision=highest)
-    return columns.reshape(*rows.shape[:-1], -1)[..., : _outputs(width, kernel, same)]
+    return columns.reshape(*rows.shape[:-1], -1)[..., : _outputs(width, len(kernel), same)]
 
 
 def _padding(size: int, same: bool) -> tuple[int, int]:
     return ((size - 1) // 2, size // 2) if same else (0, 0)
 
 
-def _outputs(side: int, kernel: jax.Array, same: bool) -> int:
-    return side + sum(_padding(len(kernel), same)) - len(kernel) + 1
+def _outputs(side: int, size: int, same: bool) -> int:
+    return side + sum(_padding(size, same)) - size + 1
 
 
 def _band(side: int, kernel: jax.Array, same: bool) -> jax.Array:
     # out[o] = sum_i in[i] kernel[i - o + before] as a matrix: convolutions with one channel per
     # group are an order of magnitude slower on a CPU.
     before, _ = _padding(len(kernel), same)
-    outputs = _outputs(side, kernel, same)
+    outputs = _outputs(side, len(kernel), same)
     index = np.arange(side)[:, None] - np.arange(outputs)[None, :] + before
     inside = (index >= 0) & (index < len(kernel))
     return jnp.where(inside, kernel[np.clip(index, 0, len(kernel) - 1)], 0)
@@ -96,9 +97,9 @@ def _blocks(planes: jax.Array, size: int, axis: int, length: int, same: bool) ->
 
     The last block may have outputs beyond the end.
     """
-    before, after = _padding(size, same)
+    before, _ = _padding(size, same)
     side = planes.shape[axis]
-    count = -(-(side + before + after - size + 1) // length)
+    count = -(-_outputs(side, size, same) // length)
     padding = [(0, 0)] * planes.ndim
     padding[axis] = (before, (count + 1) * length - side - before)
     shape = (*planes.shape[:axis], count + 1, length, *planes.shape[axis + 1 :])

@@ -30,7 +30,7 @@ START_AGAIN = 75
 # Beyond those of sysexits.h: a device computes wrong results and must be taken out of service.
 FAULTY_DEVICE = 79
 FAREWELL = 30.0  # seconds that a failed process 0 waits at most for the others to end first
-LAST_BREATH = 1.0  # seconds in which a process ends after it has deleted its heartbeat
+GRACE = 1.0  # seconds that process 0 gives the others to end after their heartbeats have
 # Part of the message of the ValueError that JAX raises where it detects no cluster: the error has
 # no type of its own. tests/runtime/test_processes.py fails if a version of JAX changes the text.
 NO_CLUSTER = "coordinator_address"
@@ -210,7 +210,7 @@ class SharedFate:
                 while self._index == 0 and time.monotonic() < deadline:
                     heartbeats = self._service.key_value_dir_get(_life(""))
                     if all(key == _life(0) for key, _ in heartbeats):
-                        time.sleep(LAST_BREATH)  # JAX aborts a process that is left behind
+                        time.sleep(GRACE)  # JAX aborts processes that outlive process 0
                         break
                     time.sleep(0.1)
         os._exit(status)

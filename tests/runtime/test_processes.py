@@ -227,7 +227,7 @@ def test_process_0_ends_a_moment_after_the_others(monkeypatch):
     # The coordination service dies with it, and JAX aborts whoever is still there.
     fate, run = fate_of(0, monkeypatch)
     fate._end(1)
-    assert run.events == [processes._life(0), 0.1, processes.LAST_BREATH, 1]
+    assert run.events == [processes._life(0), 0.1, processes.GRACE, 1]
 
 
 def test_a_process_that_fails_shows_life_until_it_ends(monkeypatch, capfd):
