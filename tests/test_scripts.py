@@ -1,4 +1,4 @@
-"""The scripts in docs/pods.md, checked by ShellCheck, and its JobSet."""
+"""The scripts in docs/pods.md, checked by ShellCheck, and its JobSet, checked by its schema."""
 
 import re
 import shutil
@@ -33,9 +33,32 @@ def test_scripts_have_no_faults(script):
     assert run.returncode == 0, run.stdout
 
 
-def test_the_jobset_restarts_everything_but_errors_of_the_command():
+@pytest.fixture
+def jobset():
     (text,) = blocks("apiVersion: jobset")
-    jobset = yaml.safe_load(text)
+    return yaml.safe_load(text)
+
+
+def test_the_jobset_has_the_fields_of_its_schema(jobset):
+    models = pytest.importorskip(
+        "kubeflow_trainer_api.models",
+        reason="the schema of JobSets is not installed: pip install -e '.[test]'",
+    )
+    (group,) = jobset["spec"]["replicatedJobs"]
+    for container in group["template"]["spec"]["template"]["spec"]["containers"]:
+        # Where Kubernetes has a quantity, this schema has an object without fields.
+        limits = container["resources"]["limits"]
+        assert all(isinstance(limits[name], int) for name in limits)
+        container["resources"]["limits"] = dict.fromkeys(limits, {})
+    known = models.JobsetV1alpha2JobSet.model_validate(jobset)
+    # A field that the schema does not know is dropped without an error.
+    assert known.model_dump(by_alias=True, exclude_unset=True) == jobset
+    action = models.JobsetV1alpha2FailurePolicyRule.model_fields["action"]
+    (rule,) = jobset["spec"]["failurePolicy"]["rules"]
+    assert rule["action"] in re.findall(r"\w+", action.description)
+
+
+def test_the_jobset_restarts_everything_but_errors_of_the_command(jobset):
     (group,) = jobset["spec"]["replicatedJobs"]
     job = group["template"]["spec"]
     (rule,) = job["podFailurePolicy"]["rules"]
