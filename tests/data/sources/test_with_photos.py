@@ -8,7 +8,8 @@ from PIL import Image
 
 import data
 from data.batching.source import Cutting, OnDisk
-from data.sources.made_pairs import MadePairs, turn_hue
+from data.sources import made_pairs
+from data.sources.made_pairs import MadePairs, set_alone, turn_hue
 from data.sources.mixture import Mixture
 from tests.data.sample_pictures import draw
 
@@ -92,7 +93,7 @@ def test_a_made_pair_is_a_photo_and_its_degraded_copy(photos, make):
     assert copy.shape == photo.shape and (copy != photo).any()
 
 
-def test_a_crop_is_cut_from_up_to_three_times_larger_squares():
+def test_a_crop_is_cut_from_up_to_three_times_larger_squares(monkeypatch):
     class Ramp:
         names = ("ramp",)
 
@@ -105,6 +106,8 @@ def test_a_crop_is_cut_from_up_to_three_times_larger_squares():
 
         fingerprint = identity
 
+    for kind in ("_TONED", "_ALONE"):
+        monkeypatch.setattr(made_pairs, kind, 0)
     made = MadePairs(Ramp(), lambda crop, rng: crop, crop=16)
     assert isinstance(made, Cutting)
     slopes = []
@@ -166,3 +169,49 @@ def test_a_damaged_pair_changes_the_look_with_a_warning(photos, pairs, make, cap
     assert "1 pair cannot be read" in caplog.text
     with pytest.raises(data.DataError, match=r"3\.jpg"):
         source[source.names.index("3.jpg")]
+
+
+def test_tone_curves_and_single_things_are_made_of_two_fifths():
+    class Gray:
+        names = ("gray.png",)
+
+        def __getitem__(self, index):
+            return np.full((60, 60, 3), 100, np.uint8)
+
+        def identity(self, index):
+            raise OSError
+
+        fingerprint = identity
+
+    made = MadePairs(Gray(), lambda crop, rng: crop, crop=16)
+    kinds = dict.fromkeys(("as it is", "toned", "other"), 0)
+    for seed in range(300):
+        place = np.random.default_rng(seed).integers(2**29, size=2)
+        _, target = made.cut(0, lambda shape, place=place: tuple(slice(int(i), 0) for i in place))
+        same = np.ptp(target) <= 1  # hues of gray are turned up to rounding
+        kinds["other" if not same else "as it is" if 99 <= target.min() <= 101 else "toned"] += 1
+    assert kinds["as it is"] == pytest.approx(180, abs=30)
+    assert kinds["toned"] > 30 and kinds["other"] > 30
+
+
+def test_a_single_thing_stays_before_black_or_white():
+    image = np.random.default_rng(0).integers(100, 156, (64, 64, 3)).astype(np.uint8)
+    before = image.copy()
+    results = [set_alone(image, np.random.default_rng(seed)) for seed in range(40)]
+    np.testing.assert_array_equal(image, before)
+    grounds = [np.median(result.reshape(-1, 3), axis=0).mean() for result in results]
+    # The ground keeps at most a fifth of its distance from black or white.
+    black, white = (sum(test(value) for value in grounds) for test in (_dark, _light))
+    assert black > 8 and white > 8 and black + white > 30
+    for result in results:
+        assert (result.shape, result.dtype) == (image.shape, np.uint8)
+    again = set_alone(image, np.random.default_rng(3))
+    np.testing.assert_array_equal(again, results[3])
+
+
+def _dark(value):
+    return value <= 0.2 * 156
+
+
+def _light(value):
+    return value >= 255 - 0.2 * 155
