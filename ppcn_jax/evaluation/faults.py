@@ -8,6 +8,8 @@ in CIELAB (D65), where they see what people complain about:
     hue            mean angle by which the hue of colorful pixels turns, degrees
     hue_over_20    share of colorful pixels whose hue turns by more than 20 degrees
     lost           share of colorful pixels whose chroma falls below half
+    added          share of all pixels that become more colorful, by a chroma of 20, than any was
+                   within 6 px: rims in the color of nothing there, or a strong cast
     dimmed         share of bright pixels (L* > 92) that lose more than 5 L*
     grain          standard deviation of L* in smooth 7x7 windows, after over before
     border         how much larger the step of L* from the outermost row or column to the fifth gets
@@ -23,7 +25,7 @@ They cannot tell a fault from an intention, and see only what they measure:
   Dark pixels count as much as bright ones, in which the same angle is easier to see.
 * A blue sky that becomes brighter without clipping counts as lost color.
 * Sharpened texture, halos in the smooth areas beside edges, and blocks of JPEG count as grain.
-* Colors added to gray areas are not seen; nor is wrong skin that stays within 20 degrees, except in
+* Weak casts of gray areas are not seen; nor is wrong skin that stays within 20 degrees, except in
   the mean.
 * Any gain of contrast makes the steps at the border larger, as it does everywhere: a gain of 15 %
   counts as a border of 1. `line` is what one sees as a line.
@@ -34,12 +36,13 @@ They cannot tell a fault from an intention, and see only what they measure:
 import numpy as np
 
 from ppcn_jax.photos.cielab import to_cielab
-from ppcn_jax.photos.color_faults import TURNED, color_fault_maps, mean_where_measured
+from ppcn_jax.photos.color_faults import COLORFUL, TURNED, color_fault_maps, mean_where_measured
 
-FAULTS = ("hue", "hue_over_20", "lost", "dimmed", "grain", "border", "line")
+FAULTS = ("hue", "hue_over_20", "lost", "added", "dimmed", "grain", "border", "line")
 
 _WINDOW, _SMOOTH, _MOST_SMOOTH_L, _LEAST_SMOOTH_L = 7, 1, 97, 3  # px, then L*
 _FEWEST_SMOOTH = 500  # windows: with fewer, their mean is noise
+_NEAR = 6  # px: colors may move and blur a little
 _INSIDE = 4  # rows from the outermost row to the one that it is compared with
 _FLAT = 1e-3  # L*; smaller steps are those of a flat photo, whose contrast cannot grow
 
@@ -70,7 +73,7 @@ def measure(
 
     Returns:
         The result of `faults`, and maps `[H, W]` by name, NaN where a fault is not measured:
-        "hue" in degrees; "lost" and "dimmed", 0 or 1; "grain", the growth of the deviation in the
+        "hue" in degrees; "lost", "added" and "dimmed", 0 or 1; "grain", the growth of the deviation in the
         window around a pixel; "border", the growth of the step at the outermost pixels.
     """
     if before.shape != after.shape or before.ndim != 3 or before.shape[2] != 3:
@@ -83,6 +86,7 @@ def measure(
     smooth = (deviation < _SMOOTH) & (light > _LEAST_SMOOTH_L) & (light < _MOST_SMOOTH_L)
     maps = {
         **color_fault_maps(a, b),
+        "added": (_chroma(b) > _highest_near(_chroma(a)) + COLORFUL).astype(float),
         "grain": np.where(smooth, deviation_after - deviation, np.nan),
         "border": _border_map(light_after) - _border_map(light),
     }
@@ -91,6 +95,7 @@ def measure(
         "hue": mean_where_measured(hue),
         "hue_over_20": mean_where_measured(hue > TURNED),
         "lost": mean_where_measured(maps["lost"]),
+        "added": float(maps["added"].mean()),
         "dimmed": mean_where_measured(maps["dimmed"]),
         "grain": None,
         "border": _border_step(light_after) - _border_step(light),
@@ -102,6 +107,22 @@ def measure(
             deviation_after[smooth].mean() / max(deviation[smooth].mean(), 1e-3)
         )
     return values, maps
+
+
+def _chroma(lab: np.ndarray) -> np.ndarray:
+    return np.hypot(lab[..., 1], lab[..., 2])
+
+
+def _highest_near(image: np.ndarray) -> np.ndarray:
+    """The highest value of `[H, W]` in the square around each pixel."""
+    for axis in (0, 1):
+        around = [(_NEAR, _NEAR) if axis == a else (0, 0) for a in (0, 1)]
+        wide = np.pad(image, around, mode="edge")
+        shape = image.shape[axis]
+        image = np.max(
+            [wide.take(range(first, first + shape), axis) for first in range(2 * _NEAR + 1)], axis=0
+        )
+    return image
 
 
 def _deviation(image: np.ndarray) -> np.ndarray:

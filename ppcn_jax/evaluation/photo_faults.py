@@ -34,12 +34,13 @@ COLUMNS = (
     number("hue turned, degrees", "hue", ".1f"),
     number("share over 20", "hue_over_20", ".3f"),
     number("color lost", "lost", ".3f"),
+    number("color added", "added", ".4f"),
     number("highlights dimmed", "dimmed", ".3f"),
     number("grain", "grain", ".2f"),
     number("border", "border", ".2f"),
     number("line", "line", ".2f"),
 )
-_KINDS = ("hue", "lost", "dimmed", "grain", "border")  # one row of the picture each
+_KINDS = ("hue", "lost", "added", "dimmed", "grain", "border")  # one row of the picture each
 _CROP = 200  # px
 _TARGET = "target"
 

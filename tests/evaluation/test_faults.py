@@ -47,6 +47,7 @@ def test_an_unchanged_photo_has_no_faults():
         "hue": 0,
         "hue_over_20": 0,
         "lost": 0,
+        "added": 0,
         "dimmed": 0,
         "grain": pytest.approx(1),
         "border": 0,
@@ -75,6 +76,19 @@ def test_color_that_turns_gray_is_lost_and_has_no_hue():
     result = faults(photo, changed)
     assert result["lost"] == 0.25
     assert result["hue"] == 0  # of the rest
+
+
+def test_color_where_none_was_near_is_added():
+    photo = flat(GRAY)
+    photo[:, 16:] = RED
+    changed = photo.copy()
+    changed[:, 10:16] = RED  # within 6 px of red
+    assert faults(photo, changed)["added"] == 0
+    changed[:, 8:10] = RED
+    assert faults(photo, changed)["added"] == 2 / 32
+    photo[:, 16:] = 0.55 * np.array(RED) + 0.45 * np.array(GRAY)  # a color becomes stronger
+    result = faults(photo, np.where(photo == photo[:, 16:17], RED, photo).astype(np.float32))
+    assert result["added"] > 0
 
 
 def test_highlights_that_darken_are_dimmed():
@@ -107,7 +121,7 @@ def test_a_gain_of_contrast_is_a_border_and_no_line():
 
 def test_what_a_photo_lacks_is_none():
     result = faults(flat(GRAY, 16), flat(GRAY, 16))
-    assert result == dict.fromkeys(FAULTS) | {"border": 0, "line": 0}
+    assert result == dict.fromkeys(FAULTS) | {"added": 0, "border": 0, "line": 0}
 
 
 def test_maps_show_where_a_fault_is():
