@@ -44,6 +44,7 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     config.data.validation = 0  # dped: hold out the last N training pairs as the test split
     config.data.photos = ""  # dped, pairs: folder of good photos, made into further training pairs
     config.data.photo_share = 0.5  # share of the training crops that are made of these photos
+    config.data.photo_extremes = 0.0  # share of very dark or bright ones among these crops, 0 to 1
     config.data.crop = 100  # side of the training patches, px; section 4.1
     config.data.scale = 4  # for super-resolution: factor between target and input
     config.data.in_memory = False  # decode everything once into RAM; needs no TensorFlow

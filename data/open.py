@@ -34,6 +34,7 @@ def make_source(
     input_name: str = "{}",
     photos: str | os.PathLike[str] = "",
     photo_share: float = 0.5,
+    photo_extremes: float = 0.0,
     enlarge: bool = False,
     names: Sequence[str] | None = None,
     check_share: Share = ALONE,
@@ -64,6 +65,7 @@ def make_source(
       photos: a folder of good photos, also in its subfolders, of which further training pairs are
         made by the look that is fitted to the training pairs ("dped", "pairs"); "" for none.
       photo_share: share of the crops of such pairs, between 0 and 1.
+      photo_extremes: share of extreme ones among these crops, 0 to 1; see `MadePairs`.
       enlarge: the data are for a super-resolver, so that inputs that are smaller than their targets
         by exactly `scale` are enlarged; otherwise they are refused ("pairs").
       names: names of the split's records when the run that is now resumed started. No others are
@@ -150,7 +152,9 @@ def make_source(
         on_disk.check(check_share)
     if not mixed:
         return pairs
-    return with_photos(pairs, to_path(photos), photo_share, recorded, check_share)
+    return with_photos(
+        pairs, to_path(photos), photo_share, recorded, check_share, extremes=photo_extremes
+    )
 
 
 def listed_names(

@@ -23,12 +23,10 @@ _LARGEST_ZOOM = 3
 # the colors of some photos.
 _TURNED = 0.5
 _SATURATION = 0.7, 1.4  # factor of the chroma of a turned crop
-# Two fifths are made into what few photos hold and a network must not spoil: other tone curves, and
-# single things before black or white, such as the moon, a lamp at night or a drawing on paper.
-_TONED, _ALONE = 0.2, 0.2
-_GAMMA = 0.6, 4.5  # exponent of the values of a toned crop
+# What few photos hold and a network must not spoil: other tone curves, and single things before black
+# or white, such as the moon, a lamp at night or a drawing on paper.
+_GAMMA = -0.5, 1.5  # logarithm of the exponent of the values of a toned crop
 _GROUND_LEFT = 0.2  # at most, of the contrast of the ground behind a single thing
-_EXPOSURE = np.e  # largest gain of a thing before black, and inverse of the smallest before white
 _MANY = 2**30  # places of a crop: as good as a random number of 60 bits
 
 _TO_YCC = np.array(
@@ -44,12 +42,18 @@ class MadePairs:
       crop: side of the training crops in pixels; None for a test split.
     """
 
-    def __init__(self, photos: PhotosOnDisk, degrade: Degrade, *, crop: int | None):
-        """Set what to read, without decoding a photo."""
+    def __init__(
+        self, photos: PhotosOnDisk, degrade: Degrade, *, crop: int | None, extremes: float = 0.0
+    ):
+        """Set what to read, without decoding a photo.
+
+        `extremes` is the share of the crops that become extreme: half of them get another tone
+        curve, of half a single thing is left before black or white.
+        """
         self.names = photos.names
         self.crop = crop
         self.fingerprint = photos.fingerprint
-        self._photos, self._degrade = photos, degrade
+        self._photos, self._degrade, self._extremes = photos, degrade, extremes
         available = available_bytes()
         room = _DEFAULT_CACHE if available is None else available // 4
         self._frames = Frames(self._decode, photos.identity, count=len(self), crop=crop, room=room)
@@ -92,12 +96,13 @@ class MadePairs:
             target = np.asarray(Image.fromarray(target).resize(size, Image.Resampling.LANCZOS))
         if rng.random() < _TURNED:
             target = turn_hue(target, rng.uniform(-np.pi, np.pi), rng.uniform(*_SATURATION))
-        kind = rng.random()
-        if kind < _TONED:
-            gamma = np.exp(rng.uniform(*np.log(_GAMMA)))
-            target = np.rint(255 * (target / 255) ** gamma).astype(np.uint8)
-        elif kind < _TONED + _ALONE:
-            target = set_alone(target, rng)
+        if self._extremes:
+            kind = rng.random()
+            if kind < self._extremes / 2:
+                gamma = np.exp(rng.uniform(*_GAMMA))
+                target = np.rint(255 * (target / 255) ** gamma).astype(np.uint8)
+            elif kind < self._extremes:
+                target = set_alone(target, rng)
         return self._degrade(target, rng), target
 
     def check(self, share: Share = ALONE) -> None:
@@ -146,11 +151,11 @@ def set_alone(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     along = (np.cos(angle) * x + np.sin(angle) * y) * stretch
     across = (np.cos(angle) * y - np.sin(angle) * x) / stretch
     power = rng.choice([2, 8])  # of a superellipse
-    radius, softness = rng.uniform(0.05, 0.5) * side, rng.uniform(0.1, 1.0)
+    radius = rng.uniform(0.05, 0.5) * side
     distance = (np.abs(along) ** power + np.abs(across) ** power) ** (1 / power) - radius
-    inside = 1 / (1 + np.exp(np.clip(distance / softness, -50, 50)))[..., None]
+    inside = 1 / (1 + np.exp(np.clip(distance / rng.uniform(0.2, 1.5), -50, 50)))[..., None]
     ground, left = rng.choice([0, 255]), rng.uniform(0, _GROUND_LEFT)
     around = ground + left * (image - ground)
-    gain = _EXPOSURE ** (rng.uniform(0, 1) if ground == 0 else rng.uniform(-1, 0))
-    thing = np.clip(gain * image, 0, 255)
+    exposure = rng.uniform(0, 1)
+    thing = np.clip(np.exp(exposure if ground == 0 else -exposure) * image, 0, 255)
     return np.rint(around + inside * (thing - around)).astype(np.uint8)

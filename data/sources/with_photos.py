@@ -37,6 +37,8 @@ def with_photos(
     share: float,
     names: Sequence[str] | None,
     check_share: Share = ALONE,
+    *,
+    extremes: float = 0.0,
 ) -> Mixture:
     """Mix a training source of pairs with pairs that are made of the photos in a folder.
 
@@ -47,6 +49,7 @@ def with_photos(
       names: names of the mixture's records when the run that is now resumed started; see
         `data.make_source`. None lists the folder and decodes all photos once.
       check_share: this process's share of these checks.
+      extremes: share of extreme crops among those of photos; see `MadePairs`.
 
     Raises:
       DataError: if the share is out of range, there are no photos, or some cannot be used.
@@ -61,7 +64,9 @@ def with_photos(
         used = [name.removeprefix(_MARK) for name in dict.fromkeys(marked)]
         if not used:
             raise DataError("this run started without photos: clear photos, or use a new workdir")
-    made = MadePairs(PhotoFolder(folder, used), _fit(pairs).degrade, crop=pairs.crop)
+    made = MadePairs(
+        PhotoFolder(folder, used), _fit(pairs).degrade, crop=pairs.crop, extremes=extremes
+    )
     made.names = [_MARK + name for name in used]
     if names is None:
         made.check(check_share)

@@ -45,6 +45,7 @@ _DATA: Rules = {
     "validation": integer(0),
     "photos": paths,
     "photo_share": number(most=1),
+    "photo_extremes": number(zero=True, most=1),
     "crop": integer(SMALLEST_SIDE, LARGEST_CROP),
     "scale": choice(*SCALES),
     "in_memory": boolean,

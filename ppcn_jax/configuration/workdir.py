@@ -39,6 +39,7 @@ _BEFORE = {
     "data.input_name": "{}",
     "data.photos": "",
     "data.photo_share": 0.5,
+    "data.photo_extremes": 0.0,
     "discriminator.network": "paper",
     "precision.vgg": "float32",
     "precision.discriminator": "float32",

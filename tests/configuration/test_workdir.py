@@ -138,6 +138,7 @@ def test_a_run_of_an_older_version_had_zeros_beyond_the_edges(run):
     path = workdir / "config.json"
     old = json.loads(path.read_bytes())
     del old["model_settings"], old["data"]["photos"], old["data"]["photo_share"]
+    del old["data"]["photo_extremes"]
     path.write_text(json.dumps(old), encoding="utf-8")
     check_workdir(workdir, config)
     config.model_settings.padding = "reflect"

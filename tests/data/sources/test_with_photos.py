@@ -8,7 +8,6 @@ from PIL import Image
 
 import data
 from data.batching.source import Cutting, OnDisk
-from data.sources import made_pairs
 from data.sources.made_pairs import MadePairs, set_alone, turn_hue
 from data.sources.mixture import Mixture
 from tests.data.sample_pictures import draw
@@ -93,7 +92,7 @@ def test_a_made_pair_is_a_photo_and_its_degraded_copy(photos, make):
     assert copy.shape == photo.shape and (copy != photo).any()
 
 
-def test_a_crop_is_cut_from_up_to_three_times_larger_squares(monkeypatch):
+def test_a_crop_is_cut_from_up_to_three_times_larger_squares():
     class Ramp:
         names = ("ramp",)
 
@@ -106,8 +105,6 @@ def test_a_crop_is_cut_from_up_to_three_times_larger_squares(monkeypatch):
 
         fingerprint = identity
 
-    for kind in ("_TONED", "_ALONE"):
-        monkeypatch.setattr(made_pairs, kind, 0)
     made = MadePairs(Ramp(), lambda crop, rng: crop, crop=16)
     assert isinstance(made, Cutting)
     slopes = []
@@ -171,7 +168,7 @@ def test_a_damaged_pair_changes_the_look_with_a_warning(photos, pairs, make, cap
         source[source.names.index("3.jpg")]
 
 
-def test_tone_curves_and_single_things_are_made_of_two_fifths():
+def test_extremes_are_tone_curves_and_single_things():
     class Gray:
         names = ("gray.png",)
 
@@ -183,7 +180,7 @@ def test_tone_curves_and_single_things_are_made_of_two_fifths():
 
         fingerprint = identity
 
-    made = MadePairs(Gray(), lambda crop, rng: crop, crop=16)
+    made = MadePairs(Gray(), lambda crop, rng: crop, crop=16, extremes=0.4)
     kinds = dict.fromkeys(("as it is", "toned", "other"), 0)
     for seed in range(300):
         place = np.random.default_rng(seed).integers(2**29, size=2)
