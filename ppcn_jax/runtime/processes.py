@@ -34,6 +34,10 @@ GRACE = 1.0  # seconds that process 0 gives the others to end after their heartb
 # Part of the message of the ValueError that JAX raises where it detects no cluster: the error has
 # no type of its own. tests/runtime/test_processes.py fails if a version of JAX changes the text.
 NO_CLUSTER = "coordinator_address"
+# Part of the message of a JaxRuntimeError if an exchange between processors of several processes
+# fails, for example because another process was 30 s late: the error has no type of its own.
+# tests/faults/test_processes.py fails if a version of JAX changes the text.
+FAILED_EXCHANGE = "Gloo "
 _ADVICE = "; started again in all processes, the same command continues from the last checkpoint."
 
 
@@ -67,10 +71,10 @@ class SharedFate:
     """A context in which the failure of one process ends all, each with a line that names it.
 
     If a process fails by an exception, the others get a message at once and end as it does, with
-    status 1 (or `START_AGAIN` after `TryAgain` or `ConnectionError`, or if a disk is full, and
-    `FAULTY_DEVICE` after an error of that name). If it dies or hangs, the
-    others notice after `silence` seconds and at most a fifth more, and end with `START_AGAIN`; if
-    their own Python is stuck for as long again, JAX aborts them (SIGABRT). The coordination service
+    status 1 (or `START_AGAIN` after `TryAgain` or `ConnectionError`, if a disk is full, or if an
+    exchange between processes failed, and `FAULTY_DEVICE` after an error of that name). If it dies
+    or hangs, the others notice after `silence` seconds and at most a fifth more, and end with
+    `START_AGAIN`; if their own Python is stuck for as long again, JAX aborts them (SIGABRT). The coordination service
     dies with process 0: the others then end at once, with the same status or because JAX aborts
     them and names "the leader task".
 
@@ -140,6 +144,8 @@ class SharedFate:
         elif isinstance(error, ConnectionError):
             reason = textwrap.shorten(str(error), 300)
             _say(f"{reason}. All saved checkpoints are complete, and the same command continues.")
+        elif _is_failed_exchange(error):
+            _say(f"{self._name}: {_first_line(error)}{_ADVICE}")
         elif is_disk_full(error):
             reason = textwrap.shorten(str(error), 160)
             _say(
@@ -235,8 +241,13 @@ def _say(text: str) -> None:
 def _status_after(error: BaseException) -> int:
     if isinstance(error, FaultyDevice):
         return FAULTY_DEVICE
-    again = isinstance(error, TryAgain | ConnectionError) or is_disk_full(error)
+    again = isinstance(error, TryAgain | ConnectionError)
+    again = again or is_disk_full(error) or _is_failed_exchange(error)
     return START_AGAIN if again else 1
+
+
+def _is_failed_exchange(error: BaseException) -> bool:
+    return isinstance(error, jax.errors.JaxRuntimeError) and FAILED_EXCHANGE in str(error)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,15 +1,17 @@
 """Several processes: they agree, and when one is gone, the others name it and end."""
 
+import os
 import re
 import signal
 import socket
+import sys
 
 import pytest
 
 from ppcn_jax.runtime.processes import START_AGAIN
 from ppcn_jax.weights.checkpoints import steps_in
 from tests.faults.runs import train
-from tests.processes import end, rows, wait_until
+from tests.processes import ENVIRONMENT, Launched, end, rows, wait_until
 
 TWO_DEVICES = "--xla_force_host_platform_device_count=2"
 # Without fused multiply-add, which rounds once less.
@@ -130,3 +132,38 @@ def test_an_error_in_one_process_ends_the_other_with_the_reason(launch, tmp_path
     status, _, stderr = end(pair[0], timeout=BOUND)
     assert status == 1
     assert re.search(rf"process 1 of 2 \(.+\) failed: {reason} .+unmounted", stderr)
+
+
+# A process that does not come to an exchange, although it lives.
+LATE = """
+import sys, time
+import numpy as np
+from jax import lax
+from ppcn_jax.runtime.processes import SharedFate, join_processes
+from ppcn_jax.steps.parallel import AXIS, on_each_device, replicate, to_host
+index = int(sys.argv[1])
+join_processes("localhost:" + sys.argv[2], 2, index, detect=False, silence=2.0)
+fate = SharedFate(silence=2.0)
+try:
+    with fate:
+        if index == 1:
+            time.sleep(300)
+        to_host(on_each_device(lambda x: lax.psum(x, AXIS))(replicate(np.ones(1, np.float32))))
+except Exception as error:
+    fate.leave_after(error, "W")
+"""
+
+
+@pytest.mark.long
+def test_an_exchange_that_fails_ends_all_with_the_status_for_another_start(tmp_path):
+    # Takes the 30 s after which JAX gives up.
+    port, pair = str(free_port()), []
+    for index in range(2):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        command = [sys.executable, "-c", LATE, str(index), port]
+        pair.append(Launched(command, os.environ | ENVIRONMENT, folder))
+    (status, _, stderr), other = map(end, pair)
+    assert (status, other[0]) == (START_AGAIN, START_AGAIN)
+    assert re.search(r"^process 0 of 2 .+Gloo .+ the same command continues", stderr, re.MULTILINE)
+    assert re.search(r"process 0 of 2 .+ failed: JaxRuntimeError: .*Gloo", other[2])

@@ -176,9 +176,15 @@ def test_a_heartbeat_that_stops_is_noticed(monkeypatch):
     [
         (OSError(28, "No space left"), START_AGAIN, "the disk of W is full ([Errno 28] No space"),
         (FaultyDevice("cpu:1 is wrong"), FAULTY_DEVICE, "cpu:1 is wrong"),
+        (
+            jax.errors.JaxRuntimeError("UNKNOWN: Gloo all-reduce failed: timeout\nmore"),
+            START_AGAIN,
+            "process 0 of 1 (",
+        ),
+        (jax.errors.JaxRuntimeError("INTERNAL: x"), 1, "jax.errors.JaxRuntimeError: INTERNAL: x"),
         (KeyError("x"), 1, "KeyError: 'x'"),
     ],
-    ids=["full disk", "faulty device", "other"],
+    ids=["full disk", "faulty device", "failed exchange", "failed computation", "other"],
 )
 def test_an_unexpected_error_is_printed_last(monkeypatch, capfd, error, status, last_line):
     fate = SharedFate(silence=60.0)
