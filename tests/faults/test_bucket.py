@@ -86,7 +86,8 @@ def kill_one_of_two(launch, workdir, rng):
     """
     pair = train_in_pair(launch, workdir, **SHORT | {"train.steps": 100_000})
     wanted = last_saved(workdir) + EVERY * rng.integers(1, 3)
-    wait_until(lambda: pair[0].poll() == START_AGAIN or last_saved(workdir) >= wanted, pair[0])
+    # In this order: the bucket is slow to answer, and the process may end meanwhile.
+    wait_until(lambda: last_saved(workdir) >= wanted or pair[0].poll() == START_AGAIN, pair[0])
     late, victim = pair[0].poll() == START_AGAIN, int(rng.integers(2))
     if late:
         victim = 0  # has ended itself
