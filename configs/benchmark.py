@@ -1,4 +1,4 @@
-"""How fast everything is on this processor, beside OpenVINO, ONNX Runtime and PyTorch: docs/speed.md.
+"""How fast everything is on this processor, beside OpenVINO, PyTorch and others: docs/speed.md.
 
     pip install '.[bench,data]'
     python launch.py --config=configs/benchmark.py --workdir=W
@@ -18,7 +18,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.task = "benchmark"
     config.parts = "inference,large_photos,training,compilation,loading,losses,contextual,host"
     config.competitors = (
-        "ONNX Runtime,OpenVINO,OpenVINO file,PyTorch,PyTorch channels-last,PyTorch compiled"
+        "ONNX Runtime,OpenVINO,OpenVINO file,LiteRT,ncnn,"
+        "PyTorch,PyTorch channels-last,PyTorch compiled"
     )
     config.models = ""  # weights files of student, teacher, super-resolver, separated by commas
     config.rounds = 10  # measurements of each competitor, in turns, after two to warm up

@@ -60,6 +60,8 @@ DOORS = {
     "uvicorn": ("ppcn_jax/serving/",),
     "openvino": ("ppcn_jax/graphs/openvino.py",),
     "torch": ("ppcn_jax/benchmark/pytorch/",),
+    "ncnn": ("ppcn_jax/benchmark/pytorch/ncnn.py",),
+    "pnnx": ("ppcn_jax/benchmark/pytorch/ncnn.py",),
     "tensorflow": ("ppcn_jax/weights/tensorflow_checkpoint.py", "ppcn_jax/export/tflite.py"),
     "wandb": ("ppcn_jax/training/wandb_run.py",),
     "keras": ("ppcn_jax/weights/vgg.py",),
@@ -72,7 +74,7 @@ DOORS = {
 # Heavy libraries are imported by the function that needs them, so that a module stays light.
 INSIDE_FUNCTIONS = {
     *("torch", "tensorflow", "keras", "gradio", "fastapi", "uvicorn", "wandb", "google"),
-    "openvino",
+    *("openvino", "ncnn", "pnnx"),
 }
 
 

@@ -5,15 +5,19 @@ layout: the returned arrays `[H, W, 3]` are views.
 """
 
 import importlib.util
+import pathlib
+import tempfile
 from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 
 from ppcn_jax.benchmark.pytorch.inference import open_torch
+from ppcn_jax.benchmark.pytorch.ncnn import open_ncnn
 from ppcn_jax.benchmark.rows import Row, make_row
 from ppcn_jax.export.contract import INPUT, OUTPUT
 from ppcn_jax.export.onnx import to_onnx
+from ppcn_jax.export.tflite import run_tflite, to_tflite
 from ppcn_jax.graphs.openvino import open_file
 from ppcn_jax.inference.openvino_programs import OpenvinoPrograms
 from ppcn_jax.inference.programs import apply_network
@@ -57,11 +61,26 @@ def open_openvino_file(model: Model, image: np.ndarray) -> Run:
     return lambda: run(image[None])[0]
 
 
+def open_litert(model: Model, image: np.ndarray) -> Run:
+    """The file of `ppcn-jax export` for this size, in LiteRT on all cores, which uses XNNPACK."""
+    height, width = image.shape[:2]
+    # Windows does not delete files that are open.
+    with tempfile.TemporaryDirectory(
+        prefix="ppcn-jax-litert-", ignore_cleanup_errors=True
+    ) as folder:
+        path = pathlib.Path(folder, "network.tflite")
+        path.write_bytes(to_tflite(model, height=height, width=width))
+        run = run_tflite(path, threads=core_count())
+    return lambda: run(image[None])[0]
+
+
 # By the names in configurations and tables.
 COMPETITORS: dict[str, Callable[[Model, np.ndarray], Run]] = {
     "ONNX Runtime": open_onnx,
     "OpenVINO": open_openvino,
     "OpenVINO file": open_openvino_file,
+    "LiteRT": open_litert,
+    "ncnn": open_ncnn,
     "PyTorch": open_torch,
     "PyTorch channels-last": lambda model, image: open_torch(model, image, channels_last=True),
     "PyTorch compiled": lambda model, image: open_torch(model, image, compiled=True),
@@ -74,6 +93,8 @@ def missing_packages(competitor: str) -> list[str]:
         "OpenVINO": ("openvino",),
         "OpenVINO file": ("openvino", "onnx"),
         "ONNX Runtime": ("onnx", "onnxruntime"),
+        "LiteRT": ("tensorflow", "ai_edge_litert"),
+        "ncnn": ("ncnn", "pnnx", "torch"),
     }.get(competitor, ("torch",))
     return [name for name in needed if not importlib.util.find_spec(name)]
 

@@ -13,7 +13,7 @@ import jax
 
 PACKAGES = (
     *("ppcn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow"),
-    *("libtpu", "onnxruntime", "openvino", "torch"),
+    *("libtpu", "onnxruntime", "openvino", "ai-edge-litert", "ncnn", "torch"),
     *("torchmetrics", "piq", "pytorch-msssim", "kornia"),
 )
 _CPUINFO = pathlib.Path("/proc/cpuinfo")

@@ -1,5 +1,9 @@
 """The networks and the training step in PyTorch compute the same as those in JAX."""
 
+import dataclasses
+import importlib
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +14,7 @@ from ppcn_jax.benchmark.accelerator import measure_steps
 from ppcn_jax.benchmark.pytorch import networks as torch_networks
 from ppcn_jax.benchmark.pytorch import training as torch_training
 from ppcn_jax.benchmark.pytorch.inference import in_float64, open_torch
+from ppcn_jax.benchmark.pytorch.ncnn import open_ncnn
 from ppcn_jax.benchmark.pytorch.training import (
     allow_tensorfloat32,
     draws_of_step,
@@ -142,3 +147,42 @@ def test_float64_is_closer_than_float32():
     exact = in_float64(model, image)
     assert exact.dtype == np.float64
     assert 0 < np.abs(open_torch(model, image)() - exact).max() < 1e-5
+
+
+def needs_ncnn():
+    for package in ("ncnn", "pnnx"):
+        pytest.importorskip(package, reason="needs ncnn: pip install '.[bench]'")
+
+
+@pytest.mark.parametrize(
+    ("name", "padding"),
+    [
+        *(("student", "zeros"), ("student", "reflect"), ("teacher", "zeros")),
+        *(("teacher", "reflect"), ("super_resolver", None)),
+    ],
+)
+def test_ncnn(name, padding):
+    needs_ncnn()
+    model = random_model(name)
+    if padding:
+        model = dataclasses.replace(model, module=model.module.clone(padding=padding))
+    image = photos(40, 56)[0]
+    expected, run = open_torch(model, image)(), open_ncnn(model, image)
+    for _ in range(2):  # the image in memory stays as it is
+        np.testing.assert_allclose(run(), expected, atol=2e-5)
+
+
+def test_means_of_large_photos_keep_their_digits_in_ncnn():
+    needs_ncnn()
+    model = random_model("student")
+    image = np.tile(photos(60, 80)[0], (12, 16, 1))
+    difference = open_ncnn(model, image)() - open_torch(model, image)()
+    assert np.abs(difference).max() < 1e-4
+
+
+def test_a_network_that_ncnn_cannot_run_says_so(monkeypatch):
+    needs_ncnn()
+    pnnx = importlib.import_module("pnnx")
+    monkeypatch.setattr(pnnx, "EXEC_PATH", shutil.which("false"))
+    with pytest.raises(RuntimeError, match="pnnx ended with 1"):
+        open_ncnn(random_model("student"), photos(40, 56)[0])

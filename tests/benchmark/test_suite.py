@@ -147,6 +147,13 @@ def test_a_competitor_that_fails_or_differs_is_reported(monkeypatch):
     assert rows[3]["milliseconds"] is None
 
 
+def test_litert_runs_the_exported_file():
+    rows = inference.measure_inference(random_model("student"), SIZE, ["LiteRT"], rounds=1)
+    ours, other = rows
+    assert (ours["name"], other["name"], other["problem"]) == ("JAX", "LiteRT", None)
+    assert 0 < other["difference"] < 1e-5 and other["milliseconds"] > 0
+
+
 def test_other_parts_run_after_a_failure(tmp_path, monkeypatch):
     def fails(*arguments, **keywords):
         raise RuntimeError("broken")

@@ -1,4 +1,4 @@
-"""Networks on one image in JAX, ONNX Runtime and PyTorch."""
+"""Networks on one image in JAX and in other libraries."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The networks, losses and training step in PyTorch, for comparisons of speed.
+"""The networks, losses and training step in PyTorch, and in ncnn by it, for comparisons of speed.
 
-The only package that imports PyTorch, inside functions; the rest as `benchmark`.
+The only package that imports PyTorch and ncnn, inside functions; the rest as `benchmark`.
 """
