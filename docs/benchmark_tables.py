@@ -110,13 +110,11 @@ def _range(times: list[float]) -> str:
 
 def _rows(results: Mapping[str, Any]) -> str:
     """The rows, without the columns that have no values."""
-    from ppcn_jax.benchmark.report import COLUMNS
-    from ppcn_jax.evaluation.tables import markdown_table
+    from ppcn_jax.benchmark.report import short_markdown
+    from ppcn_jax.benchmark.rows import FIELDS
 
-    rows = [row for row in results["rows"] if not row["problem"]]
-    empty = ("", "–")
-    columns = [each for each in COLUMNS if not all(each.cell(row) in empty for row in rows)]
-    return markdown_table(columns, rows)
+    # Older files lack the fields that were added since.
+    return short_markdown([dict.fromkeys(FIELDS) | row for row in results["rows"]])
 
 
 def _fastest(results: Mapping[str, Any]) -> str:

@@ -33,6 +33,7 @@ COLUMNS = (
     number("difference", "difference", ".1e"),
     number("error", "error", ".1e"),
     number("MB", "megabytes", ",.0f"),
+    number("kB", "kilobytes", ",.1f"),
     _text("note", "note"),
 )
 
@@ -50,9 +51,21 @@ def markdown(machine: Mapping[str, Any], peaks: Mapping[str, Peaks], rows: Seque
         f"commit {machine['commit'] or 'unknown'}. Peaks in this run: "
         f"{flops}, {bandwidth / 1e9:,.1f} GB/s.\n\n"
     )
-    text += markdown_table(COLUMNS, [row for row in rows if not row["problem"]])
+    return text + _table(COLUMNS, rows)
+
+
+def short_markdown(rows: Sequence[Row]) -> str:
+    """Markdown: the rows without the columns that have no values, then those with a problem."""
+    measured = [row for row in rows if not row["problem"]]
+    empty = ("", "–")
+    filled = [each for each in COLUMNS if not all(each.cell(row) in empty for row in measured)]
+    return _table(filled, rows)
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
+    table = markdown_table(columns, [row for row in rows if not row["problem"]])
     problems = [f"* {_problem(row)}\n" for row in rows if row["problem"]]
-    return text + ("\nNot measured:\n\n" + "".join(problems) if problems else "")
+    return table + ("\nNot measured:\n\n" + "".join(problems) if problems else "")
 
 
 def write_report(

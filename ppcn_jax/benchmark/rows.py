@@ -24,6 +24,7 @@ FIELDS = (
     "difference",  # largest, from the first row's result
     "error",  # largest, from an evaluation in float64
     "megabytes",  # of memory
+    "kilobytes",  # of a file
     "note",
     "problem",  # why there is no measurement
 )

@@ -60,7 +60,7 @@ def add_export(subcommands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--size",
-        type=_size,
+        type=image_size,
         metavar="WIDTHxHEIGHT",
         help="image size of a TFLite file in px; default 1280x720. Other formats accept any size",
     )
@@ -96,8 +96,12 @@ def add_export(subcommands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=_export)
 
 
-def _size(text: str) -> tuple[int, int]:
-    """(height, width)."""
+def image_size(text: str) -> tuple[int, int]:
+    """Height and width of an argument WIDTHxHEIGHT.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none, or a side is below 16 px.
+    """
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
     if not match or min(map(int, match.groups())) < 16:
         raise argparse.ArgumentTypeError(
