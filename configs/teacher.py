@@ -126,6 +126,8 @@ def get_config(variant: str = "paper") -> ml_collections.ConfigDict:
     # Decay of the moving average of the generator's parameters that is evaluated and used, such as
     # 0.999; 0: none; not in the paper.
     config.train.ema = 0.0
+    # Train in int8, as `export --precision int8` computes; from a trained network, start_from.
+    config.train.quantize = False
     # Adam's epsilon is added to the bias-corrected root (Kingma and Ba, Algorithm 1) or, when
     # False, to the root before its correction, as TensorFlow 1 does.
     config.train.epsilon_corrected = True

@@ -22,10 +22,13 @@ _READ_TOGETHER = (
     "imitation",
     "model",
     "objective",
+    "precision",
     "profile",
+    "start_from",
     "teacher",
     "train.batch_size",
     "train.optimizer",
+    "train.quantize",
     "train.weight_decay",
     "vgg",
 )
@@ -71,6 +74,17 @@ def _training_problems(config: Mapping[str, Any], devices: int) -> Iterator[str]
         )
     if config["train"]["weight_decay"] and config["train"]["optimizer"] != "muon":
         yield "train.weight_decay works only with train.optimizer=muon; set it to 0"
+    if config["train"]["quantize"]:
+        if not config["start_from"]:
+            yield (
+                "train.quantize is True, but start_from is empty: ranges are chosen for trained "
+                "parameters, so train in float32 first, and name that run or an included network"
+            )
+        if (precision := config["precision"]["generator"]) != "float32":
+            yield (
+                f"precision.generator is {precision!r}, but train.quantize computes everything "
+                "that is not in int8 in float32: set it to float32"
+            )
     first, steps = config["profile"]["first_step"], config["train"].get("steps")
     # A wrong number of steps is reported already.
     if isinstance(steps, int) and first > steps > 0:

@@ -67,6 +67,7 @@ _TRAINING: Rules = {
         "optimizer": choice("adam", "muon"),
         "weight_decay": number(zero=True),
         "ema": below(1),
+        "quantize": boolean,
         "epsilon_corrected": boolean,
         "guard": {"total_limit": number(zero=True), "stop_after": integer()},
         "unreadable": number(zero=True, most=1),
@@ -108,13 +109,20 @@ SUPER_RESOLVER: Rules = {
     "precision": {"generator": _PRECISION},
     "train": {**_TRAINING["train"], "clip": boolean},
 }
+
+
+def _in_float(training: Rules) -> Rules:
+    """Rules of a training step that is only measured: it starts from no trained network."""
+    return {**training, "train": {**training["train"], "quantize": choice(False)}}
+
+
 _SCORES: Rules = {"task": string, "runtime": choice(*RUNTIMES)}
 _TABLE: Rules = {**_SCORES, "models": paths, "timing": {"runs": integer()}}
 _MEASURED: Rules = {
     "task": string,
     "competitors": string,
     "rounds": integer(),
-    "training": ENHANCER,
+    "training": _in_float(ENHANCER),
 }
 _LOADER: Rules = {"data": _DATA, "batch_size": integer()}
 OTHERS: Mapping[str, Rules] = {
@@ -163,9 +171,9 @@ OTHERS: Mapping[str, Rules] = {
         "batch_sizes": increasing,
         "operations": integer(0),
         "latency": number(zero=True),
-        "student": ENHANCER,
-        "teacher": ENHANCER,
-        "super_resolver": SUPER_RESOLVER,
+        "student": _in_float(ENHANCER),
+        "teacher": _in_float(ENHANCER),
+        "super_resolver": _in_float(SUPER_RESOLVER),
     },
 }
 

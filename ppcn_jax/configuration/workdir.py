@@ -51,6 +51,7 @@ _BEFORE = {
     "train.optimizer": "adam",
     "train.weight_decay": 0.0,
     "train.ema": 0.0,
+    "train.quantize": False,
     "start_from": "",
     "model_settings": {"padding": "zeros"},
 }

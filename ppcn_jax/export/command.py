@@ -70,8 +70,9 @@ def add_export(subcommands: argparse._SubParsersAction) -> None:
         default=[],
         metavar="PATH",
         help="photos, or folders of photos, for the comparison (default: a synthetic photo); int8 "
-        "is calibrated on the first three quarters and compared on the rest; a package for darktable "
-        "uses the statistics of these photos in place of those of each photo",
+        "is calibrated on the first three quarters and compared on the rest, or compared on all if the "
+        "network was trained for it (train.quantize); a package for darktable uses the statistics of "
+        "these photos in place of those of each photo",
     )
     parser.add_argument(
         "--package-version",
@@ -121,8 +122,6 @@ def _export(options: argparse.Namespace) -> None:
     format = _checked_format(options.format, destination)
     if format != "tflite" and (options.precision != "float32" or options.size):
         raise InputError(f"--precision and --size are for TFLite; {format} is float32 of any size")
-    if options.precision == "int8" and not options.photos:
-        raise InputError("int8 is calibrated on photos: name some with --photos")
     if format != "dtmodel" and options.package_version:
         raise InputError("--package-version is for packages for darktable, *.dtmodel")
     if format != "onnx" and options.statistics == "separate":

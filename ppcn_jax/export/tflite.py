@@ -10,7 +10,6 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from ppcn_jax.export.contract import INPUT, OUTPUT, clipped, describe
-from ppcn_jax.export.int8 import find_ranges, grid_of, kernel_scale
 from ppcn_jax.export.mobile_layers import mobile_layers
 from ppcn_jax.export.tflite_file import (
     Layer,
@@ -19,8 +18,11 @@ from ppcn_jax.export.tflite_file import (
     with_metadata,
 )
 from ppcn_jax.inference.borders import without_reflection
+from ppcn_jax.models.int8 import Ranges, grid_of, kernel_scale
+from ppcn_jax.models.int8_ranges import find_ranges
 from ppcn_jax.runtime.progress import heartbeat
 from ppcn_jax.runtime.quiet import quiet_libraries
+from ppcn_jax.weights.int8 import ranges_of
 from ppcn_jax.weights.model import Model
 
 
@@ -42,7 +44,8 @@ def to_tflite(
             "int8", with all convolutions in int8 but the first and the last. Input and output are
             always float32.
         calibration: float32 images `[1, height, width, 3]` for int8, at least one: they determine
-            the ranges of the inputs and outputs of the convolutions.
+            the ranges of the inputs and outputs of the convolutions. Not used if the network was
+            trained with ranges (`train.quantize`).
 
     Returns:
         The content; the metadata is one of its buffers.
@@ -96,6 +99,17 @@ def _in_int8(model: Model, content: bytes, calibration: Sequence[np.ndarray]) ->
     1280x720. TensorFlow's own calibration takes the lowest and highest values as ranges, which
     costs the shipped student 2.5 dB on the test patches of DPED.
     """
+    ranges = ranges_of(model) or _chosen(model, calibration)
+    params = flatten_dict(model.params, sep="/")
+    layers = []
+    for name, each in ranges.items():
+        kernel = params[f"{name}/kernel"]
+        scale = np.ravel(kernel_scale(jnp.asarray(kernel)))
+        layers.append(Layer(kernel, scale, *map(grid_of, each)))
+    return quantize_convolutions(content, layers)
+
+
+def _chosen(model: Model, calibration: Sequence[np.ndarray]) -> dict[str, Ranges]:
     state = ""
 
     def say(line: str) -> None:
@@ -104,14 +118,7 @@ def _in_int8(model: Model, content: bytes, calibration: Sequence[np.ndarray]) ->
 
     # stderr is discarded here.
     with heartbeat(lambda: state, sys.stdout):
-        ranges = find_ranges(model, calibration, say)
-    params = flatten_dict(model.params, sep="/")
-    layers = []
-    for name, each in ranges.items():
-        kernel = params[f"{name}/kernel"]
-        scale = np.ravel(kernel_scale(jnp.asarray(kernel)))
-        layers.append(Layer(kernel, scale, *map(grid_of, each)))
-    return quantize_convolutions(content, layers)
+        return find_ranges(model.module, model.params, calibration, say)
 
 
 def run_tflite(path: pathlib.Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ppcn_jax.export.int8 import Grid
+from ppcn_jax.models.int8 import Grid
 
 # Name of our metadata entry; the converter and other tools add their own.
 ENTRY = "ppcn-jax"

@@ -16,6 +16,7 @@ from ppcn_jax.export.verify import Difference, Run, compare
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import replacing, write_bytes
 from ppcn_jax.runtime.machine import core_count
+from ppcn_jax.weights.int8 import ranges_of
 from ppcn_jax.weights.model import Model
 
 # Number of photos for the comparison; more would take time and find nothing new.
@@ -58,9 +59,12 @@ def write_export(
         OSError: the file cannot be written.
     """
     calibration: Sequence[np.ndarray] = ()
-    if precision == "int8":
+    if precision == "int8" and not ranges_of(model):
         if len(photos) < 2:
-            raise InputError("int8 needs at least two photos, for calibration and comparison")
+            raise InputError(
+                "int8 needs at least two photos, for calibration and comparison: name them with "
+                "--photos. Only networks that were trained with train.quantize need none"
+            )
         kept = min(CHECKED, -(-len(photos) // 4))
         calibration, photos = photos[:-kept], photos[-kept:]
     images = list(photos[:CHECKED]) or [synthetic_photo(*size)]

@@ -3,6 +3,7 @@
 import functools
 import math
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from ppcn_jax import losses
 from ppcn_jax.configuration.networks import check_networks
 from ppcn_jax.evaluation.evaluate import score_image
 from ppcn_jax.models import Discriminator, PatchDiscriminator, Vgg
+from ppcn_jax.models.int8 import Ranges, in_int8
 from ppcn_jax.photos.strips import reduce_panel
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.enhancer import Networks, make_train_step
@@ -36,11 +38,12 @@ from ppcn_jax.weights.vgg import find_vgg, load_vgg
 COLUMNS = ("input", "enhanced", "target")
 
 
-def make_experiment(config: ConfigDict) -> Experiment:
+def make_experiment(config: ConfigDict, ranges: Mapping[str, Ranges] | None = None) -> Experiment:
     """Build networks, objective, optimizers and the initial state.
 
     Args:
         config: a checked configuration of configs/teacher.py or configs/student.py.
+        ranges: with `train.quantize`, those of `run_ranges`.
 
     Raises:
         InputError: the VGG weights or a teacher are missing or do not fit.
@@ -57,7 +60,7 @@ def make_experiment(config: ConfigDict) -> Experiment:
         teachers = load_teachers(config.teacher, model=config.model, preset=config.preset)
         teacher, frozen["teachers"] = teachers[0].module, [each.params for each in teachers]
     # Evaluated in float32, whatever it is trained in.
-    module = make_network(config.model, config.model_settings.to_dict())
+    module = in_int8(make_network(config.model, config.model_settings.to_dict()), ranges)
     generator = module.clone(precision=config.precision.generator)
     precision = config.precision.discriminator
     discriminator = (

@@ -25,6 +25,7 @@ from ppcn_jax.training.audit import Audit
 from ppcn_jax.training.evaluations import Evaluations, held_out_photos
 from ppcn_jax.training.experiment import Experiment
 from ppcn_jax.training.feed import AHEAD, feed
+from ppcn_jax.training.int8 import run_ranges, write_ranges
 from ppcn_jax.training.interruption import Interruption
 from ppcn_jax.training.logs import Progress, Recorder, Writer
 from ppcn_jax.training.plan import Plan, make_plan
@@ -58,7 +59,8 @@ def run(
     Args:
         config: a configuration of configs/teacher.py, student.py or super_resolution.py.
         workdir: folder for config.json, versions.json, metrics.jsonl, tensorboard/, strips/ and
-            checkpoints/; and started_from.json if the run starts from another network.
+            checkpoints/; also started_from.json if the run starts from another network, and
+            int8_ranges.json with `train.quantize`.
         batches: first step -> endless generator of this process's batches from that step on.
         pairs: the test split.
         samples: step -> names of the samples in its global batch, to report with a skipped update.
@@ -78,7 +80,8 @@ def run(
     time_spent = TimeSpent()
     check(config, devices=jax.device_count())
     family = super_resolver if config.model == "super_resolver" else enhancer
-    experiment = family.make_experiment(config)
+    ranges = run_ranges(config, workdir, batches)
+    experiment = family.make_experiment(config, ranges)
     plan = make_plan(config)
     selection = Selection(
         pairs,
@@ -122,6 +125,8 @@ def run(
             claim(write=first)
         if first:
             record_networks(workdir, experiment.frozen)
+            if ranges and not resumable:
+                write_ranges(workdir, ranges)
         recorder = None
         if first:
             if project := config.log.wandb:
@@ -138,6 +143,10 @@ def run(
         )
         if origin:
             progress.say(origin)
+        if ranges:
+            progress.say(
+                f"trains {len(ranges)} convolutions in int8; evaluations score the network in int8"
+            )
         if plan.without_audits:
             progress.say(plan.without_audits)
         for line in changed:

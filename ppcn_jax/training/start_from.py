@@ -16,6 +16,7 @@ from ppcn_jax.runtime.files import write_json
 from ppcn_jax.steps.state import Player, TrainState
 from ppcn_jax.weights.checkpoint_record import digest
 from ppcn_jax.weights.checkpoints import FOLDER, has_tree, restore_params, steps_in
+from ppcn_jax.weights.int8 import RANGES
 from ppcn_jax.weights.load import STARTED_FROM, find_run, load_model, read_config
 from ppcn_jax.weights.model import Model, make_network, settings_of
 
@@ -118,7 +119,8 @@ def start_from(
         "network": model.name,
         "preset": model.preset,
         "sha256": {"generator": digest(model.params)},
-        "about": dict(model.about),
+        # This run has ranges of its own, or none.
+        "about": {name: text for name, text in model.about.items() if name != RANGES},
     }
     line = f"starts from {model.source}"
     if player := players.get(_DISCRIMINATOR):

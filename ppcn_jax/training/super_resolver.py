@@ -2,12 +2,14 @@
 
 import functools
 import math
+from collections.abc import Mapping
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from ppcn_jax.evaluation.super_resolution import score_luma
+from ppcn_jax.models.int8 import Ranges, in_int8
 from ppcn_jax.photos.strips import closeup, most_detailed, panel_size, reduce_panel
 from ppcn_jax.steps.objective import make_objective
 from ppcn_jax.steps.optimizers import step_decay
@@ -28,15 +30,16 @@ CLOSEUP = 5
 COLUMNS = ("bicubic", "ours", "target")
 
 
-def make_experiment(config: ConfigDict) -> Experiment:
+def make_experiment(config: ConfigDict, ranges: Mapping[str, Ranges] | None = None) -> Experiment:
     """Build network, objective, optimizer and the initial state.
 
     Args:
         config: a checked configuration of configs/super_resolution.py.
+        ranges: with `train.quantize`, those of `run_ranges`.
     """
     train = config.train
     # Evaluated in float32, whatever it is trained in.
-    module = make_network(config.model, config.model_settings.to_dict())
+    module = in_int8(make_network(config.model, config.model_settings.to_dict()), ranges)
     learning_rate = step_decay(train.learning_rate, boundaries=train.boundaries, factor=train.decay)
     optimizer = make_optimizer(
         train.optimizer,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.storage import to_path
 from ppcn_jax.weights.checkpoints import FOLDER, has_tree, restore_params, steps_in
+from ppcn_jax.weights.int8 import RANGES, RANGES_FILE, ranges_to_text, read_ranges
 from ppcn_jax.weights.model import Model, abstract_params, make_network
 from ppcn_jax.weights.safetensors_file import SUFFIX, check_name, read_native, write_native
 from ppcn_jax.weights.tensorflow_checkpoint import find_checkpoint, read_released
@@ -170,6 +171,8 @@ def _read_run(found: Checkpoint) -> Model:
         raise InputError(f"{workdir / CONFIG} does not describe a network: {error}") from error
     about = {field: str(value) for field, value in known.items() if value is not None}
     about |= _origin(workdir, config)
+    if (path := workdir / RANGES_FILE).is_file():
+        about[RANGES] = ranges_to_text(read_ranges(path))
     params = restore_params(workdir, step, tree, template)
     average = ", averaged parameters" if tree == AVERAGE else ", not averaged" if decay else ""
     return Model(name, preset, module, params, f"{workdir} (step {step}{average})", about)

@@ -1,8 +1,10 @@
 """The command `ppcn-jax export` with real files."""
 
+import dataclasses
 import importlib.util
 import os
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import onnx
@@ -11,8 +13,12 @@ from PIL import Image
 
 from ppcn_jax import command
 from ppcn_jax.export import write
-from ppcn_jax.export.images import synthetic_photo
+from ppcn_jax.export.images import as_input, synthetic_photo
+from ppcn_jax.export.tflite import run_tflite
 from ppcn_jax.export.tflite_file import read_metadata
+from ppcn_jax.models.int8 import Ranges, in_int8
+from ppcn_jax.weights.int8 import ranges_to_text
+from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import Model, make_network
 from ppcn_jax.weights.safetensors_file import write_native
 
@@ -79,6 +85,22 @@ def test_int8_is_calibrated_on_photos(run, weights, tmp_path):
     assert read_metadata("a.tflite")["precision"] == "int8"
 
 
+def test_int8_takes_the_ranges_with_which_a_network_was_trained(run, tmp_path):
+    model = load_model("student")
+    ranges = dict.fromkeys(("conv1", "conv2", "conv3"), Ranges((-9.1, 9.0), (-12.0, 12.3)))
+    about = {"int8_ranges": ranges_to_text(ranges)}
+    write_native(tmp_path / "trained.safetensors", dataclasses.replace(model, about=about))
+    arguments = ["a.tflite", "--precision", "int8", "--size", "40x32"]
+    status, out, err = run("trained.safetensors", *arguments)  # without photos
+    assert (status, err) == (0, "") and "\n40x32 against JAX" in out
+    image = as_input(model, synthetic_photo(32, 40))
+    module = in_int8(model.module, ranges)
+    expected = np.asarray(jax.jit(module.apply)({"params": model.params}, image))
+    # Sums are rounded differently, to the next value of a grid at times.
+    differences = np.abs(run_tflite(tmp_path / "a.tflite", threads=1)(image) - expected.clip(0, 1))
+    assert np.mean(differences > 1e-6) < 0.05
+
+
 def test_a_failed_comparison_keeps_the_old_file(run, weights, tmp_path, monkeypatch):
     (tmp_path / "a.onnx").write_text("old", encoding="utf-8")
 
@@ -108,7 +130,7 @@ def test_overwrite(run, weights, tmp_path):
         (["a.onnx", "--format", "tflite"], "the format tflite *.tflite"),
         (["a.onnx", "--precision", "int8"], "are for TFLite"),
         (["a.stablehlo", "--size", "64x48"], "are for TFLite"),
-        (["a.tflite", "--precision", "int8"], "name some with --photos"),
+        (["a.tflite", "--precision", "int8"], "name them with --photos"),
         (["a.tflite", "--precision", "int8", "--photos", "photos/0.png"], "at least two photos"),
         (["a.onnx", "--photos", "none.jpg"], "none.jpg cannot be read"),
         (["a.onnx", "--photos", "notes.txt"], "notes.txt is not a readable"),

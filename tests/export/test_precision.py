@@ -1,5 +1,7 @@
 """TFLite files with float16 or int8."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,10 +12,11 @@ from ai_edge_litert import schema_py_generated as schema
 from ppcn_jax.export import tflite
 from ppcn_jax.export.contract import clipped
 from ppcn_jax.export.images import as_input, synthetic_photo
-from ppcn_jax.export.int8 import Grid, Ranges, candidates, find_ranges, grid_of, int8_convolutions
 from ppcn_jax.export.tflite import run_tflite, to_tflite
 from ppcn_jax.export.tflite_file import Layer, quantize_convolutions
 from ppcn_jax.export.verify import compare
+from ppcn_jax.models.int8 import Grid, Ranges, grid_of, in_int8
+from ppcn_jax.models.int8_ranges import candidates, find_ranges
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import Model, make_network
 
@@ -85,18 +88,12 @@ def photos(images):
 
 @pytest.fixture(scope="module")
 def ranges(trained, photos):
-    return find_ranges(trained, photos, say=lambda line: None)
+    return find_ranges(trained.module, trained.params, photos, say=lambda line: None)
 
 
-def in_int8(model, ranges):
-    """The network with convolutions in int8, in JAX."""
-    network = clipped(model)
-
-    @jax.jit
-    def run(images):
-        with int8_convolutions(ranges):
-            return network(images)
-
+def quantized(model, ranges):
+    """The network with convolutions in int8, in JAX, as a function of arrays."""
+    run = jax.jit(clipped(dataclasses.replace(model, module=in_int8(model.module, ranges))))
     return lambda images: np.asarray(run(images))
 
 
@@ -113,7 +110,7 @@ def test_int8(trained, photos, ranges, tmp_path, monkeypatch):
     run = run_tflite(path, threads=1)
     assert 30 < compare(clipped(trained), run, photos).psnr < 60
     # The file has the grids of JAX. Sums are rounded differently, to the next value at times.
-    expected = in_int8(trained, ranges)
+    expected = quantized(trained, ranges)
     for image in photos:
         differences = np.abs(run(image) - expected(image))
         assert np.mean(differences > 1e-6) < 0.05
@@ -123,11 +120,11 @@ def test_int8(trained, photos, ranges, tmp_path, monkeypatch):
 def test_ranges_are_better_than_all_values(trained, photos, ranges):
     everything = {
         name: Ranges(*(tried[0] for tried in each))
-        for name, each in candidates(trained, np.concatenate(photos)).items()
+        for name, each in candidates(trained.module, trained.params, np.concatenate(photos)).items()
     }
 
     def psnr(ranges):
-        return compare(clipped(trained), in_int8(trained, ranges), photos).psnr
+        return compare(clipped(trained), quantized(trained, ranges), photos).psnr
 
     assert psnr(ranges) > psnr(everything) + 1.5
     assert ranges.keys() == everything.keys() == {"conv1", "conv2", "conv3"}
