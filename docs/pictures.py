@@ -14,7 +14,7 @@ import skimage.data
 from PIL import Image
 
 import ppcn_jax
-from ppcn_jax.photos.levels import to_float, to_uint8
+from ppcn_jax.photos.levels import to_float
 from ppcn_jax.photos.strips import strip
 
 HERE = pathlib.Path(__file__).parent
@@ -60,14 +60,9 @@ def main() -> None:
     paths += [phone / f"{number:03}.jpg" for number in PHONE]
     paths += [public / f"{name}.jpg" for name in PUBLIC_DOMAIN]
     photos = [reduced(Image.open(path), 380) for path in paths]
-    pairs = [np.concatenate([photo, ppcn_jax.enhance(photo)], axis=1) for photo in photos]
-    height = max(pair.shape[0] for pair in pairs)
-    cells = [
-        np.pad(to_uint8(pair), [(0, height - len(pair)), (0, 0), (0, 0)], constant_values=255)
-        for pair in pairs
-    ]
-    headings = ["before and after"] * 2
-    save("gallery.jpg", strip(list(zip(cells[::2], cells[1::2], strict=True)), headings))
+    images = [image for photo in photos for image in (photo, ppcn_jax.enhance(photo))]
+    rows = [images[first : first + 4] for first in range(0, len(images), 4)]
+    save("gallery.jpg", strip(rows, ["before", "after"] * 2))
 
 
 if __name__ == "__main__":
