@@ -34,6 +34,7 @@ MAY_BE_ZERO = (
     ".validation",
     ".seed",
     ".imitation",
+    ".photo_extremes",
     ".weight",
     ".spatial_weight",
     ".phase_weight",

@@ -116,8 +116,8 @@ def run_light(monkeypatch):
     monkeypatch.setattr(Evaluations, "run", lambda *arguments, **keywords: None)
 
     def run_with(config, workdir, *, every, change=lambda gradients: gradients):
-        def make(config):
-            made = make_experiment(config)
+        def make(config, ranges=None):
+            made = make_experiment(config, ranges)
             step = dataclasses.replace(made.step, gradients=change(light_gradients))
             return dataclasses.replace(made, step=step)
 

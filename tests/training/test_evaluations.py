@@ -120,7 +120,7 @@ def test_what_no_photo_has_is_not_recorded(folder, tmp_path):
         experiment.state, recorder=recorder, say=said.append, doing=done.append
     )
     (_, _), (split, values) = recorder.rows
-    assert split == "photos" and {"border", "grain", "line"} >= set(values) >= {"border"}
+    assert split == "photos" and {"added", "border", "grain", "line"} >= set(values) >= {"border"}
     json.dumps(values, allow_nan=False)
     assert recorder.pictures == ["test", "photos"]
     assert said[1].startswith("step 0: faults in photos  ") and "hue" not in said[1]
