@@ -1,5 +1,6 @@
 """Make the pictures of the included enhancers: enhanced.jpg and gallery.jpg, in this folder.
 
+    pip install '.[demo]'
     python docs/pictures.py DPED_FULL CITY100/iphonex PUBLIC_DOMAIN
 
 The folders hold complete frames of DPED's iPhone (0.jpg, 1.jpg, ...), City100's photos of the phone
@@ -31,7 +32,7 @@ PUBLIC_DOMAIN = (
 
 
 def reduced(photo: Image.Image, width: int) -> np.ndarray:
-    """A photo enhanced at full size would be reduced later; faults are easier to see like this."""
+    """A photo as float `[H, width, 3]` in [0, 1], reduced before it is enhanced."""
     height = round(photo.height * width / photo.width)
     resized = photo.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
     return to_float(np.asarray(resized))
@@ -44,6 +45,8 @@ def save(name: str, picture: np.ndarray) -> None:
 
 def main() -> None:
     """Make both pictures."""
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
     frames, phone, public = map(pathlib.Path, sys.argv[1:])
     three = {
         "City100, 3 (iPhone X)": Image.open(phone / "003.jpg"),

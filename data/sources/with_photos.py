@@ -52,10 +52,12 @@ def with_photos(
       extremes: share of extreme crops among those of photos; see `MadePairs`.
 
     Raises:
-      DataError: if the share is out of range, there are no photos, or some cannot be used.
+      DataError: if a share is out of range, there are no photos, or some cannot be used.
     """
     if not 0 < share < 1:
         raise DataError(f"photo_share must be between 0 and 1, not {share}")
+    if not 0 <= extremes <= 1:
+        raise DataError(f"photo_extremes must be from 0 to 1, not {extremes}")
     assert pairs.crop is not None, "a test split has no crops"
     if names is None:
         used = photo_names(folder)

@@ -4,6 +4,8 @@ Timing starts when a competitor's image is in memory in that layout. Results sta
 layout: the returned arrays `[H, W, 3]` are views.
 """
 
+import contextlib
+import importlib
 import importlib.util
 import pathlib
 import tempfile
@@ -63,6 +65,10 @@ def open_openvino_file(model: Model, image: np.ndarray) -> Run:
 
 def open_litert(model: Model, image: np.ndarray) -> Run:
     """The file of `ppcn-jax export` for this size, in LiteRT on all cores, which uses XNNPACK."""
+    # PyTorch's builds for CUDA compile by Triton, which crashes (3.8) if it is loaded after
+    # TensorFlow (2.21), which writes the file.
+    with contextlib.suppress(ImportError):
+        importlib.import_module("triton")
     height, width = image.shape[:2]
     # Windows does not delete files that are open.
     with tempfile.TemporaryDirectory(

@@ -73,8 +73,8 @@ def measure(
 
     Returns:
         The result of `faults`, and maps `[H, W]` by name, NaN where a fault is not measured:
-        "hue" in degrees; "lost", "added" and "dimmed", 0 or 1; "grain", the growth of the deviation in the
-        window around a pixel; "border", the growth of the step at the outermost pixels.
+        "hue" in degrees; "lost", "added" and "dimmed", 0 or 1; "grain", the growth of the deviation
+        in the window around a pixel; "border", the growth of the step at the outermost pixels.
     """
     if before.shape != after.shape or before.ndim != 3 or before.shape[2] != 3:
         raise ValueError(f"expected two images [H, W, 3], got {before.shape} and {after.shape}")

@@ -97,7 +97,7 @@ def _in_int8(model: Model, content: bytes, calibration: Sequence[np.ndarray]) ->
     Image statistics differ between channels by orders of magnitude, more than 256 values shared by
     all channels can span: with statistics in int8, the released teacher stays below 15 dB at
     1280x720. TensorFlow's own calibration takes the lowest and highest values as ranges, which
-    costs the shipped student 2.5 dB on the test patches of DPED.
+    cost an earlier student 2.5 dB on the test patches of DPED.
     """
     ranges = ranges_of(model) or _chosen(model, calibration)
     params = flatten_dict(model.params, sep="/")

@@ -131,6 +131,8 @@ def test_a_hue_is_turned_and_gray_stays():
     [
         ({"photo_share": 1.0}, "photo_share must be between 0 and 1"),
         ({"photo_share": 0.0}, "photo_share must be between 0 and 1"),
+        ({"photo_extremes": 1.5}, "photo_extremes must be from 0 to 1"),
+        ({"photo_extremes": -0.1}, "photo_extremes must be from 0 to 1"),
         ({"crop": 32, "source": "synthetic"}, "photos adds to the sources 'dped' and 'pairs'"),
     ],
 )
