@@ -52,7 +52,7 @@ def describe(model: Model, runtime: str) -> dict[str, str]:
         "network": model.name,
         "settings": json.dumps(settings_of(model.module)),
         "preset": model.preset,
-        "source": model.source,
+        "source": model.origin,
         "license": "the license of the weights, see source; ppcn-jax itself is Apache-2.0",
         "input": f"float32 [N, H, W, 3], RGB in [0, 1], H and W >= {SMALLEST_SIDE}: "
         + ", or ".join(uses),

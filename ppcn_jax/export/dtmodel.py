@@ -204,7 +204,7 @@ def _config(model: Model, task: Task, name: str, version: str, source: list[str]
             "long_description": f"{_DESCRIPTIONS[task.name]}. It uses the image statistics of "
             f"{photos} and does not adapt to each photo.",
             "scope": "developed photos in sRGB",
-            "source": model.source,
+            "source": model.origin,
             "paper": _PAPER,
             "license": _license(model),
             "training_data": model.about.get("data", "not stated in the weights file"),
@@ -220,7 +220,7 @@ def _license(model: Model) -> str:
 def _archive(name: str, config: Mapping[str, Any], file: str, graph: bytes, model: Model) -> bytes:
     """The package; the same content gives the same bytes. darktable reads the first entry's folder."""
     notes = (
-        f"The network's parameters: {_license(model)}\nTheir source: {model.source}\n"
+        f"The network's parameters: {_license(model)}\nTheir source: {model.origin}\n"
         "The program that wrote this package, ppcn-jax: Apache-2.0\n"
     )
     entries = {

@@ -147,7 +147,7 @@ def _plan(model: Model, parts: Mapping[pathlib.Path, bytes], version: str) -> di
     return {
         "format": FORMAT,
         "network": model.name,
-        "source": model.source,
+        "source": model.origin,
         "license": _license(model),
         "use": "enhance" if enhances else "enlarge",
         "scale": 1 if enhances else scale_of(model),
@@ -164,7 +164,7 @@ def _license(model: Model) -> str:
 
 def _licenses(model: Model, version: str) -> str:
     return (
-        f"The network's parameters: {_license(model)}\nTheir source: {model.source}\n\n"
+        f"The network's parameters: {_license(model)}\nTheir source: {model.origin}\n\n"
         "The page and the program that wrote it, ppcn-jax: Apache-2.0\n\n"
         f"The folder ort, ONNX Runtime Web {version}: MIT License\n\n"
         f"Copyright (c) Microsoft Corporation\n\n{_MIT}"

@@ -12,7 +12,7 @@ from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.storage import to_path
 from ppcn_jax.weights.checkpoints import FOLDER, has_tree, restore_params, steps_in
 from ppcn_jax.weights.int8 import RANGES, RANGES_FILE, ranges_to_text, read_ranges
-from ppcn_jax.weights.model import Model, abstract_params, make_network
+from ppcn_jax.weights.model import Model, abstract_params, make_network, without_folders
 from ppcn_jax.weights.safetensors_file import SUFFIX, check_name, read_native, write_native
 from ppcn_jax.weights.tensorflow_checkpoint import find_checkpoint, read_released
 
@@ -184,14 +184,16 @@ def _origin(workdir: pathlib.Path, config: Mapping[str, Any]) -> dict[str, str]:
         return {}
     path = workdir / STARTED_FROM
     if not path.is_file():
-        return {"started_from": f"{config['start_from']}, not recorded in {STARTED_FROM}"}
+        start = without_folders(config["start_from"])
+        return {"started_from": f"{start}, not recorded in {STARTED_FROM}"}
     record = read_config(path)
     try:
         source, sha256, about = record["source"], record["sha256"]["generator"], record["about"]
         inherited = {f"started_from_{name}": str(text) for name, text in about.items()}
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{path} does not describe a network: {error}") from error
-    return {"started_from": f"{source}, parameters sha256 {sha256}", **inherited}
+    origin = f"{without_folders(source)}, parameters sha256 {sha256}"
+    return {"started_from": origin, **inherited}
 
 
 def read_config(path: pathlib.Path) -> dict[str, Any]:

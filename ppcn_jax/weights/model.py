@@ -1,6 +1,7 @@
 """The image-to-image networks by name, and a network together with its parameters."""
 
 import dataclasses
+import re
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -74,12 +75,22 @@ class Model:
         """Number of trained values."""
         return sum(leaf.size for leaf in jax.tree.leaves(self.params))
 
+    @property
+    def origin(self) -> str:
+        """`source` without its folders, for files that are passed on to other people."""
+        return without_folders(self.source)
+
     def check_use(self, names: Collection[str], use: str) -> None:
         """Raise InputError unless the network is one of `names`; `use` is a verb: "enhance"."""
         if self.name not in names:
             raise InputError(
                 f"{self.source} holds a {self.name}; to {use}, name one of {', '.join(names)}"
             )
+
+
+def without_folders(source: str) -> str:
+    """The last part of a path, or of a source that begins with one: "mine (step 4000)"."""
+    return re.split(r"[/\\]", source)[-1]
 
 
 def check_params(module: nn.Module, params: Params, source: object) -> Params:

@@ -47,7 +47,7 @@ def write_native(path: str | os.PathLike, model: Model) -> None:
         "network": model.name,
         "settings": json.dumps(settings_of(model.module)),
         "preset": model.preset,
-        "source": model.source,
+        "source": model.origin,
     }
     arrays = {
         name: np.ascontiguousarray(array)

@@ -1,6 +1,7 @@
 """Runs that start from the parameters of another network (`config.start_from`)."""
 
 import json
+import pathlib
 
 import jax
 import numpy as np
@@ -77,7 +78,7 @@ def test_a_run_starts_from_a_workdir_and_resumes_without_it(still, averaged, tmp
     assert model.about == load_model(tmp_path / "x.safetensors").about
     assert (
         model.about["started_from"]
-        == f"{origin}, parameters sha256 {record['sha256']['generator']}"
+        == f"{pathlib.Path(origin).name}, parameters sha256 {record['sha256']['generator']}"
     )
     assert model.about["started_from_data"] == "synthetic"
     assert model.about["started_from_steps"] == "6"

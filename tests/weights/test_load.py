@@ -15,6 +15,7 @@ import ppcn_jax
 from configs import student
 from ppcn_jax import command
 from ppcn_jax.configuration.workdir import claim_workdir
+from ppcn_jax.export.contract import describe
 from ppcn_jax.inference import enhance as inference
 from ppcn_jax.inference import streaming
 from ppcn_jax.runtime.errors import InputError
@@ -74,6 +75,17 @@ def test_metadata_of_a_native_file(model, tmp_path):
     assert metadata["network"] == "student"
     assert json.loads(metadata["settings"]) == {"padding": "zeros"}
     assert (metadata["preset"], metadata["source"]) == ("paper", "somewhere")
+
+
+@pytest.mark.parametrize(
+    "source", ["/home/me/runs/mine (step 4)", "gs://me/mine (step 4)", r"C:\me\mine (step 4)"]
+)
+def test_files_for_other_people_do_not_name_folders(model, tmp_path, source):
+    model = dataclasses.replace(model, source=source)
+    write_native(tmp_path / "x.safetensors", model)
+    with safetensors.safe_open(tmp_path / "x.safetensors", framework="numpy") as file:
+        assert file.metadata()["source"] == "mine (step 4)"
+    assert describe(model, runtime="any")["source"] == "mine (step 4)"
 
 
 def test_a_file_of_an_older_version_has_no_padding_and_means_zeros(model, tmp_path):

@@ -10,6 +10,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import safetensors
 from PIL import Image
 
 import data
@@ -40,6 +41,9 @@ def test_metadata(name):
     assert model.about["recipe"] in CARDS.read_text(encoding="utf-8")
     for scores in json.loads(model.about["scores"]).values():
         assert {"psnr"} < scores.keys()
+    path = REPOSITORY / "ppcn_jax" / "weights" / "shipped" / f"{name}.safetensors"
+    with safetensors.safe_open(path, framework="numpy") as file:
+        assert not pathlib.PurePath(file.metadata()["source"]).is_absolute()
 
 
 def documented_scores(name, test_set):
