@@ -18,7 +18,8 @@ def get_config() -> ml_collections.ConfigDict:
     # Names of libtpu, such as v5e:2x2, v5e:16x16, v5p:8x8x16; cpu: this machine.
     config.topologies = "v5e:4x4"
     config.models = "student"  # of student, teacher and super_resolver
-    config.formats = "float32,bfloat16"  # of VGG and discriminator; see accelerator.py
+    # Of VGG and discriminator, and of the generator; in bfloat16, the latter keeps its own.
+    config.formats = "float32,bfloat16"
     config.batch_sizes = (64,)  # images on each chip
     config.operations = 20  # operations to list for each program, those that move most first
     config.latency = 5e-6  # s, assumed latency of each message between chips

@@ -23,12 +23,12 @@ from ppcn_jax.benchmark.peaks import FORMATS
 from ppcn_jax.benchmark.random_weights import with_random_networks
 from ppcn_jax.benchmark.rows import names_in, record_problem
 from ppcn_jax.benchmark.tpus import CHIPS, Chip, all_reduce_seconds, open_topology
-from ppcn_jax.benchmark.training_steps import lower_step, make_setup
+from ppcn_jax.benchmark.training_steps import in_format, lower_step
 from ppcn_jax.evaluation.tables import print_written
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_bytes, write_json
 from ppcn_jax.runtime.machine import versions
-from ppcn_jax.training import super_resolver
+from ppcn_jax.training import enhancer, super_resolver
 from ppcn_jax.training.experiment import Experiment
 
 MODELS = ("student", "teacher", "super_resolver")
@@ -58,10 +58,13 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     files = [workdir / f"compile_for.{suffix}" for suffix in ("json", "md")]
     with tempfile.TemporaryDirectory(prefix="ppcn-jax-compile-") as folder:
         for model, format, count in itertools.product(models, formats, config.batch_sizes):
-            experiment, side = _experiment(config[model], model, format, pathlib.Path(folder))
+            trained = _in_format(config[model], model, format, pathlib.Path(folder))
+            made = super_resolver if model == "super_resolver" else enhancer
+            experiment, side = made.make_experiment(trained), trained.data.crop
             for name, devices in topologies.items():
                 print(f"compiling: {model}, {format}, {count} images a chip, {name}", flush=True)
                 row = {"topology": name, "model": model, "format": format, "images": count}
+                row["generator"] = trained.precision.generator
                 file = f"{name}-{model}-{format}-{count}.txt".replace(":", "-")
                 row["problem"] = None
                 with record_problem(row, "problem"), _without_cache():
@@ -88,16 +91,13 @@ def _without_cache() -> Iterator[None]:
         jax.config.update("jax_enable_compilation_cache", before)
 
 
-def _experiment(
-    config: ConfigDict, model: str, format: str, folder: pathlib.Path
-) -> tuple[Experiment, int]:
-    """The training run of a model in a format, and the side of its crops."""
-    if model == "super_resolver":
-        config = config.copy_and_resolve_references()
-        config.precision.generator = format
-        return super_resolver.make_experiment(config), config.data.crop
-    setup = make_setup(with_random_networks(config, folder), format)
-    return setup.experiment, config.data.crop
+def _in_format(config: ConfigDict, model: str, format: str, folder: pathlib.Path) -> ConfigDict:
+    """The configuration of a training run in a format; other networks are random, in `folder`."""
+    if model != "super_resolver":
+        return in_format(with_random_networks(config, folder), format)
+    config = config.copy_and_resolve_references()
+    config.precision.generator = format
+    return config
 
 
 def compile_step(

@@ -22,6 +22,11 @@ def _memory(row: Row) -> str:
     return needed if most is None else f"{needed} of {most / 1e9:.0f}"
 
 
+def _format(row: Row) -> str:
+    format, generator = row["format"], row["generator"]
+    return format if generator == format else f"{format}, generator {generator}"
+
+
 def _exchanges(row: Row) -> str:
     each = (
         f"{one['name']} {one['size'] / 1e6:,.1f}{', overlaps' if one['hidden'] else ''}"
@@ -33,7 +38,7 @@ def _exchanges(row: Row) -> str:
 PROGRAM = (
     Column("topology", lambda row: row["topology"]),
     Column("model", lambda row: row["model"]),
-    Column("format", lambda row: row["format"]),
+    Column("format", _format),
     number("images a chip", "images", "d"),
 )
 PROGRAM_COLUMNS = (

@@ -44,14 +44,21 @@ class Setup(NamedTuple):
 
 
 def make_setup(config: ConfigDict, format: str, competitors: Sequence[str] = ()) -> Setup:
-    """Build the experiment, with all trained networks and VGG in a format.
+    """Build the experiment in a format; see `in_format`."""
+    config = in_format(config, format)
+    return Setup(config, make_experiment(config), format, competitors)
 
-    If it is bfloat16, the generator stays in float32.
+
+def in_format(config: ConfigDict, format: str) -> ConfigDict:
+    """A copy of a configuration with all trained networks and VGG in a format.
+
+    If it is bfloat16, the generator keeps the format that it has.
     """
     config = config.copy_and_resolve_references()
     config.precision.vgg = config.precision.discriminator = format
-    config.precision.generator = FLOAT32 if format == HALF else format
-    return Setup(config, make_experiment(config), format, competitors)
+    if format != HALF:
+        config.precision.generator = format
+    return config
 
 
 def synthetic_batch(count: int, side: int) -> Batch:

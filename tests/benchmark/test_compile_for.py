@@ -11,6 +11,7 @@ from jax import lax
 
 from configs import compile_for as configuration
 from ppcn_jax.benchmark import compile_for, compiled_program, tpus
+from ppcn_jax.benchmark.training_steps import in_format
 from ppcn_jax.configuration.check import check
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.parallel import AXIS
@@ -300,3 +301,12 @@ def test_the_smallest_topology_compiles(tmp_path):
     assert sum(each["size"] for each in row["exchanges"]) >= 4 * 236_560
     efficiency = [each["efficiency"] for each in row["scaling"]]
     assert efficiency[0] == 1 and all(np.diff(efficiency) < 0)
+
+
+def test_in_bfloat16_the_generator_keeps_its_format():
+    config = configuration.get_config().student
+    assert in_format(config, "bfloat16").precision.generator == "float32"
+    config.precision.generator = "bfloat16"
+    formats = in_format(config, "bfloat16").precision
+    assert (formats.vgg, formats.discriminator, formats.generator) == ("bfloat16",) * 3
+    assert in_format(config, "float32").precision.generator == "float32"
