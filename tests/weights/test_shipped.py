@@ -28,8 +28,9 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CARDS = REPOSITORY / "docs" / "models.md"
 METADATA = {"commit", "data", "license", "recipe", "scores", "seed", "steps"}
 ENHANCERS = ("student", "teacher")
-# What the faults in whole photos must stay below.
+# What the faults in whole photos must stay below, and in all 200 of them.
 LARGEST = {"hue": 7.5, "hue_over_20": 0.03, "lost": 0.02, "added": 0.001, "grain": 1.12}
+LARGEST_IN_ALL = {**LARGEST, "dimmed": 0.06, "border": 0.3}
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -89,6 +90,7 @@ def test_faults_of_the_enhancers(name, shared):
     documented = json.loads(load_model(name).about["faults"])
     assert faults_in_photos(name, shared, every=1) == pytest.approx(documented, abs=1e-3)
     assert f"{documented['hue']:.1f}°" in CARDS.read_text(encoding="utf-8")
+    assert all(documented[fault] <= most for fault, most in LARGEST_IN_ALL.items())
 
 
 def test_the_teacher_is_better_than_the_student():
