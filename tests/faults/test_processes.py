@@ -2,13 +2,14 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
 
 import pytest
 
-from ppcn_jax.runtime.processes import START_AGAIN
+from ppcn_jax.runtime.processes import FAULTY_DEVICE, START_AGAIN
 from ppcn_jax.weights.checkpoints import steps_in
 from tests.faults.runs import train
 from tests.processes import ENVIRONMENT, Launched, end, rows, wait_until
@@ -119,6 +120,21 @@ def test_processes_that_compute_differently_are_stopped(launch, story):
         assert int(step) > known
     # They saved only states on which they agreed.
     assert steps_in(workdir)[-1] < int(step)
+
+
+@pytest.mark.long
+def test_an_audit_that_fails_ends_all_processes_and_names_the_devices(launch, story, tmp_path):
+    workdir = tmp_path / "audited"
+    shutil.copytree(story[1], workdir)
+    known = steps_in(workdir)[-1]
+    pair = train_in_pair(launch, workdir, second=OTHER_KIND, **{**ENDLESS, "audit.every": 1})
+    for process in pair:
+        status, _, stderr = end(process, timeout=120)
+        assert status == FAULTY_DEVICE
+        # Each process suspects the other's devices: of four, two comparisons fail.
+        (line,) = set(re.findall(rf"at step {known + 1} (.*) computes wrong results", stderr))
+        assert [f"process {k}" in line for k in (0, 1)] == [True, True]
+    assert steps_in(workdir)[-1] == known
 
 
 def test_an_error_in_one_process_ends_the_other_with_the_reason(launch, tmp_path):
