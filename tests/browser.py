@@ -17,13 +17,14 @@ _NO_BROWSER = (
 
 
 @contextlib.contextmanager
-def chromium():
-    """Playwright's browser; the test is skipped if there is none."""
+def chromium(*flags):
+    """Playwright's browser with these flags; the test is skipped if there is none."""
     playwright = pytest.importorskip("playwright.sync_api", reason=_NO_BROWSER)
     names = ("chromium", "chromium-browser", "google-chrome")
     found = os.environ.get("PPCN_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     # Chromium has no sandbox for root.
-    flags = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    flags = [*flags, *["--no-sandbox"] * root]
     with playwright.sync_playwright() as driver:
         if not found and not pathlib.Path(driver.chromium.executable_path).is_file():
             pytest.skip(_NO_BROWSER)

@@ -19,13 +19,16 @@ const receive = {
     const source = larger ? enlarged(photo, plan.scale) : photo;
     report("Loading the network…");
     let runtime = await startRuntime(plan);
-    const bands = (share) => report("Processing…", share);
+    let stage = "Processing…";
+    const bands = (share) => report(stage, share);
     let pixels;
     try {
       pixels = await processed(plan, source, runtime, bands);
     } catch (error) {
       if (runtime.provider !== "webgpu") throw error;
-      runtime = await startProcessor(); // the graphics driver may have given up
+      stage = "Processing without the graphics processor…"; // its driver may have given up
+      report(stage);
+      runtime = await startProcessor();
       pixels = await processed(plan, source, runtime, bands);
     }
     report("Showing the result…");
