@@ -16,7 +16,6 @@ from typing import Protocol
 
 import numpy as np
 from PIL import Image, ImageCms
-from scipy import ndimage
 
 from ppcn_jax.photos.icc import (
     D65,
@@ -222,6 +221,8 @@ class _Transform:
             return pixels.astype(np.float32)
         if pixels.dtype == np.uint8:
             return self._levels(pixels).astype(np.float32) / np.float32(255)
+        from scipy import ndimage  # only for these photos: it takes long to import
+
         places = np.moveaxis(pixels, -1, 0) * np.float32((_GRID - 1) / 65535)
         channels = [ndimage.map_coordinates(channel, places, order=1) for channel in self._grid]
         return np.stack(channels, axis=-1)

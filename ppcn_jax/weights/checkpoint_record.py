@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+FOLDER = "checkpoints"  # in a workdir
 ITEM = "record"  # folder in a checkpoint
 
 

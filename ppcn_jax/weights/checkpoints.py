@@ -22,9 +22,8 @@ from orbax.checkpoint import checkpoint_managers
 
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.storage import bucket_errors, is_remote, to_path
-from ppcn_jax.weights.checkpoint_record import ITEM, check_tree, make_record, read_score
+from ppcn_jax.weights.checkpoint_record import FOLDER, ITEM, check_tree, make_record, read_score
 
-FOLDER = "checkpoints"
 DAMAGED = ".damaged"  # appended to the folder name of a checkpoint that cannot be read
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.storage import to_path
-from ppcn_jax.weights.checkpoints import FOLDER, has_tree, restore_params, steps_in
+from ppcn_jax.weights.checkpoint_record import FOLDER
 from ppcn_jax.weights.int8 import RANGES, RANGES_FILE, ranges_to_text, read_ranges
 from ppcn_jax.weights.model import Model, abstract_params, make_network, without_folders
 from ppcn_jax.weights.safetensors_file import SUFFIX, check_name, read_native, write_native
@@ -136,6 +136,9 @@ def find_run(path: str | os.PathLike) -> Checkpoint | None:
         workdir, step, tree = path.parents[2], path.parent.name, path.name
     else:
         return None
+    # Only workdirs need Orbax, which takes as long to import as a photo takes to enhance.
+    from ppcn_jax.weights.checkpoints import has_tree, steps_in
+
     steps = steps_in(workdir)
     if not steps:
         raise InputError(f"{workdir} has no complete checkpoint yet")
@@ -152,6 +155,8 @@ def find_run(path: str | os.PathLike) -> Checkpoint | None:
 
 
 def _read_run(found: Checkpoint) -> Model:
+    from ppcn_jax.weights.checkpoints import restore_params
+
     workdir, step = found.workdir, found.step
     config = read_config(workdir / CONFIG)
     try:

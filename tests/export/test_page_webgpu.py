@@ -96,8 +96,8 @@ def test_a_lost_graphics_processor_is_replaced_by_the_processor(visit, photo):
     )
     process(page, photo)
     assert "processor thread" in page.locator("#status").inner_text()
-    shown = stages.evaluate("(stages) => [...stages]")
-    assert any(stage.startswith("Processing without the graphics processor…") for stage in shown)
+    texts = stages.evaluate("(stages) => [...stages]")
+    assert any(stage.startswith("Processing without the graphics processor…") for stage in texts)
     used = [line.split()[0] for line in printed]
     assert used.count("webgpu") in (GRAPHS * BANDS + 1, GRAPHS * BANDS + 2)
     assert used[-GRAPHS * BANDS :] == ["wasm"] * GRAPHS * BANDS
