@@ -90,7 +90,7 @@ class Model:
 
 def without_folders(source: str) -> str:
     """The last part of a path, or of a source that begins with one: "mine (step 4000)"."""
-    return re.split(r"[/\\]", source)[-1]
+    return re.split(r"[/\\]", source.rstrip("/\\"))[-1]
 
 
 def check_params(module: nn.Module, params: Params, source: object) -> Params:
