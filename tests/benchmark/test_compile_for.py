@@ -10,6 +10,7 @@ import pytest
 from jax import lax
 
 from configs import compile_for as configuration
+from configs import student
 from ppcn_jax.benchmark import compile_for, compiled_program, tpus
 from ppcn_jax.benchmark.training_steps import in_format
 from ppcn_jax.configuration.check import check
@@ -304,7 +305,7 @@ def test_the_smallest_topology_compiles(tmp_path):
 
 
 def test_in_bfloat16_the_generator_keeps_its_format():
-    config = configuration.get_config().student
+    config = student.get_config()
     assert in_format(config, "bfloat16").precision.generator == "float32"
     config.precision.generator = "bfloat16"
     formats = in_format(config, "bfloat16").precision

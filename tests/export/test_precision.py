@@ -109,11 +109,12 @@ def test_int8(trained, photos, ranges, tmp_path, monkeypatch):
     assert len(eighths) == 3 * len(convolutions)  # with inputs and outputs
     run = run_tflite(path, threads=1)
     assert 30 < compare(clipped(trained), run, photos).psnr < 60
-    # The file has the grids of JAX. Sums are rounded differently, to the next value at times.
+    # The file has the grids of JAX. Sums are rounded differently, to the next value at times; without
+    # that, results differ by the rounding of norms, 5e-6 where these divide by little contrast.
     expected = quantized(trained, ranges)
     for image in photos:
         differences = np.abs(run(image) - expected(image))
-        assert np.mean(differences > 1e-6) < 0.05
+        assert np.mean(differences > 1e-5) < 0.05
         assert -10 * np.log10(np.mean(differences**2)) > 55
 
 

@@ -83,7 +83,7 @@ def test_a_run_starts_from_a_workdir_and_resumes_without_it(still, averaged, tmp
     assert model.about["started_from_data"] == "synthetic"
     assert model.about["started_from_steps"] == "6"
     (workdir / "started_from.json").unlink()
-    assert load_model(workdir).about["started_from"].startswith(f"{source}, not recorded")
+    assert load_model(workdir).about["started_from"].startswith(f"{source.name}, not recorded")
     (workdir / "started_from.json").write_text('{"source": 1}', encoding="utf-8")
     with pytest.raises(InputError, match=r"started_from\.json does not describe a network"):
         load_model(workdir)
