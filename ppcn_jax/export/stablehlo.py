@@ -4,11 +4,12 @@ The metadata is stored as JSON in the name of the exported function, the only fr
 the serialization.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -34,11 +35,24 @@ def to_stablehlo(model: Model) -> bytes:
         f"n, {step}*h, {step}*w, 3", constraints=(f"h >= {smallest}", f"w >= {smallest}")
     )
     images = jax.ShapeDtypeStruct(shape, jnp.float32)
-    exported = export.export(jax.jit(clipped(model)), platforms=PLATFORMS)(images)
+    with _without_folders():
+        exported = export.export(jax.jit(clipped(model)), platforms=PLATFORMS)(images)
     metadata = describe(model, _runtime(datetime.datetime.now(datetime.UTC).date()))
     if step > 1:
         metadata["input"] += f"; H and W are multiples of {step}"
     return bytes(dataclasses.replace(exported, fun_name=json.dumps(metadata)).serialize())
+
+
+@contextlib.contextmanager
+def _without_folders() -> Iterator[None]:
+    """JAX notes the source file of each operation: without the folders of this machine."""
+    name = "jax_hlo_source_file_canonicalization_regex"
+    before = jax.config.values[name]
+    jax.config.update(name, r".*[/\\]")
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
 
 
 def _runtime(today: datetime.date) -> str:

@@ -13,6 +13,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from jax import export
 
+import ppcn_jax
 from ppcn_jax.export import onnx_parts
 from ppcn_jax.export.contract import clipped
 from ppcn_jax.export.images import as_input, synthetic_photo
@@ -52,7 +53,7 @@ METADATA = {
     "output",
     "runtime",
 }
-# Written by jax 0.10.2 on 2026-11-29, with what the network gave then.
+# Written by jax 0.10.2 on 2026-11-30, with what the network gave then.
 KEPT = pathlib.Path(__file__).parent / "kept" / "student_2026-11.stablehlo"
 
 # Those of LiteRT's GPU accelerator that networks like ours are made of; it grew out of
@@ -162,7 +163,16 @@ def test_a_stablehlo_file_of_an_older_version_is_read():
     with np.load(KEPT.with_suffix(".npz")) as then:
         assert_same(run_stablehlo(KEPT), then["images"], then["result"])
     metadata = json.loads(export.deserialize(bytearray(KEPT.read_bytes())).fun_name)
-    assert "promise to read it until 2027-05-28" in metadata["runtime"], "write a new file"
+    assert "promise to read it until 2027-05-29" in metadata["runtime"], "write a new file"
+
+
+def test_a_stablehlo_file_does_not_name_folders(random_params):
+    module = make_network("student")
+    params = random_params(module, jnp.zeros((1, 16, 16, 3)))
+    content = to_stablehlo(Model("student", "paper", module, params, "random"))
+    assert b"enhancer.py" in content  # where an operation comes from
+    assert str(pathlib.Path(ppcn_jax.__file__).parent).encode() not in content
+    assert jax.config.values["jax_hlo_source_file_canonicalization_regex"] is None
 
 
 def test_stablehlo_refuses_sides_that_are_not_multiples_of_the_scale(random_params, tmp_path):
