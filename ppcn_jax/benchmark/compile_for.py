@@ -59,8 +59,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="ppcn-jax-compile-") as folder:
         for model, format, count in itertools.product(models, formats, config.batch_sizes):
             trained = _in_format(config[model], model, format, pathlib.Path(folder))
-            made = super_resolver if model == "super_resolver" else enhancer
-            experiment, side = made.make_experiment(trained), trained.data.crop
+            training = super_resolver if model == "super_resolver" else enhancer
+            experiment, side = training.make_experiment(trained), trained.data.crop
             for name, devices in topologies.items():
                 print(f"compiling: {model}, {format}, {count} images a chip, {name}", flush=True)
                 row = {"topology": name, "model": model, "format": format, "images": count}

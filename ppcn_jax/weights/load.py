@@ -136,7 +136,7 @@ def find_run(path: str | os.PathLike) -> Checkpoint | None:
         workdir, step, tree = path.parents[2], path.parent.name, path.name
     else:
         return None
-    # Only workdirs need Orbax, which takes as long to import as a photo takes to enhance.
+    # Only workdirs need Orbax, which takes long to import.
     from ppcn_jax.weights.checkpoints import has_tree, steps_in
 
     steps = steps_in(workdir)
