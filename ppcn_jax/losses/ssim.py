@@ -213,12 +213,10 @@ def _ssim_maps(
     shift_x, shift_y = (jax.lax.stop_gradient(jnp.mean(z, (2, 3), keepdims=True)) for z in (x, y))
     x, y = x - shift_x, y - shift_y
 
-    def moments(*planes: jax.Array) -> jax.Array:
-        return filter_planes(jnp.stack(planes), kernel, same=False)
-
-    # Two calls, so that the gradient with respect to x does not involve the moments of y alone.
-    mean_x, xx, xy = moments(x, x * x, x * y)
-    mean_y, yy = moments(y, y * y)
+    # One by one: stacked planes would first be copied.
+    mean_x, xx, xy, mean_y, yy = (
+        filter_planes(planes, kernel, same=False) for planes in (x, x * x, x * y, y, y * y)
+    )
     variances = xx - mean_x**2 + yy - mean_y**2
     covariance = xy - mean_x * mean_y
     means = mean_x + shift_x, mean_y + shift_y

@@ -1,7 +1,9 @@
+import jax
 import numpy as np
 import pytest
 from scipy import signal
 
+from ppcn_jax.ops import gaussian
 from ppcn_jax.ops.gaussian import filter_channels, gaussian_window
 from tests import references
 
@@ -48,3 +50,19 @@ def test_large_planes_in_blocks(sides, size, same):
     expected = filter_channels(images, np.outer(kernel, kernel), same=same)
     actual = filter_channels(images, kernel, same=same)
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+def test_on_a_tpu_planes_of_moderate_sides_are_not_cut_into_blocks(monkeypatch):
+    images = np.random.default_rng(0).random((2, 320, 50, 1), np.float32)
+    kernel = gaussian_window(11, 1.5)
+    filtered = jax.jit(lambda x: filter_channels(x, kernel, same=False))
+
+    def blocks_of(platform, images):
+        lowered = filtered.trace(images).lower(lowering_platforms=(platform,)).as_text()
+        return lowered.count("stablehlo.concatenate")
+
+    assert [blocks_of(platform, images) for platform in ("tpu", "cpu", "cuda")] == [0, 2, 2]
+    assert blocks_of("tpu", np.zeros((1, 1040, 50, 1), np.float32)) == 2
+    in_blocks = filtered(images)
+    monkeypatch.setattr(gaussian, "LARGEST_BAND", gaussian.LARGEST_BAND_OF_TPU)
+    np.testing.assert_allclose(filter_channels(images, kernel, same=False), in_blocks, rtol=1e-6)
