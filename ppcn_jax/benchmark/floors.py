@@ -10,7 +10,7 @@ import numpy as np
 
 from ppcn_jax.benchmark.peaks import Peaks
 from ppcn_jax.models import Discriminator, Vgg
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models.definitions import Params
 from ppcn_jax.training.experiment import Experiment
 from ppcn_jax.weights.model import make_network
 

@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from ppcn_jax.models import Vgg
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models.definitions import Params
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import Model, abstract_params, make_network
 from ppcn_jax.weights.safetensors_file import write_native

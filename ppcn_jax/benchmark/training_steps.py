@@ -16,7 +16,7 @@ from ppcn_jax.benchmark.pytorch.training import open_torch_step, run_with_peak_m
 from ppcn_jax.benchmark.rows import Rows, make_row, record_problem, timed_rows
 from ppcn_jax.evaluation.timing import take_turns
 from ppcn_jax.export.images import synthetic_photo
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models.definitions import Params
 from ppcn_jax.photos.levels import to_uint8
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.steps.objective import LOSSES

@@ -23,8 +23,8 @@ from ppcn_jax.configuration.rules import (
     string,
 )
 from ppcn_jax.configuration.suggestions import dotted_names, suggestion
-from ppcn_jax.models.layers import PADDINGS, PRECISIONS, SMALLEST_SIDE
-from ppcn_jax.models.super_resolver import SCALES
+from ppcn_jax.models.definitions import PADDINGS, SCALES, SMALLEST_SIDE
+from ppcn_jax.models.layers import PRECISIONS
 from ppcn_jax.runtime.runtime_option import RUNTIMES
 from ppcn_jax.weights.model import TRAINED_AS_ENHANCERS
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ppcn_jax.models.layers import SMALLEST_SIDE
+from ppcn_jax.models.definitions import SMALLEST_SIDE
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.storage import to_path
 

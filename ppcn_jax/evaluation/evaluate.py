@@ -29,7 +29,7 @@ from ppcn_jax.evaluation.tables import (
 from ppcn_jax.inference.any_size import apply_to_any_size, shares_size
 from ppcn_jax.inference.enhance import apply_model
 from ppcn_jax.metrics import ms_ssim, psnr
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models.definitions import Params
 from ppcn_jax.photos.levels import to_float
 from ppcn_jax.photos.strips import reduce_panel, save_png, strip
 from ppcn_jax.runtime.errors import InputError

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ppcn_jax.inference.enhance import scale_of
 from ppcn_jax.inference.statistics import supplied
-from ppcn_jax.models.layers import SMALLEST_SIDE
+from ppcn_jax.models.definitions import SMALLEST_SIDE
 from ppcn_jax.ops.moments import Moments
 from ppcn_jax.ops.portable import portable
 from ppcn_jax.weights.model import ENHANCERS, SUPER_RESOLVERS, Model, settings_of

@@ -17,7 +17,7 @@ import numpy as np
 from jax import export
 
 from ppcn_jax.export.contract import clipped, describe
-from ppcn_jax.models.layers import SMALLEST_SIDE
+from ppcn_jax.models.definitions import SMALLEST_SIDE
 from ppcn_jax.weights.model import Model
 
 PLATFORMS = ("cpu", "cuda", "tpu")

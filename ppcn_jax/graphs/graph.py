@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models.definitions import Params
 
 # Operators are those of this version. From it on, ReduceMean takes its axes as an input.
 OPSET = 18

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from ppcn_jax.graphs.graph import Graph
-from ppcn_jax.models import enhancer, super_resolver
+from ppcn_jax.models.definitions import BLOCKS, CONTRAST, RESIDUALS, SLOPE, STRIDES
 from ppcn_jax.ops import luma
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import Model
@@ -88,20 +88,20 @@ def _vdsr(graph: Graph, images: str, model: Model) -> str:
 
 
 def _super_resolver(graph: Graph, images: str, model: Model) -> str:
-    slope, scale = super_resolver.SLOPE, model.module.scale
+    scale = model.module.scale
     mean = graph.image_mean(images, "mean")
     # The network computes in pixel values of 0 to 255; its first and last kernels do the scaling.
     down0, pixels = graph.params["down0"], graph.params["pixels"]
-    first, second = super_resolver.STRIDES[scale]
+    first, second = STRIDES[scale]
     x = graph.op("Sub", images, mean)
     x = graph.convolve(x, 255 * down0["kernel"], down0["bias"], "down0", stride=first)
-    x = graph.conv(_lrelu(graph, x, slope), "down1", stride=second)
-    entry = x = graph.conv(_lrelu(graph, x, slope), "entry")
-    for block in range(super_resolver.BLOCKS):
+    x = graph.conv(_lrelu(graph, x), "down1", stride=second)
+    entry = x = graph.conv(_lrelu(graph, x), "entry")
+    for block in range(BLOCKS):
         start = x
-        for residual in range(super_resolver.RESIDUALS):
+        for residual in range(RESIDUALS):
             name = f"block{block}_residual{residual}"
-            y = _lrelu(graph, graph.conv(x, f"{name}_conv0"), slope)
+            y = _lrelu(graph, graph.conv(x, f"{name}_conv0"))
             x = graph.op("Add", x, graph.conv(y, f"{name}_conv1"))
         x = graph.op("Add", start, graph.conv(x, f"block{block}_transition"))
     x = graph.op("Add", entry, graph.conv(x, "merge"))
@@ -127,13 +127,13 @@ NETWORKS: Mapping[str, Callable[[Graph, str, Model], str]] = {
 
 
 def _stretch_contrast(graph: Graph, images: str) -> str:
-    contrast, mean = enhancer.CONTRAST, graph.image_mean(images, "contrast")
-    mean = graph.op("Mul", mean, graph.constant(contrast - 1))
-    return graph.op("Sub", graph.op("Mul", images, graph.constant(contrast)), mean)
+    mean = graph.image_mean(images, "contrast")
+    mean = graph.op("Mul", mean, graph.constant(CONTRAST - 1))
+    return graph.op("Sub", graph.op("Mul", images, graph.constant(CONTRAST)), mean)
 
 
-def _lrelu(graph: Graph, x: str, slope: float = enhancer.SLOPE) -> str:
-    return graph.leaky_relu(x, slope)
+def _lrelu(graph: Graph, x: str) -> str:
+    return graph.leaky_relu(x, SLOPE)
 
 
 def _enhancer_output(graph: Graph, x: str) -> str:

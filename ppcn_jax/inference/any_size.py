@@ -14,7 +14,7 @@ from ppcn_jax.inference.padding import apply_padded
 from ppcn_jax.inference.programs import apply_network
 from ppcn_jax.inference.reach import reach
 from ppcn_jax.inference.streaming import stream
-from ppcn_jax.models.layers import SMALLEST_SIDE, Params
+from ppcn_jax.models.definitions import SMALLEST_SIDE, Params
 
 # Pixels of a band, at least; a larger one needs more memory and is not faster.
 _BAND_PIXELS = 2**18

@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ppcn_jax.inference.borders import continue_by_reflection, without_reflection
 from ppcn_jax.inference.padding import hide_padding
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models.definitions import Params
 
 _AXIS = "devices"
 

@@ -11,7 +11,7 @@ import numpy as np
 from ppcn_jax.inference.devices import apply_batch, apply_sharded
 from ppcn_jax.inference.runtimes import choose_runtime, make_programs
 from ppcn_jax.inference.streaming import can_keep, stream
-from ppcn_jax.models.layers import PADDINGS, SMALLEST_SIDE
+from ppcn_jax.models.definitions import PADDINGS, SMALLEST_SIDE
 from ppcn_jax.photos.levels import from_float, to_float, to_uint8
 from ppcn_jax.photos.resize import enlarge
 from ppcn_jax.weights.load import load_model

@@ -18,7 +18,8 @@ from ppcn_jax.inference.photo_sizes import apply_to_photo
 from ppcn_jax.inference.programs import BoundedJit
 from ppcn_jax.inference.reach import reach
 from ppcn_jax.inference.streaming import Known, Results
-from ppcn_jax.models.layers import Conv, Params, Statistics, layer_input
+from ppcn_jax.models.definitions import Params
+from ppcn_jax.models.layers import Conv, Statistics, layer_input
 from ppcn_jax.ops.moments import Moments, row_moments
 from ppcn_jax.runtime.memory import available_bytes
 

@@ -12,7 +12,8 @@ from flax.linen.module import InterceptorContext
 
 from ppcn_jax.inference.borders import continue_by_reflection, without_reflection
 from ppcn_jax.inference.programs import BoundedJit
-from ppcn_jax.models.layers import Conv, Params, Statistics, layer_input
+from ppcn_jax.models.definitions import Params
+from ppcn_jax.models.layers import Conv, Statistics, layer_input
 from ppcn_jax.ops.moments import Moments
 
 Size = tuple[int | jax.Array, int | jax.Array]

@@ -10,7 +10,7 @@ import numpy as np
 from ppcn_jax.inference.damage import Damage, find_damage
 from ppcn_jax.inference.enhance import enhance_levels, scale_of, upscale_levels
 from ppcn_jax.inference.runtimes import choose_runtime
-from ppcn_jax.models.layers import SMALLEST_SIDE
+from ppcn_jax.models.definitions import SMALLEST_SIDE
 from ppcn_jax.ops.luma import FULL_RANGE_WEIGHTS
 from ppcn_jax.photos.color_space import carry_change, color_space, convert_to_srgb
 from ppcn_jax.photos.levels import to_float

@@ -11,7 +11,7 @@ import numpy as np
 
 from ppcn_jax.inference.padding import apply_padded
 from ppcn_jax.inference.programs import apply_network
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models.definitions import Params
 
 # Up to this side there are two lengths per octave, and above it eight.
 _SMALL_SIDE = 512

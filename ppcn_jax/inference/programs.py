@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models.definitions import Params
 
 # A program for photos holds about a hundred memory mappings. Linux allows a process 65,530 of them,
 # and XLA crashes beyond that.

@@ -15,7 +15,8 @@ from ppcn_jax.inference.jax_programs import gather
 from ppcn_jax.inference.kept import stages
 from ppcn_jax.inference.streaming import moments_of_image
 from ppcn_jax.inference.windows import windows_of
-from ppcn_jax.models.layers import Params, Statistics
+from ppcn_jax.models.definitions import Params
+from ppcn_jax.models.layers import Statistics
 from ppcn_jax.ops.moments import Moments
 from ppcn_jax.photos.levels import to_float
 

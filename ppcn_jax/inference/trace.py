@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from flax.linen.module import InterceptorContext
 from jax.extend.core import JaxprEqn, Var
 
-from ppcn_jax.models.layers import Conv, Params, Statistics, layer_input
+from ppcn_jax.models.definitions import Params
+from ppcn_jax.models.layers import Conv, Statistics, layer_input
 from ppcn_jax.ops.portable import portable
 
 # Side of the images to trace with, px; divisible by all strides and scales.

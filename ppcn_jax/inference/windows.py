@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from ppcn_jax.inference.reach import reach
-from ppcn_jax.models.layers import SMALLEST_SIDE
+from ppcn_jax.models.definitions import SMALLEST_SIDE
 
 
 class Window(NamedTuple):

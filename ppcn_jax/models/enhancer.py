@@ -11,8 +11,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ppcn_jax.models.definitions import CONTRAST, PADDINGS, SLOPE
 from ppcn_jax.models.layers import (
-    PADDINGS,
     Conv,
     InstanceNorm,
     Reflection,
@@ -22,8 +22,6 @@ from ppcn_jax.models.layers import (
     inside,
 )
 
-CONTRAST = 1.2
-SLOPE = 0.05
 # Pixels in each direction that an output pixel depends on, in both networks.
 REACH = 10
 

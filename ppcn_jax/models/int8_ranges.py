@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax.linen.module import InterceptorContext
 
+from ppcn_jax.models.definitions import Params
 from ppcn_jax.models.int8 import Ranges, apply_in_int8
-from ppcn_jax.models.layers import Conv, Params, layer_input
+from ppcn_jax.models.layers import Conv, layer_input
 
 # Shares of values beyond each end of a range that are tried, in percent. Normalized maps have
 # outliers far from everything else, and where the output saturates, ends can be far inside.

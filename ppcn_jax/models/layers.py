@@ -14,15 +14,10 @@ from jax import lax
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
+from ppcn_jax.models.definitions import SMALLEST_SIDE
 from ppcn_jax.ops.convolution import convolve
 from ppcn_jax.ops.moments import spatial_moments
 from ppcn_jax.ops.reflection import reflect
-
-Params = Any
-
-SMALLEST_SIDE = 16
-# What a network sees beyond the edges of an image.
-PADDINGS = ("zeros", "reflect")
 
 
 class Products(NamedTuple):

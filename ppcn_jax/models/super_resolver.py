@@ -10,14 +10,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ppcn_jax.models.definitions import BLOCKS, RESIDUALS, SCALES, SLOPE, STRIDES
 from ppcn_jax.models.layers import Conv, Statistics, check_images
 
-SLOPE = 0.05
-BLOCKS, RESIDUALS = 2, 2
-SCALES = (2, 3, 4)
-
-# Strides of the two convolutions that lead down to the low-resolution size.
-STRIDES = {2: (2, 1), 3: (3, 1), 4: (2, 2)}
 # Initial values as the released code leaves them to Keras.
 _KERNEL_INIT = nn.initializers.glorot_uniform()
 _BIAS_INIT = nn.initializers.zeros

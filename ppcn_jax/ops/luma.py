@@ -9,9 +9,10 @@ All are for RGB in [0, 1], in the order R, G, B.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import jax
-import jax.numpy as jnp
+if TYPE_CHECKING:
+    import jax
 
 FULL_RANGE_WEIGHTS = (0.299, 0.587, 0.114)
 TENSORFLOW_WEIGHTS = (0.2989, 0.587, 0.114)
@@ -21,8 +22,10 @@ STUDIO_TO_FULL_RANGE = 255 / 219  # factor for differences of Y
 
 
 def weighted_channels(
-    images: jax.Array, weights: Sequence[float], offset: float | jax.Array = 0.0
-) -> jax.Array:
+    images: "jax.Array", weights: Sequence[float], offset: "float | jax.Array" = 0.0
+) -> "jax.Array":
     """Sum of the weighted channels of `[..., C]` plus an offset: `[..., 1]` of the same type."""
+    import jax.numpy as jnp  # here, since the constants are used without JAX too
+
     weighted = (images[..., i : i + 1] * weight for i, weight in enumerate(weights))
     return sum(weighted, start=jnp.asarray(offset, images.dtype))

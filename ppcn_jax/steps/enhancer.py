@@ -12,7 +12,7 @@ import optax
 
 from ppcn_jax.losses import real_logit
 from ppcn_jax.models import grayscale
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models.definitions import Params
 from ppcn_jax.steps.augment import Batch, image_keys, prepare
 from ppcn_jax.steps.guarded_step import GuardedStep
 from ppcn_jax.steps.objective import Objective

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import optax
 
 from ppcn_jax.metrics import psnr_of_mse
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models.definitions import Params
 from ppcn_jax.steps.augment import Batch
 from ppcn_jax.steps.state import Metrics, TrainState, guarded_update, mean_over_devices
 

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jax import lax
 
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models.definitions import Params
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models.definitions import Params
 from ppcn_jax.steps.augment import Batch, image_keys, prepare
 from ppcn_jax.steps.guarded_step import GuardedStep
 from ppcn_jax.steps.objective import Objective

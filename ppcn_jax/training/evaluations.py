@@ -10,7 +10,7 @@ from ppcn_jax.evaluation.faults import FAULTS
 from ppcn_jax.evaluation.held_out_photos import HeldOutPhotos
 from ppcn_jax.evaluation.progress import with_lines
 from ppcn_jax.evaluation.selection import Pairs
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models.definitions import Params
 from ppcn_jax.photos.strips import reduce_panel, strip
 from ppcn_jax.steps.state import TrainState
 from ppcn_jax.training.experiment import SHOWN, Experiment

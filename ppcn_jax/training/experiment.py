@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from ppcn_jax.evaluation.evaluate import ScoreImage
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models.definitions import Params
 from ppcn_jax.steps.guarded_step import GuardedStep
 from ppcn_jax.steps.optimizers import adam, muon
 from ppcn_jax.steps.state import TrainState

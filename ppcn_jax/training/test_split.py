@@ -8,7 +8,7 @@ import numpy as np
 from ppcn_jax.evaluation.evaluate import evaluate, make_enhance
 from ppcn_jax.evaluation.progress import with_lines
 from ppcn_jax.evaluation.selection import Pairs, evenly_spaced
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models.definitions import Params
 from ppcn_jax.photos.strips import strip
 from ppcn_jax.training.experiment import SHOWN, Experiment
 

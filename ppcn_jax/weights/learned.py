@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models.definitions import Params
 from ppcn_jax.models.vgg import complete_kernel_shapes
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.storage import local_copy, to_path

@@ -12,7 +12,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ppcn_jax import models
-from ppcn_jax.models.layers import PADDINGS, Params
+from ppcn_jax.models.definitions import PADDINGS, Params
 from ppcn_jax.runtime.errors import InputError
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models.definitions import Params
 from ppcn_jax.models.vgg import kernel_shapes
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.storage import local_copy, to_path

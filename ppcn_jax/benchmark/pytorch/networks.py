@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from ppcn_jax.inference.borders import without_reflection
-from ppcn_jax.models import discriminator, super_resolver
-from ppcn_jax.models.enhancer import CONTRAST, SLOPE
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models import discriminator
+from ppcn_jax.models.definitions import BLOCKS, CONTRAST, RESIDUALS, SLOPE, STRIDES, Params
 from ppcn_jax.models.vgg import kernel_shapes
 from ppcn_jax.weights.model import Model
 
@@ -140,8 +139,7 @@ def make_super_resolver(scale: int) -> Module:
     from torch import nn
     from torch.nn import functional as F
 
-    slope = super_resolver.SLOPE
-    first, second = super_resolver.STRIDES[scale]
+    first, second = STRIDES[scale]
 
     def pad(x: Tensor, stride: int) -> Tensor:
         height, width = (_padding(side, 3, stride) for side in x.shape[2:])
@@ -153,8 +151,8 @@ def make_super_resolver(scale: int) -> Module:
             self.down0 = nn.Conv2d(3, 32, 3, stride=first)
             self.down1 = nn.Conv2d(32, 64, 3, stride=second)
             self.entry = nn.Conv2d(64, 32, 3, padding=1)
-            for block in range(super_resolver.BLOCKS):
-                for residual in range(super_resolver.RESIDUALS):
+            for block in range(BLOCKS):
+                for residual in range(RESIDUALS):
                     name = f"block{block}_residual{residual}"
                     setattr(self, f"{name}_conv0", nn.Conv2d(32, 64, 3, padding=1))
                     setattr(self, f"{name}_conv1", nn.Conv2d(64, 32, 3, padding=1))
@@ -166,14 +164,14 @@ def make_super_resolver(scale: int) -> Module:
         def forward(self, images: Tensor) -> Tensor:
             images = 255 * images
             mean = images.mean((2, 3), keepdim=True)
-            x = F.leaky_relu(self.down0(pad(images - mean, first)), slope)
-            x = F.leaky_relu(self.down1(pad(x, second)), slope)
+            x = F.leaky_relu(self.down0(pad(images - mean, first)), SLOPE)
+            x = F.leaky_relu(self.down1(pad(x, second)), SLOPE)
             entry = x = self.entry(x)
-            for block in range(super_resolver.BLOCKS):
+            for block in range(BLOCKS):
                 start = x
-                for residual in range(super_resolver.RESIDUALS):
+                for residual in range(RESIDUALS):
                     name = f"block{block}_residual{residual}"
-                    y = F.leaky_relu(getattr(self, f"{name}_conv0")(x), slope)
+                    y = F.leaky_relu(getattr(self, f"{name}_conv0")(x), SLOPE)
                     x = x + getattr(self, f"{name}_conv1")(y)
                 x = start + getattr(self, f"block{block}_transition")(x)
             x = self.pixels(self.refine(entry + self.merge(x)))

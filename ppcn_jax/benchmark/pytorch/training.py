@@ -13,7 +13,7 @@ from ppcn_jax.benchmark.peaks import FLOAT32, HALF
 from ppcn_jax.benchmark.pytorch import losses as torch_losses
 from ppcn_jax.benchmark.pytorch import networks as torch_networks
 from ppcn_jax.inference.borders import without_reflection
-from ppcn_jax.models.layers import Params
+from ppcn_jax.models.definitions import Params
 from ppcn_jax.runtime.machine import core_count
 from ppcn_jax.steps.augment import image_keys
 from ppcn_jax.steps.optimizers import EPSILON, MEAN_DECAY, SQUARE_DECAY
