@@ -44,7 +44,7 @@ def models(random_params, tmp_path_factory):
         module = make_network(name)
         params = random_params(module, jnp.zeros((1, 16, 16, 3)))
         path = folder / f"{name}.safetensors"
-        made[name] = Model(name, "paper", module, params, str(path))
+        made[name] = Model(name, "paper", {}, params, str(path))
         write_native(path, made[name])
     return made
 

@@ -58,8 +58,8 @@ def random_model(name: str) -> Model:
     They are larger than the initial ones of a training run, which make every image gray: with
     those, no difference between two libraries would show.
     """
-    module = make_network(name)
-    return Model(name, "paper", module, _draw(abstract_params(module)), "random parameters")
+    params = _draw(abstract_params(make_network(name)))
+    return Model(name, "paper", {}, params, "random parameters")
 
 
 def _random_vgg() -> Params:

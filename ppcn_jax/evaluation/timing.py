@@ -66,7 +66,7 @@ def time_models(
     """
     srcnn = make_network("srcnn")
     params = jax.jit(srcnn.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
-    networks: dict[nn.Module, Model] = {srcnn: Model("srcnn", "paper", srcnn, params, "random")}
+    networks: dict[nn.Module, Model] = {srcnn: Model("srcnn", "paper", {}, params, "random")}
     networks |= {model.module: model for model in models.values()}
     measured = {}
     for module in rich.progress.track(networks, description="timing 1280x720", console=console):

@@ -11,7 +11,7 @@ from ppcn_jax.inference.statistics import supplied
 from ppcn_jax.models.definitions import SMALLEST_SIDE
 from ppcn_jax.ops.moments import Moments
 from ppcn_jax.ops.portable import portable
-from ppcn_jax.weights.model import ENHANCERS, SUPER_RESOLVERS, Model, settings_of
+from ppcn_jax.weights.model import ENHANCERS, SUPER_RESOLVERS, Model
 
 INPUT, OUTPUT = "images", "result"
 FORMAT = "ppcn-jax export 1"
@@ -50,7 +50,7 @@ def describe(model: Model, runtime: str) -> dict[str, str]:
     return {
         "format": FORMAT,
         "network": model.name,
-        "settings": json.dumps(settings_of(model.module)),
+        "settings": json.dumps(model.settings),
         "preset": model.preset,
         "source": model.origin,
         "license": "the license of the weights, see source; ppcn-jax itself is Apache-2.0",

@@ -20,8 +20,7 @@ import numpy as np
 from ppcn_jax.export.contract import clipped, describe
 from ppcn_jax.export.onnx import RUNTIME, serialized
 from ppcn_jax.graphs.graph import Graph
-from ppcn_jax.graphs.networks import FACTORS, NETWORKS, add_network
-from ppcn_jax.inference.borders import without_reflection
+from ppcn_jax.graphs.networks import FACTORS, add_network
 from ppcn_jax.inference.enhance import scale_of
 from ppcn_jax.ops.moments import Moments
 from ppcn_jax.ops.reflection import reflect
@@ -56,10 +55,8 @@ def task_of(model: Model) -> Task:
     """The task that a network does in darktable.
 
     Raises:
-        InputError: darktable has no task for it, or there is no ONNX graph of it.
+        InputError: darktable has no task for it.
     """
-    if model.name not in NETWORKS:
-        raise InputError(f"there is no ONNX graph of a {model.name}; add one to graphs/networks.py")
     if model.name in ENHANCERS:
         return Task("denoise", 1, "model.onnx", 64, 256)
     scale = scale_of(model)
@@ -93,7 +90,7 @@ def tile_graph(model: Model, statistics: Mapping[str, Moments], source: str) -> 
         for name, (mean, variance) in statistics.items()
     }
     x = INPUT if task.scale == 1 else _enlarged(graph, INPUT, task.scale)
-    x = add_network(graph, x, model)
+    x = add_network(graph, x, model.name, model.settings)
     graph.op("Clip", x, graph.constant(0.0), graph.constant(1.0), output=OUTPUT)
     # darktable replaces the names "height" and "width" by the side of its tiles.
     sides = ("height", "width") if task.scale == 1 else ("large_height", "large_width")
@@ -121,8 +118,9 @@ def _enlarged(graph: Graph, x: str, scale: int) -> str:
 def on_tiles(model: Model, statistics: Mapping[str, Moments]) -> Callable[[jax.Array], jax.Array]:
     """The function of `tile_graph` in JAX, for float32 images `[N, H, W, 3]`."""
     scale = task_of(model).scale
-    inside, _ = without_reflection(model.module)
-    network = clipped(dataclasses.replace(model, module=inside), statistics)
+    # Tiles are continued already; by default, no network continues images itself.
+    settings = {name: value for name, value in model.settings.items() if name != "padding"}
+    network = clipped(dataclasses.replace(model, settings=settings), statistics)
 
     def run(images: jax.Array) -> jax.Array:
         if scale == 1:

@@ -9,7 +9,8 @@ import numpy as np
 from ppcn_jax.export.contract import INPUT, OUTPUT, describe
 from ppcn_jax.graphs.graph import OPSET, Graph
 from ppcn_jax.graphs.networks import add_network
-from ppcn_jax.inference.borders import without_reflection
+from ppcn_jax.inference.borders import border_of
+from ppcn_jax.inference.structure import structure_of
 from ppcn_jax.weights.model import Model
 
 Shape = tuple[str | int, ...]
@@ -23,13 +24,10 @@ def to_onnx(model: Model) -> bytes:
 
     Its input "images" and output "result" are float32 `[N, H, W, 3]` of any N, H and W; its
     metadata is in `metadata_props`.
-
-    Raises:
-        InputError: a network without a function in `graphs/networks.py`.
     """
-    graph = Graph(model.params, without_reflection(model.module)[1])
+    graph = Graph(model.params, border_of(structure_of(model)))
     x = graph.op("Transpose", INPUT, perm=[0, 3, 1, 2])
-    x = add_network(graph, x, model)
+    x = add_network(graph, x, model.name, model.settings)
     x = graph.op("Clip", x, graph.constant(0.0), graph.constant(1.0))
     graph.op("Transpose", x, perm=[0, 2, 3, 1], output=OUTPUT)
     shape: Shape = ("batch", "height", "width", 3)

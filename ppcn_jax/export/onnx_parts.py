@@ -17,9 +17,10 @@ from ppcn_jax.export.onnx import RUNTIME, Shape, open_session, serialized
 from ppcn_jax.export.verify import Run
 from ppcn_jax.graphs.graph import Graph
 from ppcn_jax.graphs.networks import add_network
-from ppcn_jax.inference.borders import continue_by_reflection, without_reflection
+from ppcn_jax.inference.borders import border_of, continue_by_reflection
 from ppcn_jax.inference.kept import stages
 from ppcn_jax.inference.reach import reach
+from ppcn_jax.inference.structure import structure_of
 from ppcn_jax.inference.windows import windows_of
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import Model
@@ -37,10 +38,11 @@ def to_onnx_parts(model: Model, destination: pathlib.Path) -> dict[pathlib.Path,
     `[1, rows, W, 3]`; the others "row_mean" and "row_variance", `[rows, C]`.
 
     Raises:
-        InputError: a network without a function in `graphs/networks.py`, or without statistics.
+        InputError: a network without statistics.
     """
-    module, border = without_reflection(model.module)
-    names = [name for name, _ in stages(module)]
+    structure = structure_of(model)
+    border = border_of(structure)
+    names = [name for name, _ in stages(structure)]
     if not names:
         raise InputError(
             f"a {model.name} uses no statistics of the image: there is nothing to separate"
@@ -50,8 +52,8 @@ def to_onnx_parts(model: Model, destination: pathlib.Path) -> dict[pathlib.Path,
         "passes": [
             {"file": path.name, "statistic": name} for path, name in zip(paths, names, strict=True)
         ],
-        "reach": reach(module),
-        "alignment": getattr(module, "scale", 1),
+        "reach": reach(structure),
+        "alignment": structure.scale,
         "border": border,
     }
     metadata = describe(model, RUNTIME) | {"statistics": json.dumps(plan)}
@@ -62,13 +64,12 @@ def to_onnx_parts(model: Model, destination: pathlib.Path) -> dict[pathlib.Path,
 def _part(model: Model, statistic: str | None, border: int, metadata: Mapping[str, str]) -> bytes:
     """The file that returns a statistic's moments of rows; None for the output."""
     graph = Graph(model.params)
-    module, _ = without_reflection(model.module)
     graph.statistics = {
         name: (_per_channel(graph, f"{name}/mean"), _per_channel(graph, f"{name}/variance"))
-        for name, _ in stages(module)
+        for name, _ in stages(structure_of(model))
     }
     x = graph.op("Transpose", INPUT, perm=[0, 3, 1, 2])
-    result = add_network(graph, x, model)
+    result = add_network(graph, x, model.name, model.settings)
     outputs: dict[str, Shape]
     if statistic is None:
         clipped = graph.op("Clip", result, graph.constant(0.0), graph.constant(1.0))
@@ -102,8 +103,9 @@ def _moments_of_rows(graph: Graph, x: str, border: int) -> None:
 def run_onnx_parts(model: Model, parts: Mapping[pathlib.Path, bytes], *, threads: int) -> Run:
     """The files of `to_onnx_parts`, run in bands, as a function of images `[N, H, W, 3]`."""
     sessions = [open_session(content, threads=threads) for content in parts.values()]
-    module, border = without_reflection(model.module)
-    names = [name for name, _ in stages(module)]
+    structure = structure_of(model)
+    border = border_of(structure)
+    names = [name for name, _ in stages(structure)]
 
     def run_image(image: np.ndarray) -> np.ndarray:
         continued = continue_by_reflection(image, border)
@@ -111,7 +113,7 @@ def run_onnx_parts(model: Model, parts: Mapping[pathlib.Path, bytes], *, threads
         for session, name in zip(sessions, [*names, None], strict=True):
             taken = {value.name for value in session.get_inputs()}
             bands = []
-            for window in windows_of(module, len(continued), _BAND):
+            for window in windows_of(structure, len(continued), _BAND):
                 feeds = {INPUT: window.cut(continued)[None]} | known
                 outputs = session.run(None, {key: feeds[key] for key in taken})
                 bands.append([window.band(rows[0] if name is None else rows) for rows in outputs])

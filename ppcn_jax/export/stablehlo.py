@@ -68,7 +68,7 @@ def side_step(model: Model) -> int:
 
     For other sides, the padding of strided convolutions would depend on the size.
     """
-    return getattr(model.module, "scale", 1)
+    return model.settings.get("scale", 1)
 
 
 def run_stablehlo(path: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:

@@ -17,7 +17,8 @@ from ppcn_jax.export.tflite_file import (
     quantize_convolutions,
     with_metadata,
 )
-from ppcn_jax.inference.borders import without_reflection
+from ppcn_jax.inference.borders import border_of
+from ppcn_jax.inference.structure import structure_of
 from ppcn_jax.models.int8 import Ranges, grid_of, kernel_scale
 from ppcn_jax.models.int8_ranges import find_ranges
 from ppcn_jax.runtime.progress import heartbeat
@@ -62,7 +63,7 @@ def _convert(
     from jax.experimental import jax2tf
 
     images = tf.TensorSpec((1, height, width, 3), tf.float32, name=INPUT)
-    _, border = without_reflection(model.module)
+    border = border_of(structure_of(model))
     sides = [[0, 0], [border, border], [border, border], [0, 0]]
     network = clipped(model)
 

@@ -72,12 +72,13 @@ class Graph:
         self.constants[name] = np.ascontiguousarray(array) if array.ndim else array
         return name
 
-    def needed_for(self, outputs: Iterable[str]) -> list[Node]:
-        """The nodes that some tensors depend on, in the order of execution."""
-        needed, nodes = set(outputs), list[Node]()
+    def needed_for(self, outputs: Iterable[str], known: Iterable[str] = ()) -> list[Node]:
+        """The nodes that some tensors depend on if others are known, in the order of execution."""
+        given = set(known)
+        needed, nodes = set(outputs) - given, list[Node]()
         for node in reversed(self.nodes):
             if node.output in needed:
-                needed.update(node.inputs)
+                needed.update(name for name in node.inputs if name not in given)
                 nodes.append(node)
         return nodes[::-1]
 

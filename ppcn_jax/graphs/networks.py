@@ -13,22 +13,25 @@ import numpy as np
 from ppcn_jax.graphs.graph import Graph
 from ppcn_jax.models.definitions import BLOCKS, CONTRAST, RESIDUALS, SLOPE, STRIDES
 from ppcn_jax.ops import luma
-from ppcn_jax.runtime.errors import InputError
-from ppcn_jax.weights.model import Model
+from ppcn_jax.weights.model import Settings
 
 
-def add_network(graph: Graph, images: str, model: Model) -> str:
+def add_network(graph: Graph, images: str, name: str, settings: Settings) -> str:
     """Add a network to a graph, from images `[N, 3, H, W]` to unclipped ones of the same shape.
 
-    Raises:
-        InputError: a network without a function in this file.
+    Args:
+        graph: with the parameters of the network.
+        images: tensor of the images.
+        name: of the network, a key of `weights.model.NETWORKS`.
+        settings: all of its settings.
+
+    Returns:
+        The tensor of the result.
     """
-    if model.name not in NETWORKS:
-        raise InputError(f"there is no ONNX graph of a {model.name}; add one to graphs/networks.py")
-    return NETWORKS[model.name](graph, images, model)
+    return NETWORKS[name](graph, images, settings)
 
 
-def _student(graph: Graph, images: str, model: Model) -> str:
+def _student(graph: Graph, images: str, settings: Settings) -> str:
     x = _stretch_contrast(graph, graph.reflection(images))
     x = _lrelu(graph, graph.conv(x, "conv0"))
     c1 = _lrelu(graph, graph.conv(x, "conv1"))
@@ -40,7 +43,7 @@ def _student(graph: Graph, images: str, model: Model) -> str:
     return _enhancer_output(graph, graph.conv(c3, "conv4"))
 
 
-def _teacher(graph: Graph, images: str, model: Model) -> str:
+def _teacher(graph: Graph, images: str, settings: Settings) -> str:
     x = _stretch_contrast(graph, graph.reflection(images))
     x = _lrelu(graph, graph.conv(x, "conv0"))
     stage = _lrelu(graph, graph.conv(x, "conv1"))
@@ -56,9 +59,9 @@ def _teacher(graph: Graph, images: str, model: Model) -> str:
     return _enhancer_output(graph, graph.conv(x, "conv7"))
 
 
-def _dped_resnet(graph: Graph, images: str, model: Model) -> str:
+def _dped_resnet(graph: Graph, images: str, settings: Settings) -> str:
     x = graph.op("Relu", graph.conv(images, "conv0"))
-    last = 2 * model.module.blocks
+    last = 2 * settings["blocks"]
     for first in range(1, last, 2):
         y = x
         for index in (first, first + 1):
@@ -70,14 +73,14 @@ def _dped_resnet(graph: Graph, images: str, model: Model) -> str:
     return _enhancer_output(graph, graph.conv(x, f"conv{last + 3}"))
 
 
-def _srcnn(graph: Graph, images: str, model: Model) -> str:
+def _srcnn(graph: Graph, images: str, settings: Settings) -> str:
     x = images
     for index in range(2):
         x = graph.op("Relu", graph.conv(x, f"conv{index}"))
     return _enhancer_output(graph, graph.conv(x, "conv2"))
 
 
-def _vdsr(graph: Graph, images: str, model: Model) -> str:
+def _vdsr(graph: Graph, images: str, settings: Settings) -> str:
     weights = np.array(luma.STUDIO_WEIGHTS, np.float32).reshape(1, 1, 3, 1)
     x = graph.convolve(images, weights, np.array([luma.STUDIO_BLACK], np.float32), "luma")
     for index in range(19):
@@ -87,8 +90,8 @@ def _vdsr(graph: Graph, images: str, model: Model) -> str:
     return graph.op("Add", images, color)
 
 
-def _super_resolver(graph: Graph, images: str, model: Model) -> str:
-    scale = model.module.scale
+def _super_resolver(graph: Graph, images: str, settings: Settings) -> str:
+    scale = settings["scale"]
     mean = graph.image_mean(images, "mean")
     # The network computes in pixel values of 0 to 255; its first and last kernels do the scaling.
     down0, pixels = graph.params["down0"], graph.params["pixels"]
@@ -116,7 +119,7 @@ def _super_resolver(graph: Graph, images: str, model: Model) -> str:
 # What the values of images are multiplied by before a statistic that the graph takes of images.
 FACTORS = {"super_resolver": 255}
 
-NETWORKS: Mapping[str, Callable[[Graph, str, Model], str]] = {
+NETWORKS: Mapping[str, Callable[[Graph, str, Settings], str]] = {
     "student": _student,
     "teacher": _teacher,
     "dped_resnet": _dped_resnet,

@@ -72,10 +72,11 @@ def apply_to_any_size(module: nn.Module, params: Params, image: np.ndarray) -> n
 
 def _in_bands(module: nn.Module, params: Params, image: np.ndarray, scale: int) -> np.ndarray:
     padded_width = shared_side(image.shape[1], scale)
-    band = max(_BAND_PIXELS // padded_width, 2 * reach(module))
+    programs = JaxPrograms(module, params, padded_width)
+    band = max(_BAND_PIXELS // padded_width, 2 * reach(programs.structure))
     output = np.empty(image.shape, np.float32)
     # Nothing is kept between passes: that would save a quarter of the student's time, but take
     # 64 bytes per pixel, beside the memory of a training run.
-    for first, rows in stream(JaxPrograms(module, params, padded_width), image, band=band):
+    for first, rows in stream(programs, image, band=band):
         output[first : first + len(rows)] = rows
     return output

@@ -5,23 +5,30 @@ reflect that part: code that runs networks on parts gives the same network with 
 is already continued, and keeps the continuation out of the statistics.
 """
 
-import functools
+from typing import TYPE_CHECKING
 
-import flax.linen as nn
 import numpy as np
 
 from ppcn_jax.inference.reach import reach
+from ppcn_jax.inference.structure import Structure, structure_of_module
+
+if TYPE_CHECKING:
+    import flax.linen as nn
 
 
-@functools.cache
-def without_reflection(module: nn.Module) -> tuple[nn.Module, int]:
+def border_of(structure: Structure) -> int:
+    """Pixels by which a network continues images on each side; 0 if it does not."""
+    return reach(structure) if structure.reflects else 0
+
+
+def without_reflection(module: "nn.Module") -> tuple["nn.Module", int]:
     """The same network for images that are already continued, and by how many pixels on each side.
 
     The network itself and 0 if it does not continue images.
     """
     if getattr(module, "padding", "zeros") == "zeros":
         return module, 0
-    return module.clone(padding="zeros"), reach(module)
+    return module.clone(padding="zeros"), border_of(structure_of_module(module))
 
 
 def continue_by_reflection(

@@ -4,11 +4,10 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-import jax
 import numpy as np
 
-from ppcn_jax.inference.devices import apply_batch, apply_sharded
 from ppcn_jax.inference.runtimes import choose_runtime, make_programs
 from ppcn_jax.inference.streaming import can_keep, stream
 from ppcn_jax.models.definitions import PADDINGS, SMALLEST_SIDE
@@ -17,6 +16,9 @@ from ppcn_jax.photos.resize import enlarge
 from ppcn_jax.weights.load import load_model
 from ppcn_jax.weights.model import ENHANCERS, SUPER_RESOLVERS, Model
 
+if TYPE_CHECKING:
+    import jax
+
 # Larger photos are shared by several devices, or run in bands of rows: 2 megapixels.
 WHOLE_PIXELS = 2**21
 # Floats that other programs made may exceed [0, 1] a little, but not like values of 8 bits.
@@ -24,7 +26,7 @@ _LEAST, _MOST = -1.0, 2.0
 
 
 def enhance(
-    image: np.ndarray | jax.Array,
+    image: "np.ndarray | jax.Array",
     weights: Model | str | os.PathLike = "student",
     *,
     clip: bool = True,
@@ -68,7 +70,7 @@ def enhance(
 
 
 def upscale(
-    image: np.ndarray | jax.Array,
+    image: "np.ndarray | jax.Array",
     weights: Model | str | os.PathLike = "super_resolver",
     *,
     clip: bool = True,
@@ -147,15 +149,17 @@ def useful_batch(shape: tuple[int, ...], scale: int, runtime: str) -> int:
     """
     if runtime == "openvino" or _is_large(scale * shape[0], scale * shape[1]):
         return 1
+    import jax  # imported by what runs in it only, since that takes longer than a small photo
+
     return jax.local_device_count()
 
 
 def scale_of(model: Model) -> int:
     """The factor by which a super-resolver enlarges; 4 for those without a scale."""
-    return getattr(model.module, "scale", 4)
+    return model.settings.get("scale", 4)
 
 
-def _checked(image: np.ndarray | jax.Array) -> np.ndarray:
+def _checked(image: "np.ndarray | jax.Array") -> np.ndarray:
     if isinstance(image, str | os.PathLike):
         raise TypeError(
             f"the image must be an array, got the path {os.fspath(image)!r}: read the file first, "
@@ -185,13 +189,14 @@ def _loaded(weights: Model | str | os.PathLike, names: tuple[str, ...], use: str
 
 
 def _with_padding(model: Model, padding: str) -> Model:
-    known = PADDINGS if hasattr(model.module, "padding") else ("zeros",)
+    current = model.settings.get("padding")
+    known = PADDINGS if current else ("zeros",)
     if padding not in known:
         choices = " or ".join(map(repr, known))
         raise ValueError(f"padding of a {model.name} must be {choices}, got {padding!r}")
-    if padding == getattr(model.module, "padding", "zeros"):
+    if current is None or padding == current:
         return model
-    return dataclasses.replace(model, module=model.module.clone(padding=padding))
+    return dataclasses.replace(model, settings={**model.settings, "padding": padding})
 
 
 def _run_levels(
@@ -201,6 +206,10 @@ def _run_levels(
     runtime = choose_runtime(runtime, model)
     if len(images) == 1 or runtime != "jax" or _is_large(*images[0].shape[:2]):
         return [_run(model, image, dtype, finish, runtime) for image in images]
+    import jax
+
+    from ppcn_jax.inference.devices import apply_batch
+
     batch = np.stack([to_float(image) for image in images])
     outputs = apply_batch(model.module, model.params, batch, jax.local_devices())
     return [finish(output) for output in outputs]
@@ -220,14 +229,19 @@ def _run(
     """
     runtime = choose_runtime(runtime, model)
     large = _is_large(*image.shape[:2])
-    if large and runtime == "jax" and jax.local_device_count() > 1:
-        devices = jax.local_devices()
-        return finish(apply_sharded(model.module, model.params, to_float(image), devices))
+    if large and runtime == "jax":
+        import jax
+
+        from ppcn_jax.inference.devices import apply_sharded
+
+        if jax.local_device_count() > 1:
+            devices = jax.local_devices()
+            return finish(apply_sharded(model.module, model.params, to_float(image), devices))
     programs = make_programs(runtime, model)
     if not large:
         return finish(programs.whole(to_float(image)))
     band = programs.default_band(image.shape[1])
-    keep = can_keep(model.module, *image.shape[:2])
+    keep = can_keep(programs, *image.shape[:2])
     output = np.empty(image.shape, dtype)
     for first, rows in stream(programs, image, band=band, keep=keep):
         output[first : first + len(rows)] = finish(rows)

@@ -18,6 +18,7 @@ from ppcn_jax.inference.photo_sizes import apply_to_photo
 from ppcn_jax.inference.programs import BoundedJit
 from ppcn_jax.inference.reach import reach
 from ppcn_jax.inference.streaming import Known, Results
+from ppcn_jax.inference.structure import Structure, structure_of_module
 from ppcn_jax.models.definitions import Params
 from ppcn_jax.models.layers import Conv, Statistics, layer_input
 from ppcn_jax.ops.moments import Moments, row_moments
@@ -42,10 +43,15 @@ class JaxPrograms:
 
     def __init__(self, module: nn.Module, params: Params, padded_width: int | None = None):
         self._whole = module
-        self.module, self.border = without_reflection(module)
+        self._module, self.border = without_reflection(module)
         self.even = padded_width is None
         self._params = jax.device_put(params)
         self._padded = None if padded_width is None else padded_width + 2 * self.border
+
+    @property
+    def structure(self) -> Structure:
+        """The structure of the network."""
+        return structure_of_module(self._whole)
 
     def whole(self, image: np.ndarray) -> np.ndarray:
         """The output for an image; see `apply_to_photo`."""
@@ -58,14 +64,14 @@ class JaxPrograms:
         as it has itself.
         """
         window = jax.ShapeDtypeStruct((_PROBE_ROWS, width + 2 * self.border, 3), jnp.float32)
-        lowered = _output.lower(self.module, self._params, {}, window, {}, None)
+        lowered = _output.lower(self._module, self._params, {}, window, {}, None)
         memory: Any = lowered.compile().memory_analysis()
         # Inputs and outputs also exist on the host, before and after.
         total = memory.temp_size_in_bytes + 2 * (
             memory.argument_size_in_bytes + memory.output_size_in_bytes
         )
         budget = min(available_bytes() // 4, _MOST_BYTES)
-        around = 2 * reach(self.module)
+        around = 2 * reach(self.structure)
         return max(int(budget * _PROBE_ROWS / total) - around, around)
 
     def moments(
@@ -74,12 +80,12 @@ class JaxPrograms:
         """The moments of rows of the first unknown statistic, and what is kept on the way."""
         rows, columns = self._padding(rows)
         names = tuple(kept)
-        return gather(self.module, names, self.border, self._params, known, rows, given, columns)
+        return gather(self._module, names, self.border, self._params, known, rows, given, columns)
 
     def output(self, known: Known, rows: np.ndarray, given: Results) -> Any:
         """The output, `[rows, W, 3]`, unclipped, where all statistics are known."""
         rows, columns = self._padding(rows)
-        return _output(self.module, self._params, known, rows, given, columns)
+        return _output(self._module, self._params, known, rows, given, columns)
 
     def _padding(self, rows: np.ndarray) -> tuple[np.ndarray, np.int32 | None]:
         if self._padded is None:

@@ -1,16 +1,9 @@
-"""The passes over a large image, and which results are kept from one to the next.
-
-The trace of a network says what depends on what.
-"""
+"""The passes over a large image, and which results are kept from one to the next."""
 
 import functools
 from collections.abc import Collection
-from typing import Any
 
-import flax.linen as nn
-from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
-
-from ppcn_jax.inference.trace import OUTPUT, trace
+from ppcn_jax.inference.structure import OUTPUT, Structure, layout
 
 # Channels of the results that are kept, at most: 64 bytes per pixel.
 _MOST_CHANNELS = 16
@@ -19,44 +12,48 @@ _MOST_PASSES = 16
 
 
 @functools.cache
-def stages(module: nn.Module) -> list[tuple[str, dict[str, int]]]:
-    """A network's statistics in order, each with the convolutions since the one before.
+def stages(structure: Structure) -> list[tuple[str, dict[str, int]]]:
+    """A network's statistics in order, each with the convolutions that it is the first to need.
 
     The convolutions are given by name with their numbers of channels; those after the last
     statistic are left to the output.
     """
+    graph = layout(structure).graph
     stages: list[tuple[str, dict[str, int]]] = []
-    since: dict[str, int] = {}
-    for name, channels in trace(module).channels.items():
-        if channels is None:
-            stages.append((name, since))
-            since = {}
-        else:
-            since[name] = channels
+    before: set[str] = set()
+    for statistic, tensor in graph.measured.items():
+        needed = {node.output for node in graph.needed_for([tensor])} - before
+        before |= needed
+        channels = {
+            name: graph.constants[f"{name}/kernel"].shape[0]
+            for name, result in graph.convolved.items()
+            if result in needed
+        }
+        stages.append((statistic, channels))
     return stages
 
 
 @functools.cache
-def kept_results(module: nn.Module) -> dict[str, int]:
+def kept_results(structure: Structure) -> dict[str, int]:
     """Convolutions whose results are worth keeping between passes, and their channels.
 
     One after the other, the one that saves most multiplications over all passes per channel, as
     long as all together have at most `_MOST_CHANNELS`.
     """
-    passes = stages(module)
+    passes = stages(structure)
     if len(passes) > _MOST_PASSES:
         return {}
     candidates = {name: width for _, since in passes for name, width in since.items()}
     kept: dict[str, int] = {}
 
-    def total(names: Collection[str]) -> int:
+    def total(names: Collection[str]) -> float:
         given: set[str] = set()
-        multiplications = 0
+        multiplications = 0.0
         for statistic, since in passes:
             new = since.keys() & names
-            multiplications += _work(module, {statistic, *new}, given)
+            multiplications += _work(structure, {statistic, *new}, given)
             given |= new
-        return multiplications + _work(module, {OUTPUT}, given)
+        return multiplications + _work(structure, {OUTPUT}, given)
 
     while True:
         room, now = _MOST_CHANNELS - sum(kept.values()), total(kept.keys())
@@ -72,24 +69,12 @@ def kept_results(module: nn.Module) -> dict[str, int]:
         kept[best] = candidates[best]
 
 
-def _work(module: nn.Module, names: Collection[str], given: Collection[str]) -> int:
-    """Multiplications for the values of some names, if those of others are given, for one image."""
-    traced = trace(module)
-    known = {traced.variables[name] for name in given}
-    needed = {traced.variables[name] for name in names} - known
-    multiplications = 0
-    for equation in reversed(traced.equations):
-        if not needed.isdisjoint(equation.outvars):
-            multiplications += _multiplications(equation)
-            needed |= {v for v in equation.invars if not isinstance(v, Literal)} - known
-    return multiplications
-
-
-def _multiplications(equation: JaxprEqn) -> int:
-    inner = [value.jaxpr for value in equation.params.values() if isinstance(value, ClosedJaxpr)]
-    if equation.primitive.name != "conv_general_dilated":
-        return sum(_multiplications(each) for jaxpr in inner for each in jaxpr.eqns)
-    kernel: Any = equation.invars[1].aval
-    output: Any = equation.outvars[0].aval
-    features = equation.params["dimension_numbers"].rhs_spec[0]
-    return output.size * kernel.size // kernel.shape[features]
+def _work(structure: Structure, names: Collection[str], given: Collection[str]) -> float:
+    """Multiplications per pixel for the values of some names, if those of others are given."""
+    graph, tensors, strides = layout(structure)
+    nodes = graph.needed_for([tensors[name] for name in names], [tensors[name] for name in given])
+    return sum(
+        graph.constants[node.inputs[1]].size / strides[node.output] ** 2
+        for node in nodes
+        if node.kind == "Conv"
+    )

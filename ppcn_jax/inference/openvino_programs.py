@@ -7,19 +7,18 @@ import threading
 from collections.abc import Collection
 from typing import Any
 
-import flax.linen as nn
-import jax
 import numpy as np
 
 from ppcn_jax.graphs.graph import Graph
 from ppcn_jax.graphs.networks import add_network
 from ppcn_jax.graphs.openvino import Compiled
-from ppcn_jax.inference.borders import without_reflection
-from ppcn_jax.inference.kept import stages
+from ppcn_jax.inference.borders import border_of
 from ppcn_jax.inference.reach import reach
 from ppcn_jax.inference.streaming import Known, Results
+from ppcn_jax.inference.structure import Structure, structure_of
 from ppcn_jax.runtime.memory import available_bytes
 from ppcn_jax.weights.model import Model
+from ppcn_jax.weights.trees import flatten
 
 _IMAGES, _RESULT = "images", "result"
 # Pixels of a band, with twice the rows that its output depends on: few rows are computed twice.
@@ -37,16 +36,14 @@ class OpenvinoPrograms:
 
     Args:
         model: the network.
-
-    Raises:
-        InputError: there is no graph of the network.
     """
 
     even = True
 
     def __init__(self, model: Model):
         self._model, self._digest = model, _digest(model)
-        self.module, self.border = without_reflection(model.module)
+        self.structure = structure_of(model)
+        self.border = border_of(self.structure)
 
     def whole(self, image: np.ndarray) -> np.ndarray:
         """The output for a complete image."""
@@ -56,7 +53,7 @@ class OpenvinoPrograms:
     def default_band(self, width: int) -> int:
         """Rows of an image of this width to compute at a time, at least twice the reach."""
         pixels = min(available_bytes() // 4 // _BYTES_PER_PIXEL, _BAND_PIXELS)
-        around = 2 * reach(self.module)
+        around = 2 * reach(self.structure)
         return max(pixels // (width + 2 * self.border) - around, around)
 
     def moments(
@@ -74,8 +71,7 @@ class OpenvinoPrograms:
 
     def _program(self, shape: tuple[int, ...], **parts: Any) -> "_Program":
         height, width = shape[:2]
-        module = self._model.module
-        return _Program(self._model, module, self._digest, height, width, **parts)
+        return _Program(self._model, self.structure, self._digest, height, width, **parts)
 
     def _run(
         self, known: Known, rows: np.ndarray, given: Results, kept: tuple[str, ...]
@@ -97,7 +93,7 @@ class _Program:
 
     Attributes:
         model: the network.
-        module: that of the model, since equal parameters may belong to different networks.
+        structure: of the model, since equal parameters may belong to different networks.
         digest: of the parameters.
         height: rows of the image.
         width: columns of the image.
@@ -109,7 +105,7 @@ class _Program:
     """
 
     model: Model = dataclasses.field(compare=False)
-    module: nn.Module
+    structure: Structure
     digest: str
     height: int
     width: int
@@ -120,8 +116,7 @@ class _Program:
 
     def compile(self) -> Compiled:
         """Compile the program."""
-        module, border = without_reflection(self.module)
-        params = self.model.params
+        border, params = border_of(self.structure), self.model.params
         graph = Graph(params, border if self.complete else 0)
         shapes: dict[str, tuple[int, ...]] = {_IMAGES: (1, self.height, self.width, 3)}
         for name in self.given:
@@ -131,8 +126,8 @@ class _Program:
             graph.statistics[name] = _moments(name)
             shapes |= dict.fromkeys(_moments(name), (1, channels, 1, 1))
         images = graph.op("Transpose", _IMAGES, perm=[0, 3, 1, 2])
-        result = add_network(graph, images, self.model)
-        unknown = [name for name, _ in stages(module) if name not in graph.statistics]
+        result = add_network(graph, images, self.model.name, self.model.settings)
+        unknown = [name for name in graph.measured if name not in graph.statistics]
         if self.complete or not unknown:
             graph.op("Transpose", result, perm=[0, 2, 3, 1], output=_RESULT)
             return Compiled(graph, shapes, [_RESULT])
@@ -166,6 +161,6 @@ def _moments(statistic: str) -> tuple[str, str]:
 
 def _digest(model: Model) -> str:
     digest = hashlib.sha256()
-    for array in jax.tree.leaves(model.params):
+    for _, array in sorted(flatten(model.params).items()):
         digest.update(np.asarray(array).tobytes())
     return digest.hexdigest()

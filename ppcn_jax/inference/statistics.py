@@ -14,6 +14,7 @@ from ppcn_jax.inference.borders import continue_by_reflection, without_reflectio
 from ppcn_jax.inference.jax_programs import gather
 from ppcn_jax.inference.kept import stages
 from ppcn_jax.inference.streaming import moments_of_image
+from ppcn_jax.inference.structure import Structure, structure_of_module
 from ppcn_jax.inference.windows import windows_of
 from ppcn_jax.models.definitions import Params
 from ppcn_jax.models.layers import Statistics
@@ -42,10 +43,13 @@ def statistics_of(
     Returns:
         By the name of the `Statistics` layer, in their order: float32 `[1, 1, 1, C]` each.
     """
+    structure = structure_of_module(module)
     module, border = without_reflection(module)
     known: dict[str, Moments] = {}
-    for name, _ in stages(module):
-        moments = [_next_moments(module, border, params, known, photo) for photo in photos()]
+    for name, _ in stages(structure):
+        moments = [
+            _next_moments(module, structure, border, params, known, photo) for photo in photos()
+        ]
         known[name] = Moments(
             *(np.mean([np.float64(of) for of in same], axis=0).astype(np.float32)
               for same in zip(*moments, strict=True))
@@ -54,13 +58,18 @@ def statistics_of(
 
 
 def _next_moments(
-    module: nn.Module, border: int, params: Params, known: Mapping[str, Moments], photo: np.ndarray
+    module: nn.Module,
+    structure: Structure,
+    border: int,
+    params: Params,
+    known: Mapping[str, Moments],
+    photo: np.ndarray,
 ) -> Moments:
     """The first statistic of a photo that is not known."""
     height, width = (side + 2 * border for side in photo.shape[:2])
     padding = -photo.shape[1] % _WIDTHS
     rows = []
-    for window in windows_of(module, height, max(_BAND_PIXELS // width, 1), even=False):
+    for window in windows_of(structure, height, max(_BAND_PIXELS // width, 1), even=False):
         continued = to_float(continue_by_reflection(photo, border, window.top, window.bottom))
         padded = np.pad(continued, [(0, 0), (0, padding), (0, 0)])
         moments, _ = gather(module, (), border, params, known, padded, {}, np.int32(width))

@@ -14,11 +14,11 @@ them, and what leads to them is not computed a second time (`kept.py`).
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Protocol
 
-import flax.linen as nn
 import numpy as np
 
-from ppcn_jax.inference.borders import continue_by_reflection, without_reflection
+from ppcn_jax.inference.borders import continue_by_reflection
 from ppcn_jax.inference.kept import kept_results, stages
+from ppcn_jax.inference.structure import Structure
 from ppcn_jax.inference.windows import Window, windows_of
 from ppcn_jax.photos.levels import to_float
 from ppcn_jax.runtime.memory import available_bytes
@@ -33,14 +33,17 @@ class Programs(Protocol):
     """A network in some runtime, ready to run on images and on bands of them.
 
     Attributes:
-        module: the network for bands, which does not continue them.
         border: pixels by which the image of the bands is continued on each side.
         even: choose bands of an image as equal as possible.
     """
 
-    module: nn.Module
     border: int
     even: bool
+
+    @property
+    def structure(self) -> Structure:
+        """The structure of the network."""
+        ...
 
     def whole(self, image: np.ndarray) -> np.ndarray:
         """The output for a complete image of moderate size.
@@ -79,11 +82,11 @@ class Programs(Protocol):
         ...
 
 
-def can_keep(module: nn.Module, height: int, width: int) -> bool:
+def can_keep(programs: Programs, height: int, width: int) -> bool:
     """Check that the results that `stream` may keep fit into a quarter of the available memory."""
-    module, border = without_reflection(module)
-    height, width = height + 2 * border, width + 2 * border
-    return 4 * height * width * sum(kept_results(module).values()) <= available_bytes() // 4
+    height, width = (side + 2 * programs.border for side in (height, width))
+    channels = sum(kept_results(programs.structure).values())
+    return 4 * height * width * channels <= available_bytes() // 4
 
 
 def stream(
@@ -106,21 +109,21 @@ def stream(
     """
     if band < 1:
         raise ValueError(f"band must be at least 1, got {band}")
-    module, border = programs.module, programs.border
-    kept = kept_results(module) if keep else {}
+    structure, border = programs.structure, programs.border
+    kept = kept_results(structure) if keep else {}
     # Of the continued image, to which windows, bands and results refer.
     height, width = (side + 2 * border for side in image.shape[:2])
     known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     results: dict[str, np.ndarray] = {}
 
     def windows(*wanted: str) -> Iterator[Window]:
-        return windows_of(module, height, band, results, wanted, even=programs.even)
+        return windows_of(structure, height, band, results, wanted, even=programs.even)
 
     def inputs(window: Window) -> tuple[np.ndarray, Results]:
         given = {name: window.cut(result) for name, result in results.items()}
         return to_float(continue_by_reflection(image, border, window.top, window.bottom)), given
 
-    for statistic, since in stages(module):
+    for statistic, since in stages(structure):
         moments, new = [], dict[str, np.ndarray]()
         to_keep = [name for name in since if name in kept]
         for window in windows(statistic, *to_keep):

@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import flax.linen as nn
-import jax
 import numpy as np
 
 from ppcn_jax.inference.reach import reach
+from ppcn_jax.inference.structure import Structure
 from ppcn_jax.models.definitions import SMALLEST_SIDE
 
 
@@ -23,13 +22,13 @@ class Window(NamedTuple):
         """The rows that the band is computed from."""
         return rows[self.top : self.bottom]
 
-    def band(self, rows: jax.Array) -> np.ndarray:
+    def band(self, rows: np.typing.ArrayLike) -> np.ndarray:
         """The band, out of the rows `top` to `bottom`."""
         return np.asarray(rows)[self.first - self.top : self.last - self.top]
 
 
 def windows_of(
-    module: nn.Module,
+    structure: Structure,
     height: int,
     band: int,
     given: Iterable[str] = (),
@@ -47,8 +46,8 @@ def windows_of(
     """
     if even:
         band = -(-height // -(-height // band))
-    multiple = getattr(module, "scale", 1)  # strided networks are aligned to multiples of it
-    around = -(-reach(module, frozenset(given), frozenset(wanted)) // multiple) * multiple
+    multiple = structure.scale  # strided networks are aligned to multiples of it
+    around = -(-reach(structure, frozenset(given), frozenset(wanted)) // multiple) * multiple
     band = -(-band // multiple) * multiple
     window = min(max(band + 2 * around, SMALLEST_SIDE), height)
     for first in range(0, height, band):

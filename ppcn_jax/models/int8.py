@@ -81,6 +81,11 @@ def in_int8(module: nn.Module, ranges: Mapping[str, Ranges] | None) -> nn.Module
     return cast(nn.Module, _Int8Network(module, fixed))
 
 
+def in_float32(module: nn.Module) -> nn.Module:
+    """The network that `in_int8` was given; others are returned as they are."""
+    return module.network if isinstance(module, _Int8Network) else module
+
+
 def _numbers(ends: Any) -> tuple[float, ...]:
     return tuple(map(float, ends))
 

@@ -18,7 +18,7 @@ from ppcn_jax.weights.checkpoint_record import digest
 from ppcn_jax.weights.checkpoints import FOLDER, has_tree, restore_params, steps_in
 from ppcn_jax.weights.int8 import RANGES
 from ppcn_jax.weights.load import STARTED_FROM, find_run, load_model, read_config
-from ppcn_jax.weights.model import Model, make_network, settings_of
+from ppcn_jax.weights.model import Model, complete_settings
 
 _DISCRIMINATOR = "discriminator"
 
@@ -71,7 +71,8 @@ def load_start(config: ConfigDict) -> Start:
         InputError: it cannot be loaded, or is another network than the one to be trained.
     """
     path = config.start_from
-    expected = make_network(config.model, config.get("model_settings", ConfigDict()).to_dict())
+    settings = config.get("model_settings", ConfigDict()).to_dict()
+    ours = complete_settings(config.model, settings)
     try:
         found = find_run(path)
         if found and found.tree is None:  # the run may be writing newer checkpoints meanwhile
@@ -84,7 +85,7 @@ def load_start(config: ConfigDict) -> Start:
             f"config.start_from={config.start_from} holds a {model.name}, but this run trains a "
             f"{config.model}: name a {config.model}"
         )
-    if (theirs := settings_of(model.module)) != (ours := settings_of(expected)):
+    if (theirs := model.settings) != ours:
         raise InputError(
             f"config.start_from={config.start_from} holds a {model.name} with {theirs}, but this "
             f"run has {ours}: use the same config.model_settings, or another network"

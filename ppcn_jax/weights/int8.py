@@ -9,11 +9,10 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from flax.traverse_util import flatten_dict
-
 from ppcn_jax.models.int8 import Ranges
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import Model
+from ppcn_jax.weights.trees import flatten
 
 RANGES = "int8_ranges"  # in the metadata
 RANGES_FILE = f"{RANGES}.json"  # in a workdir
@@ -55,7 +54,7 @@ def ranges_of(model: Model) -> dict[str, Ranges] | None:
         return None
     source = f"{model.source}: {RANGES} in the metadata"
     ranges = ranges_from_text(text, source)
-    if unknown := {f"{name}/kernel" for name in ranges} - {*flatten_dict(model.params, sep="/")}:
+    if unknown := {f"{name}/kernel" for name in ranges} - {*flatten(model.params)}:
         raise InputError(f"{source} names {min(unknown)}, which the network does not have")
     return ranges
 

@@ -4,6 +4,7 @@ Tensors are float32 and named like the module's parameters, such as `conv0/kerne
 is for people: how the network was trained, its scores, its license.
 """
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -11,12 +12,12 @@ import pathlib
 import numpy as np
 import safetensors
 import safetensors.numpy
-from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_bytes
 from ppcn_jax.runtime.storage import local_copy, to_path
-from ppcn_jax.weights.model import Model, abstract_params, check_params, make_network, settings_of
+from ppcn_jax.weights.model import Model, abstract_params, check_params
+from ppcn_jax.weights.trees import flatten, unflatten
 
 SUFFIX = ".safetensors"
 _FORMAT = "ppcn-jax 1"
@@ -45,19 +46,20 @@ def write_native(path: str | os.PathLike, model: Model) -> None:
         **model.about,
         "format": _FORMAT,
         "network": model.name,
-        "settings": json.dumps(settings_of(model.module)),
+        "settings": json.dumps(model.settings),
         "preset": model.preset,
         "source": model.origin,
     }
-    arrays = {
-        name: np.ascontiguousarray(array)
-        for name, array in flatten_dict(model.params, sep="/").items()
-    }
+    arrays = {name: np.ascontiguousarray(array) for name, array in flatten(model.params).items()}
     write_bytes(path, safetensors.numpy.save(arrays, metadata))
 
 
-def read_native(path: str | os.PathLike) -> Model:
+def read_native(path: str | os.PathLike, *, check: bool = True) -> Model:
     """Read a file of `write_native`; the parameters stay on the host.
+
+    Args:
+        path: the file.
+        check: compare the parameters with the network, which needs JAX and Flax.
 
     Raises:
         InputError: the file is missing or damaged, or its tensors do not match its metadata.
@@ -76,12 +78,14 @@ def read_native(path: str | os.PathLike) -> Model:
             f"{path} was not written by ppcn-jax convert: its metadata has the format "
             f"{metadata.get('format')!r}, not {_FORMAT!r}"
         )
+    about = {name: text for name, text in metadata.items() if name not in _RESERVED}
     try:
-        module = make_network(metadata["network"], json.loads(metadata["settings"]))
-        abstract_params(module)  # raises for settings that the network does not support
-        preset, params = metadata["preset"], unflatten_dict(arrays, sep="/")
+        settings, params = json.loads(metadata["settings"]), unflatten(arrays)
+        model = Model(metadata["network"], metadata["preset"], settings, params, str(path), about)
+        if check:
+            abstract_params(model.module)  # raises for settings that the network does not support
     except Exception as error:  # also for a name that is both an array and a group
         raise InputError(f"{path} has damaged metadata: {error}") from error
-    checked = check_params(module, params, path)
-    about = {name: text for name, text in metadata.items() if name not in _RESERVED}
-    return Model(metadata["network"], preset, module, checked, str(path), about)
+    if not check:
+        return model
+    return dataclasses.replace(model, params=check_params(model.module, params, path))

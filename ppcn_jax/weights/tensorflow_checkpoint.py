@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ppcn_jax.runtime.errors import InputError, install_hint
 from ppcn_jax.runtime.quiet import quiet_libraries
 from ppcn_jax.runtime.storage import local_copy, to_path
 from ppcn_jax.weights.model import Model, abstract_params, check_params, make_network
+from ppcn_jax.weights.trees import flatten, unflatten
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -78,7 +78,7 @@ def _read(prefix: pathlib.Path) -> Model:
     except InputError as error:
         raise InputError(f"{prefix}: {error}") from error
     params = {}
-    for parameter, like in flatten_dict(abstract_params(module), sep="/").items():
+    for parameter, like in flatten(abstract_params(module)).items():
         variable = f"{scope}{layout.variables[parameter]}"
         # The last bias of a released SRCNN is one value for all channels.
         shared_bias = layout.network == "srcnn" and shapes[variable] == (1,)
@@ -91,8 +91,8 @@ def _read(prefix: pathlib.Path) -> Model:
             params[parameter] = np.broadcast_to(reader.get_tensor(variable), like.shape)
         except Exception as error:
             raise InputError(f"{prefix}: {variable} cannot be read: {error}") from error
-    checked = check_params(module, unflatten_dict(params, sep="/"), prefix)
-    return Model(layout.network, "released", module, checked, prefix.name)
+    checked = check_params(module, unflatten(params), prefix)
+    return Model(layout.network, "released", layout.settings, checked, prefix.name)
 
 
 @dataclasses.dataclass(frozen=True)

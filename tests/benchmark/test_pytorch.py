@@ -46,7 +46,7 @@ def test_super_resolver(scale, size, random_params):
     images = photos(*size)
     params = random_params(module, images)
     expected = module.apply({"params": params}, images)
-    model = Model("super_resolver", "paper", module, params, "random")
+    model = Model("super_resolver", "paper", {"scale": scale}, params, "random")
     found = in_torch(torch_networks.to_torch(model), images)
     np.testing.assert_allclose(found.permute(0, 2, 3, 1), expected, atol=1e-5)
 
@@ -57,7 +57,7 @@ def test_enhancers(name, padding, random_params):
     module, images = make_network(name, {"padding": padding}), photos(29, 40)
     params = random_params(module, images)
     expected, expected_maps = module.apply({"params": params}, images, taps=True)
-    model = Model(name, "paper", module, params, "random")
+    model = Model(name, "paper", {"padding": padding}, params, "random")
     found, maps = in_torch(torch_networks.to_torch(model), images, taps=True)
     np.testing.assert_allclose(found.permute(0, 2, 3, 1), expected, atol=1e-5)
     for attention, expected_attention in zip(maps, expected_maps, strict=True):
@@ -165,7 +165,7 @@ def test_ncnn(name, padding):
     needs_ncnn()
     model = random_model(name)
     if padding:
-        model = dataclasses.replace(model, module=model.module.clone(padding=padding))
+        model = dataclasses.replace(model, settings={"padding": padding})
     image = photos(40, 56)[0]
     expected, run = open_torch(model, image)(), open_ncnn(model, image)
     for _ in range(2):  # the image in memory stays as it is

@@ -41,9 +41,7 @@ def models(tmp_path, random_params):
         module = make_network(network)
         params = random_params(module, jnp.zeros((1, 16, 16, 3)), seed=seed)
         paths[name] = tmp_path / f"{name}.safetensors"
-        write_native(
-            paths[name], Model(network, "paper", module, params, name, {"steps": str(seed)})
-        )
+        write_native(paths[name], Model(network, "paper", {}, params, name, {"steps": str(seed)}))
     return paths
 
 

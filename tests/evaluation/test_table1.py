@@ -30,7 +30,7 @@ def models(tmp_path, random_params):
         module = make_network(network, settings)
         params = random_params(module, jnp.zeros((1, 16, 16, 3)))
         paths[name] = tmp_path / "models" / f"{name}.safetensors"
-        write_native(paths[name], Model(network, "paper", module, params, name))
+        write_native(paths[name], Model(network, "paper", settings, params, name))
     return paths
 
 

@@ -45,7 +45,7 @@ def models(tmp_path, random_params):
         module = make_network(network)
         params = random_params(module, jnp.zeros((1, 16, 16, 3)), seed=seed)
         paths[name] = tmp_path / "models" / f"{name}.safetensors"
-        write_native(paths[name], Model(network, "paper", module, params, name))
+        write_native(paths[name], Model(network, "paper", {}, params, name))
     return paths
 
 
@@ -133,7 +133,7 @@ def test_errors_are_raised_before_any_work(models, quick, tmp_path, random_param
     module = make_network("vdsr")
     params = random_params(module, jnp.zeros((1, 16, 16, 3)))
     models["vdsr"] = tmp_path / "vdsr.safetensors"
-    write_native(models["vdsr"], Model("vdsr", "released", module, params, "v"))
+    write_native(models["vdsr"], Model("vdsr", "released", {}, params, "v"))
     config = request([paths.format(**models)])
     with pytest.raises(InputError, match=message):
         table3.run(config, tmp_path / "out", Pairs())
@@ -161,14 +161,14 @@ def test_challenge_scores():
 def test_the_time_of_a_network_is_positive(random_params):
     module = make_network("student")
     params = random_params(module, jnp.zeros((1, 16, 16, 3)))
-    model = Model("student", "paper", module, params, "random")
+    model = Model("student", "paper", {}, params, "random")
     for runtime in ("jax", "openvino"):
         assert timing.milliseconds(model, runtime, runs=1, height=16, width=32) > 0
 
 
 def test_digest_covers_names_and_values():
     params = {"conv0": {"kernel": np.float32([1, 2])}}
-    model = Model("student", "paper", make_network("student"), params, "x")
+    model = Model("student", "paper", {}, params, "x")
     expected = hashlib.sha256(b"conv0/kernel" + np.array([1, 2], "<f4").tobytes()).hexdigest()
     assert weights_digest(model) == expected[:16]
     assert published_in_table3(model) is None

@@ -221,7 +221,7 @@ def test_several_photos_count_the_same():
 def random_model(random_params, name, settings):
     module = make_network(name, settings)
     params = random_params(module, jnp.zeros((1, 16, 16, 3)))
-    return Model(name, "paper", module, params, "mine.safetensors")
+    return Model(name, "paper", settings, params, "mine.safetensors")
 
 
 def test_networks_that_cannot_be_packaged(random_params, tmp_path, photo, monkeypatch):

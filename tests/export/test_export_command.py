@@ -29,7 +29,7 @@ def weights(random_params, tmp_path_factory):
     module = make_network("student")
     params = random_params(module, jnp.zeros((1, 16, 16, 3)))
     path = tmp_path_factory.mktemp("weights") / "student.safetensors"
-    write_native(path, Model("student", "paper", module, params, "random"))
+    write_native(path, Model("student", "paper", {}, params, "random"))
     return path
 
 

@@ -36,7 +36,7 @@ ORIENTATION, MAKE, EXIF, COLOR_SPACE, WIDTH, HEIGHT = 0x112, 0x10F, 0x8769, 0xA0
 def student(random_params):
     module = make_network("student", {"padding": "reflect"})
     params = random_params(module, jnp.zeros((1, 16, 16, 3)))
-    return Model("student", "paper", module, params, "random", {"license": "CC0"})
+    return Model("student", "paper", {"padding": "reflect"}, params, "random", {"license": "CC0"})
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_the_wheel_has_the_files():
 def test_networks_without_statistics_are_refused(random_params, modules, tmp_path):
     module = make_network("srcnn")
     params = random_params(module, jnp.zeros((1, 16, 16, 3)))
-    model = Model("srcnn", "paper", module, params, "random")
+    model = Model("srcnn", "paper", {}, params, "random")
     with pytest.raises(InputError, match="statistics of the image, and a srcnn uses none"):
         write_page(model, tmp_path / "page", SIZE, [], find_runtime(str(modules)))
     assert not (tmp_path / "page").exists()

@@ -20,7 +20,7 @@ def models(random_params):
     for name in ("student", "super_resolver"):
         module = make_network(name)
         params = random_params(module, jnp.zeros((1, 16, 16, 3)))
-        models[name] = Model(name, "paper", module, params, "random")
+        models[name] = Model(name, "paper", {}, params, "random")
     return models
 
 

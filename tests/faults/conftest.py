@@ -39,7 +39,7 @@ def write_model(random_params):
     def write(path, network, *, preset="paper"):
         module = make_network(network)
         params = random_params(module, jnp.zeros((1, 16, 16, 3)))
-        write_native(path, Model(network, preset, module, params, "random"))
+        write_native(path, Model(network, preset, {}, params, "random"))
         return path
 
     return write

@@ -20,7 +20,6 @@ from ppcn_jax.graphs import networks
 from ppcn_jax.inference import enhance, openvino_programs
 from ppcn_jax.inference.kept import kept_results
 from ppcn_jax.inference.openvino_programs import OpenvinoPrograms
-from ppcn_jax.inference.runtimes import choose_runtime
 from ppcn_jax.inference.streaming import stream
 from ppcn_jax.runtime import runtime_option
 from ppcn_jax.runtime.errors import InputError
@@ -45,7 +44,9 @@ NETWORKS = [
 def model(request, random_params):
     name, settings = request.param
     module = make_network(name, settings)
-    return Model(name, "paper", module, random_params(module, jnp.zeros((1, 16, 16, 3))), "random")
+    return Model(
+        name, "paper", settings, random_params(module, jnp.zeros((1, 16, 16, 3))), "random"
+    )
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def picture(height, width):
 
 @pytest.fixture(scope="module")
 def image(model):
-    return picture(132 if hasattr(model.module, "scale") else 133, 36)
+    return picture(132 if "scale" in model.settings else 133, 36)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def test_complete_images(model, image, expected):
 @pytest.mark.parametrize("keep", [False, True])
 def test_bands(model, image, expected, keep):
     programs = OpenvinoPrograms(model)
-    if keep and not kept_results(programs.module):
+    if keep and not kept_results(programs.structure):
         pytest.skip("nothing to keep")
     output = np.full_like(image, np.nan)
     for first, rows in stream(programs, image, band=48, keep=keep):
@@ -156,28 +157,9 @@ def test_bands_follow_the_free_memory(student, monkeypatch):
     assert programs.default_band(4000) == 20
 
 
-def test_auto(student, monkeypatch):
-    def choose(model=student):
-        return choose_runtime("auto", model)
-
-    assert jax.device_count() > 1 and choose() == "jax"  # they share photos
-    monkeypatch.setattr(jax, "device_count", lambda: 1)
-    assert choose() == "openvino"
-    assert choose(dataclasses.replace(student, name="new_network")) == "jax"
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert choose() == "jax"
-    assert choose_runtime("openvino", student) == "openvino"
-    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
-    monkeypatch.setattr(runtime_option.importlib.util, "find_spec", lambda name: None)
-    assert choose() == "jax"
-
-
 def test_what_cannot_be_chosen(student, monkeypatch, tmp_path):
     with pytest.raises(InputError, match="runtime must be one of auto, jax, openvino, not 'torch'"):
         ppcn_jax.enhance(picture(20, 20), student, runtime="torch")
-    with pytest.raises(InputError, match="no ONNX graph of a new_network"):
-        model = dataclasses.replace(student, name="new_network")
-        OpenvinoPrograms(model).whole(picture(20, 20))
     monkeypatch.setattr(runtime_option.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SystemExit) as end:
         command.main(["enhance", "no.png", "--output", str(tmp_path), "--runtime", "openvino"])

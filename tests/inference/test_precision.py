@@ -15,7 +15,7 @@ from ppcn_jax.inference import devices, jax_programs, padding
 from ppcn_jax.inference.programs import BoundedJit, apply_network
 from ppcn_jax.models import Student
 from ppcn_jax.weights.load import load_model
-from ppcn_jax.weights.model import NETWORKS, abstract_params
+from ppcn_jax.weights.model import NETWORKS, abstract_params, make_network
 from tests.products import CONVOLUTION, MATRIX_PRODUCT, PLATFORMS, products, products_on
 
 STUDENT = Student(padding="reflect")
@@ -42,7 +42,7 @@ WITHOUT = {jax_programs.gather}
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_whole_photos(name):
-    module = NETWORKS[name].module()
+    module = make_network(name)
     network = functools.partial(apply_network, module)
     found = products_on(PLATFORMS, network, abstract_params(module), IMAGE)
     assert found.keys() == {(CONVOLUTION, "float32")}

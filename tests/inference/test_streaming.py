@@ -6,13 +6,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ppcn_jax import models
+from ppcn_jax.graphs import networks
 from ppcn_jax.inference import jax_programs, streaming
 from ppcn_jax.inference.jax_programs import JaxPrograms
 from ppcn_jax.inference.kept import kept_results
 from ppcn_jax.inference.reach import reach
 from ppcn_jax.inference.streaming import can_keep, stream
+from ppcn_jax.inference.structure import Structure, structure_of_module
 from ppcn_jax.inference.windows import windows_of
 from ppcn_jax.models.layers import Conv, InstanceNorm, Statistics, check_images
+from ppcn_jax.weights import model as weights
 from ppcn_jax.weights.model import make_network
 
 NETWORKS = {
@@ -87,16 +91,16 @@ def test_what_is_kept_is_not_computed_again(random_params, monkeypatch):
 
 
 def test_results_are_kept_where_there_is_memory(monkeypatch):
-    module = make_network("student")
+    programs = JaxPrograms(make_network("student"), {})
     needed = 4 * 3000 * 4000 * (8 + 8)
 
     def available(size):
         monkeypatch.setattr(streaming, "available_bytes", lambda: size)
 
     available(4 * needed)
-    assert can_keep(module, 3000, 4000)
+    assert can_keep(programs, 3000, 4000)
     available(4 * needed - 4)
-    assert not can_keep(module, 3000, 4000)
+    assert not can_keep(programs, 3000, 4000)
 
 
 def test_integers_are_pixel_values(network):
@@ -126,10 +130,23 @@ class Branches(nn.Module):
         return Conv(3, (3, 1), name="last")(x=short - mean + Conv(3, (1, 1), name="mix")(long))
 
 
+def branches_in_operators(graph, images, settings):
+    long = graph.conv(images, "long0")
+    long = graph.conv(long, "long1", dilation=2, before_norm=True)
+    long = graph.op("Relu", graph.instance_norm(long, "norm"))
+    short = graph.conv(images, "short")
+    centered = graph.op("Sub", short, graph.image_mean(short, "mean"))
+    return graph.conv(graph.op("Add", centered, graph.conv(long, "mix")), "last")
+
+
 @pytest.fixture(scope="module")
 def branches(random_params):
     module = Branches()
-    return module, random_params(module, jnp.zeros((1, 16, 16, 3)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "Branches", Branches, raising=False)
+        patch.setitem(weights.NETWORKS, "branches", weights.Network("Branches", {}))
+        patch.setitem(networks.NETWORKS, "branches", branches_in_operators)
+        yield module, random_params(module, jnp.zeros((1, 16, 16, 3)))
 
 
 def rows_looked_at(module, params, height, row):
@@ -162,59 +179,62 @@ def test_reach_is_what_gradients_say(name, settings, random_params):
     last = 120 + getattr(module, "scale", 1) - 1
     above, _ = rows_looked_at(module, params, 240, row=120)
     _, below = rows_looked_at(module, params, 240, row=last)
-    assert max(above, below) == reach(module)
+    assert max(above, below) == reach(structure_of_module(module))
 
 
 def test_reach_of_branches_is_that_of_the_longest(branches):
-    module, params = branches
-    assert reach(module) == max(rows_looked_at(module, params, 100, row=50)) == 2 + 2 + 1
+    structure = structure_of_module(branches[0])
+    assert reach(structure) == max(rows_looked_at(*branches, 100, row=50)) == 2 + 2 + 1
     # A given result shortens its own branch only.
-    assert reach(module, frozenset({"long1"})) == 1 + 1
-    assert reach(module, frozenset({"short"})) == 2 + 2 + 1
-    assert reach(module, frozenset({"short", "long1"})) == 1
+    assert reach(structure, frozenset({"long1"})) == 1 + 1
+    assert reach(structure, frozenset({"short"})) == 2 + 2 + 1
+    assert reach(structure, frozenset({"short", "long1"})) == 1
     # What is wanted in place of the output may depend on fewer rows.
-    assert reach(module, wanted=frozenset({"norm/statistics"})) == 2 + 2
-    assert reach(module, wanted=frozenset({"mean", "long0"})) == 2
-    assert reach(module, frozenset({"long0"}), frozenset({"norm/statistics", "mean"})) == 2
+    assert reach(structure, wanted=frozenset({"norm/statistics"})) == 2 + 2
+    assert reach(structure, wanted=frozenset({"mean", "long0"})) == 2
+    assert reach(structure, frozenset({"long0"}), frozenset({"norm/statistics", "mean"})) == 2
 
 
 def test_bands_of_a_network_of_branches(branches):
     module, params = branches
     image = picture(101)
-    assert kept_results(module)
+    assert kept_results(structure_of_module(module))
     for keep in (False, True):
         output = streamed(module, params, image, 7, keep)
         np.testing.assert_allclose(output, whole(module, params, image), rtol=0, atol=1e-5)
 
 
-def test_an_operation_that_mixes_rows_is_refused():
-    class Scanned(nn.Module):
-        @nn.compact
-        def __call__(self, images):
-            def step(carry, row):
-                return carry + row, carry
+def test_an_operator_that_mixes_rows_is_refused(monkeypatch):
+    def cumulated(graph, images, settings):
+        return graph.op("CumSum", images, graph.constant(2))
 
-            return jax.lax.scan(step, jnp.zeros_like(images[:, 0]), images.swapaxes(0, 1))[1]
-
-    with pytest.raises(ValueError, match="cannot follow the rows of an image through scan"):
-        reach(Scanned())
+    monkeypatch.setitem(networks.NETWORKS, "cumulated", cumulated)
+    with pytest.raises(ValueError, match="cannot follow the rows of an image through CumSum"):
+        reach(Structure("cumulated", (), ()))
 
 
-def test_results_worth_keeping():
-    assert kept_results(make_network("student")) == {"conv1": 8, "conv3": 8}
-    assert kept_results(make_network("teacher")) == {"conv3": 16}
-    assert kept_results(make_network("dped_resnet")) == {}  # 64 channels are too many
-    assert kept_results(make_network("super_resolver")) == {}
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("student", {"conv1": 8, "conv3": 8}),
+        ("teacher", {"conv3": 16}),
+        ("dped_resnet", {}),  # 64 channels are too many
+        ("super_resolver", {}),
+    ],
+)
+def test_results_worth_keeping(name, expected):
+    assert kept_results(structure_of_module(make_network(name))) == expected
 
 
 def test_default_band_follows_the_free_memory(network, monkeypatch):
     module, params = network
     monkeypatch.setattr(jax_programs, "_MOST_BYTES", 2**28)
+    around = 2 * reach(structure_of_module(module))
     plenty = JaxPrograms(module, params).default_band(2000)
     monkeypatch.setattr(jax_programs, "_MOST_BYTES", 2**26)
-    assert 2 * reach(module) <= JaxPrograms(module, params).default_band(2000) < plenty / 3
+    assert around <= JaxPrograms(module, params).default_band(2000) < plenty / 3
     monkeypatch.setattr(jax_programs, "_MOST_BYTES", 0)
-    assert JaxPrograms(module, params).default_band(2000) == 2 * reach(module)
+    assert JaxPrograms(module, params).default_band(2000) == around
 
 
 def test_a_band_has_a_row():
@@ -224,7 +244,7 @@ def test_a_band_has_a_row():
 
 
 def test_bands_are_even():
-    student = make_network("student")
+    student = structure_of_module(make_network("student"))
     windows = list(windows_of(student, 1500, 623))
     assert [last - first for first, last, _, _ in windows] == [500, 500, 500]
     assert {bottom - top for _, _, top, bottom in windows} == {500 + 2 * reach(student)}

@@ -8,6 +8,7 @@ import pytest
 from ppcn_jax.inference import any_size
 from ppcn_jax.inference.any_size import apply_to_any_size
 from ppcn_jax.inference.reach import reach
+from ppcn_jax.inference.structure import structure_of, structure_of_module
 from ppcn_jax.models.int8 import Ranges, in_int8
 from ppcn_jax.models.int8_ranges import candidates
 from ppcn_jax.weights.load import load_model
@@ -72,7 +73,7 @@ def test_equal_ranges_share_programs(student, quantized):
 
 def test_padded_images_and_bands_are_computed_in_int8(student, quantized, monkeypatch):
     image = picture(180, 44)
-    assert reach(quantized) == reach(student.module)
+    assert reach(structure_of_module(quantized)) == reach(structure_of(student))
 
     def apply(module):
         return np.asarray(apply_to_any_size(module, student.params, image))

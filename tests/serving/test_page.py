@@ -23,9 +23,7 @@ PIXELS = np.random.default_rng(3).integers(0, 256, (20, 28, 3), np.uint8)
 def make_model(random_params):
     def make(name, source="a.safetensors"):
         module = make_network(name)
-        return Model(
-            name, "paper", module, random_params(module, jnp.zeros((1, 16, 16, 3))), source
-        )
+        return Model(name, "paper", {}, random_params(module, jnp.zeros((1, 16, 16, 3))), source)
 
     return make
 

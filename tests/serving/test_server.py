@@ -46,7 +46,7 @@ def models(random_params, tmp_path_factory):
         module = make_network(name)
         params = random_params(module, jnp.zeros((1, 16, 16, 3)))
         paths[name] = folder / f"{name}.safetensors"
-        write_native(paths[name], Model(name, "paper", module, params, str(paths[name])))
+        write_native(paths[name], Model(name, "paper", {}, params, str(paths[name])))
     return paths
 
 

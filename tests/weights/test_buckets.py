@@ -13,7 +13,6 @@ from ppcn_jax.runtime.storage import objects_below
 from ppcn_jax.weights.checkpoint_record import digest
 from ppcn_jax.weights.checkpoints import DAMAGED, FOLDER, Checkpoints, has_tree, steps_in
 from ppcn_jax.weights.load import CONFIG, GENERATOR, convert, load_model
-from ppcn_jax.weights.model import settings_of
 from ppcn_jax.weights.vgg import WeightsError, load_vgg
 from tests.states import assert_same_bits, make_state, restore, save
 
@@ -59,7 +58,7 @@ def test_models_are_loaded_and_converted(bucket, tmp_path):
 
     with Checkpoints(bucket / "run", keep=1) as checkpoints:
         checkpoints.save(7, {GENERATOR: student.params}, score=None)
-    settings = {"model_settings": settings_of(student.module)}
+    settings = {"model_settings": student.settings}
     write_json(bucket / "run" / CONFIG, {"model": "student", "preset": "paper", **settings})
     # A process of its own: reading a checkpoint in a bucket must not import TensorFlow.
     program = (

@@ -23,7 +23,7 @@ from ppcn_jax.steps.optimizers import adam
 from ppcn_jax.steps.state import init_state
 from ppcn_jax.weights.checkpoints import Checkpoints
 from ppcn_jax.weights.load import convert, load_model
-from ppcn_jax.weights.model import NETWORKS, Model, make_network, settings_of
+from ppcn_jax.weights.model import NETWORKS, Model, make_network
 from ppcn_jax.weights.safetensors_file import read_native, write_native
 from tests.states import save
 
@@ -32,7 +32,7 @@ from tests.states import save
 def model(random_params):
     module = make_network("student")
     params = random_params(module, jnp.zeros((1, 16, 16, 3)))
-    return Model("student", "paper", module, params, "somewhere")
+    return Model("student", "paper", {}, params, "somewhere")
 
 
 @pytest.fixture
@@ -56,13 +56,12 @@ def assert_same(loaded, model):
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_every_network_is_restored_from_its_file(name, tmp_path, random_params):
     others = {"dped_resnet": {"blocks": 2, "features": 16}, "student": {"padding": "reflect"}}
-    module = make_network(name, others.get(name))
-    params = random_params(module, jnp.zeros((1, 16, 16, 3)))
-    model = Model(name, "released", module, params, "x.ckpt")
+    params = random_params(make_network(name, others.get(name)), jnp.zeros((1, 16, 16, 3)))
+    model = Model(name, "released", others.get(name, {}), params, "x.ckpt")
     write_native(tmp_path / "x.safetensors", model)
     loaded = load_model(tmp_path / "x.safetensors")
     assert_same(loaded, model)
-    assert settings_of(loaded.module) == settings_of(module)
+    assert loaded.settings == model.settings
     assert loaded.source == str(tmp_path / "x.safetensors")
 
 
@@ -202,14 +201,13 @@ def test_enhance_with_another_padding(model):
     photo = np.random.default_rng(0).random((17, 40, 3), np.float32)
     zeros, reflect = (ppcn_jax.enhance(photo, model, padding=p) for p in ("zeros", "reflect"))
     np.testing.assert_array_equal(zeros, ppcn_jax.enhance(photo, model))
-    continued = dataclasses.replace(model, module=model.module.clone(padding="reflect"))
+    continued = dataclasses.replace(model, settings={"padding": "reflect"})
     np.testing.assert_array_equal(reflect, ppcn_jax.enhance(photo, continued))
     assert np.abs(reflect - zeros).max() > 1e-3
     with pytest.raises(ValueError, match="must be 'zeros' or 'reflect', got 'edge'"):
         ppcn_jax.enhance(photo, model, padding="edge")
-    srcnn = make_network("srcnn")
-    params = jax.jit(srcnn.init)(jax.random.key(0), photo[None])["params"]
-    srcnn = dataclasses.replace(model, name="srcnn", module=srcnn, params=params)
+    params = jax.jit(make_network("srcnn").init)(jax.random.key(0), photo[None])["params"]
+    srcnn = dataclasses.replace(model, name="srcnn", settings={}, params=params)
     with pytest.raises(ValueError, match="padding of a srcnn must be 'zeros', got 'reflect'"):
         ppcn_jax.enhance(photo, srcnn, padding="reflect")
 
@@ -256,7 +254,7 @@ def test_enhance_refuses_other_arrays(model, image, error, message):
 
 
 def test_enhance_refuses_a_super_resolver(model):
-    vdsr = dataclasses.replace(model, name="vdsr", source="v.ckpt")
+    vdsr = dataclasses.replace(model, name="vdsr", settings={}, source="v.ckpt")
     with pytest.raises(InputError, match=r"v\.ckpt holds a vdsr; to enhance, name one of student"):
         ppcn_jax.enhance(np.zeros((20, 20, 3), np.float32), vdsr)
 

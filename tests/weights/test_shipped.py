@@ -23,6 +23,7 @@ from ppcn_jax.evaluation.super_resolution import Degraded, scorer
 from ppcn_jax.evaluation.table1 import accept_gray
 from ppcn_jax.photos.levels import to_float, to_uint8
 from ppcn_jax.weights.load import SHIPPED, load_model
+from ppcn_jax.weights.model import check_params
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CARDS = REPOSITORY / "docs" / "models.md"
@@ -45,6 +46,13 @@ def test_metadata(name):
     path = REPOSITORY / "ppcn_jax" / "weights" / "shipped" / f"{name}.safetensors"
     with safetensors.safe_open(path, framework="numpy") as file:
         assert not pathlib.PurePath(file.metadata()["source"]).is_absolute()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_parameters(name):
+    # `load_model` trusts these files; see there.
+    model = load_model(name)
+    check_params(model.module, model.params, name)
 
 
 def documented_scores(name, test_set):

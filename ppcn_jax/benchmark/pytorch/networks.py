@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ppcn_jax.inference.borders import without_reflection
+from ppcn_jax.inference.borders import border_of
+from ppcn_jax.inference.structure import structure_of
 from ppcn_jax.models import discriminator
 from ppcn_jax.models.definitions import BLOCKS, CONTRAST, RESIDUALS, SLOPE, STRIDES, Params
 from ppcn_jax.models.vgg import kernel_shapes
@@ -21,11 +22,11 @@ Tensor = Any  # torch.Tensor
 
 def to_torch(model: Model) -> Module:
     """A student, teacher or super-resolver as a PyTorch module; its output is not clipped."""
-    border = without_reflection(model.module)[1]
+    border = border_of(structure_of(model))
     makers: dict[str, Callable[[], Module]] = {
         "student": lambda: make_student(border),
         "teacher": lambda: make_teacher(border),
-        "super_resolver": lambda: make_super_resolver(model.module.scale),
+        "super_resolver": lambda: make_super_resolver(model.settings["scale"]),
     }
     return load_params(makers[model.name](), model.params)
 
