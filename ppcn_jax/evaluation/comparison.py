@@ -17,13 +17,13 @@ from ppcn_jax.evaluation.tables import (
     Column,
     Row,
     check_scored,
-    common_runtime,
     markdown_table,
     number,
     print_table,
     print_written,
     write_table,
 )
+from ppcn_jax.inference.runtimes import choose_runtime
 from ppcn_jax.runtime.appended import read
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_bytes
@@ -64,7 +64,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, pairs: Pairs) -> list[dict[st
     console = rich.console.Console()
     rows = []
     for name, models in recipes.items():
-        runtime = common_runtime(config.runtime, models)
+        runtime = choose_runtime(config.runtime)
         results = []
         for path, model in models.items():
             runner = make_runner(model, runtime)

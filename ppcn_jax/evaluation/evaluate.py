@@ -20,7 +20,6 @@ from ppcn_jax.evaluation.sharing import Track, gather, on_devices, share, useful
 from ppcn_jax.evaluation.tables import (
     Column,
     Row,
-    common_runtime,
     load_models,
     number,
     print_table,
@@ -28,6 +27,7 @@ from ppcn_jax.evaluation.tables import (
 )
 from ppcn_jax.inference.any_size import apply_to_any_size, shares_size
 from ppcn_jax.inference.enhance import apply_model
+from ppcn_jax.inference.runtimes import choose_runtime
 from ppcn_jax.metrics import ms_ssim, psnr
 from ppcn_jax.models.definitions import Params
 from ppcn_jax.photos.levels import to_float
@@ -196,7 +196,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, pairs: Pairs) -> dict[str, An
     pairs = Selection(pairs, largest=config.evaluate.largest)
     console = rich.console.Console()
     rows: list[dict[str, Any]] = []
-    runtime = common_runtime(config.runtime, models)
+    runtime = choose_runtime(config.runtime)
     runners = {label: make_runner(model, runtime) for label, model in models.items()}
     for label, model in models.items():
         scores = _judge(runners[label], pairs, progress_bar(label, console))

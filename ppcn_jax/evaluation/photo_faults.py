@@ -13,7 +13,6 @@ from ppcn_jax.evaluation.faults import FAULTS, measure
 from ppcn_jax.evaluation.held_out_photos import list_photos
 from ppcn_jax.evaluation.tables import (
     Column,
-    common_runtime,
     load_models,
     markdown_table,
     number,
@@ -21,6 +20,7 @@ from ppcn_jax.evaluation.tables import (
     print_written,
 )
 from ppcn_jax.inference.enhance import enhance
+from ppcn_jax.inference.runtimes import choose_runtime
 from ppcn_jax.photos.levels import to_float
 from ppcn_jax.photos.read import read_srgb
 from ppcn_jax.photos.strips import save_png, strip
@@ -68,7 +68,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> list[dict[str, Any]]:
     photos = list_photos(config.photos, field="config.photos")[:: config.every]
     targets = _targets(config.targets, photos)
     names = [*models, *([_TARGET] if targets else [])]
-    runtime = common_runtime(config.runtime, models)
+    runtime = choose_runtime(config.runtime)
     console = rich.console.Console()
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     worst: dict[tuple[str, str], _Crop] = {}

@@ -15,7 +15,6 @@ from ppcn_jax.evaluation.super_resolution import Degraded, Photos, scorer
 from ppcn_jax.evaluation.tables import (
     Column,
     Row,
-    common_runtime,
     load_models,
     markdown_table,
     model_fields,
@@ -26,6 +25,7 @@ from ppcn_jax.evaluation.tables import (
 )
 from ppcn_jax.evaluation.timing import time_models
 from ppcn_jax.inference.enhance import scale_of
+from ppcn_jax.inference.runtimes import choose_runtime
 from ppcn_jax.ops.luma import FULL_RANGE_WEIGHTS
 from ppcn_jax.photos import resize
 from ppcn_jax.photos.levels import to_uint8
@@ -75,7 +75,7 @@ def run(
     scale = next(iter(scales.values()))
     if set(scales.values()) != {scale}:
         raise InputError(f"config.models has models of different scales: {scales}")
-    runtime = common_runtime(config.runtime, models)
+    runtime = choose_runtime(config.runtime)
     console = rich.console.Console()
     enlargers: dict[str, Enhance] = {"bicubic": unchanged}
     for name, model in models.items():

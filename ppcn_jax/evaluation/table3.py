@@ -14,7 +14,6 @@ from ppcn_jax.evaluation.selection import Pairs
 from ppcn_jax.evaluation.tables import (
     Column,
     Row,
-    common_runtime,
     load_models,
     markdown_table,
     model_fields,
@@ -24,6 +23,7 @@ from ppcn_jax.evaluation.tables import (
     write_table,
 )
 from ppcn_jax.evaluation.timing import time_models
+from ppcn_jax.inference.runtimes import choose_runtime
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import ENHANCERS, Model
 
@@ -53,7 +53,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, pairs: Pairs) -> list[dict[st
     if config.timing.runs < 1:
         raise InputError(f"config.timing.runs is {config.timing.runs}; it must be positive")
     models = load_models(config.models, field="models", names=ENHANCERS, use="enhance")
-    runtime = common_runtime(config.runtime, models)
+    runtime = choose_runtime(config.runtime)
     console = rich.console.Console()
     results = {"input": evaluate(unchanged, pairs, track=progress_bar("input", console))}
     for name, model in models.items():

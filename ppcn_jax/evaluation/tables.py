@@ -12,7 +12,7 @@ import rich.console
 import rich.table
 import rich.text
 
-from ppcn_jax.inference.runtimes import choose_runtime, describe_runtime
+from ppcn_jax.inference.runtimes import describe_runtime
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.runtime.files import write_bytes, write_json
 from ppcn_jax.runtime.machine import device_name
@@ -136,12 +136,6 @@ def load_models(paths: str, *, field: str, names: Sequence[str], use: str) -> di
     for model in models.values():
         check_scored(model, names, use)
     return models
-
-
-def common_runtime(runtime: str, models: Mapping[str, Model]) -> str:
-    """What all models of a table run in, "jax" or "openvino"; see `choose_runtime`."""
-    chosen = {choose_runtime(runtime, model) for model in models.values()}
-    return "openvino" if chosen == {"openvino"} else "jax"
 
 
 def check_scored(model: Model, names: Collection[str], use: str) -> None:

@@ -203,7 +203,7 @@ def _run_levels(
     model: Model, images: Sequence[np.ndarray], dtype: np.dtype, runtime: str
 ) -> list[np.ndarray]:
     finish = functools.partial(from_float, dtype=dtype)
-    runtime = choose_runtime(runtime, model)
+    runtime = choose_runtime(runtime)
     if len(images) == 1 or runtime != "jax" or _is_large(*images[0].shape[:2]):
         return [_run(model, image, dtype, finish, runtime) for image in images]
     import jax
@@ -227,7 +227,7 @@ def _run(
     Several devices share a large photo; a single device computes it band by band, so that it never
     exists in float32 as a whole.
     """
-    runtime = choose_runtime(runtime, model)
+    runtime = choose_runtime(runtime)
     large = _is_large(*image.shape[:2])
     if large and runtime == "jax":
         import jax

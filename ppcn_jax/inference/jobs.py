@@ -7,12 +7,12 @@ import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-import jax
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ppcn_jax.inference.enhance import useful_batch
 from ppcn_jax.inference.photo import Operation, check_memory, check_size, judge, process_photos
+from ppcn_jax.inference.runtimes import errors_of
 from ppcn_jax.photos.carried import fit_metadata
 from ppcn_jax.photos.levels import to_uint8
 from ppcn_jax.photos.paths import Job
@@ -25,8 +25,6 @@ from ppcn_jax.runtime.errors import InputError, printable
 from ppcn_jax.runtime.files import write_bytes
 from ppcn_jax.runtime.progress import heartbeat
 
-# Errors that end one photo but not the others.
-_FAILURES = (InputError, MemoryError, jax.errors.JaxRuntimeError)
 # Bytes of a file name on all common file systems.
 _LONGEST_NAME = 255
 # Limit, per device, of photos in memory that wait for others of their size.
@@ -80,6 +78,8 @@ def run_jobs(
         keep_times: results have the times of the photos.
     """
     report, name = Report(), ""
+    # Errors that end one photo but not the others.
+    failures: tuple[type[Exception], ...] = (InputError, MemoryError, *errors_of(operation.runtime))
     with _progress(lambda: (report.handled, len(jobs), name)) as update:
 
         def fail(job: Job, error: BaseException) -> None:
@@ -96,13 +96,13 @@ def run_jobs(
                         report.there += 1
                     else:
                         yield job, _read(job, operation, overwrite)
-                except _FAILURES as error:
+                except failures as error:
                     fail(job, error)
 
         for group in _groups(read(), operation):
             try:
                 results = process_photos([photo for _, photo in group], operation)
-            except _FAILURES as error:
+            except failures as error:
                 for job, _ in group:
                     fail(job, error)
                 continue
@@ -111,7 +111,7 @@ def run_jobs(
                     lost = _write(job, result, quality, keep_times)
                     if job.comparison:
                         _write_comparison(job, photo, result, operation)
-                except _FAILURES as error:
+                except failures as error:
                     fail(job, error)
                 else:
                     advice = [f"the result lacks {'; '.join(lost)}"] if lost else []
@@ -159,9 +159,10 @@ def _groups(photos: Iterator[Work], operation: Operation) -> Iterator[list[Work]
         key = photo.pixels.shape, photo.pixels.dtype
         group = waiting.setdefault(key, [])
         group.append((job, photo))
-        if len(group) == useful_batch(photo.pixels.shape, operation.scale, operation.runtime):
+        useful = useful_batch(photo.pixels.shape, operation.scale, operation.runtime)
+        if len(group) == useful:
             yield waiting.pop(key)
-        elif sum(map(len, waiting.values())) > _WAITING * jax.local_device_count():
+        elif sum(map(len, waiting.values())) > _WAITING * useful:
             yield waiting.pop(next(iter(waiting)))
     yield from waiting.values()
 

@@ -49,7 +49,7 @@ def make_operation(
     Raises InputError if the network is not made for it, or the runtime cannot be used; see
     `choose_runtime`.
     """
-    runtime = choose_runtime(runtime, model)
+    runtime = choose_runtime(runtime)
     if use == "enhance":
         model.check_use(ENHANCERS, "enhance")
         apply = functools.partial(enhance_levels, model=model, runtime=runtime)

@@ -9,8 +9,6 @@ import socket
 import subprocess
 from typing import Any
 
-import jax
-
 PACKAGES = (
     *("ppcn-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow"),
     *("libtpu", "onnxruntime", "openvino", "ai-edge-litert", "ncnn", "torch"),
@@ -48,6 +46,8 @@ def versions() -> dict[str, str]:
 
 def device_name() -> str:
     """Name of JAX's first device: an accelerator, or the processor with its number of cores."""
+    import jax  # here, since OpenVINO asks for the cores without JAX
+
     device = jax.devices()[0]
     if device.platform != "cpu":
         return device.device_kind

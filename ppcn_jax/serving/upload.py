@@ -7,9 +7,8 @@ import zipfile
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
-
 from ppcn_jax.inference.photo import Operation, check_memory, check_size, judge, process_photos
+from ppcn_jax.inference.runtimes import errors_of
 from ppcn_jax.photos.formats import result_format, result_name
 from ppcn_jax.photos.photo import Photo
 from ppcn_jax.photos.read import read_photo
@@ -42,6 +41,7 @@ def process_upload(
     The files go to a new folder within `folder`; the result has the name that the command gives it. Raises
     InputError, which names the photo without its folder, if it cannot be processed.
     """
+    failures: tuple[type[Exception], ...] = (MemoryError, OSError, *errors_of(operation.runtime))
     start = time.monotonic()
     try:
         photo, result, content = _process_file(upload, operation)
@@ -63,7 +63,7 @@ def process_upload(
         return outcome
     except InputError as error:
         raise InputError(str(error).replace(str(upload), upload.name)) from error
-    except (MemoryError, jax.errors.JaxRuntimeError, OSError) as error:
+    except failures as error:
         raise _failure(upload, error) from error
 
 

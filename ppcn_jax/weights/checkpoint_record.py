@@ -10,7 +10,6 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 FOLDER = "checkpoints"  # in a workdir
@@ -51,6 +50,8 @@ def _read(folder: pathlib.Path) -> dict[str, Any]:
 
 def digest(tree: Any) -> str:
     """SHA-256 of a tree's names, types, shapes and values, as hexadecimal digits."""
+    import jax  # here, since what reads no checkpoint needs only the name of their folder
+
     sha256 = hashlib.sha256()
     for path, leaf in jax.tree.leaves_with_path(tree):
         array = np.asarray(leaf)
