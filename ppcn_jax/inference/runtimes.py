@@ -74,6 +74,6 @@ def _has_certainly_one_processor() -> bool:
 
 @functools.cache
 def _has_plugins() -> bool:
-    """Look for plugins where JAX does; see its guide "Writing a JAX/PJRT plugin"."""
+    """Look for plugins where JAX does; see https://openxla.org/xla/pjrt/pjrt_integration."""
     packages = map(importlib.util.find_spec, ("jax_plugins", "libtpu"))
     return any(packages) or bool(importlib.metadata.entry_points(group="jax_plugins"))

@@ -32,6 +32,11 @@ def test_auto(monkeypatch):
     assert choose_runtime("auto") == "jax"
 
 
+def test_errors_of_a_runtime():
+    assert runtimes.errors_of("jax") == (jax.errors.JaxRuntimeError,)
+    assert runtimes.errors_of("openvino") == ()
+
+
 @pytest.fixture
 def plain(monkeypatch):
     """JAX as it is installed for processors, not imported yet."""
