@@ -33,6 +33,8 @@ class Graph:
     Attributes:
         params: parameters of the network.
         border: pixels by which the network continues images on each side; 0 for zeros.
+        margin: columns on each side of a part of an image that the output leaves out, if the
+            network gets one that is already continued.
         statistics: tensors that hold the mean and variance of statistics which are not computed in
             the graph, `[1, C, 1, 1]` each, by the name of the `Statistics` layer.
         given: tensors that hold results of convolutions which are not computed in the graph, by
@@ -48,8 +50,9 @@ class Graph:
         self,
         params: Params,
         border: int = 0,
+        margin: int = 0,
     ):
-        self.params, self.border = params, border
+        self.params, self.border, self.margin = params, border, margin
         self.statistics: dict[str, tuple[str, str]] = {}
         self.given: dict[str, str] = {}
         self.measured: dict[str, str] = {}
@@ -145,14 +148,14 @@ class Graph:
         return self.op("Pad", x, pads, mode="reflect")
 
     def inside(self, x: str) -> str:
-        """Add a crop to what lies inside the border."""
-        if not self.border:
+        """Add a crop to what lies inside the border, or between the margins of a part."""
+        if self.border:
+            first, last, axes = [self.border] * 2, [-self.border] * 2, [2, 3]
+        elif self.margin:
+            first, last, axes = [self.margin], [-self.margin], [3]
+        else:
             return x
-        first, last, axes = (
-            self.constant(np.array(sides))
-            for sides in ([self.border] * 2, [-self.border] * 2, [2, 3])
-        )
-        return self.op("Slice", x, first, last, axes)
+        return self.op("Slice", x, *(self.constant(np.array(ends)) for ends in (first, last, axes)))
 
     def instance_norm(self, x: str, layer: str) -> str:
         """Add an `InstanceNorm` layer."""

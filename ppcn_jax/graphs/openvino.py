@@ -26,16 +26,22 @@ class Compiled:
 
     def __init__(self, graph: Graph, inputs: Mapping[str, tuple[int, ...]], outputs: Sequence[str]):
         # Nothing is stored on disk: reading it back takes as long as compiling.
-        compiled = _compile(to_openvino(graph, inputs, outputs))
-        self._request = compiled.create_infer_request()
-        self._inputs = [tensor.any_name for tensor in compiled.inputs]
-        self._shapes = [tuple(tensor.shape) for tensor in compiled.outputs]
+        self._compiled = _compile(to_openvino(graph, inputs, outputs))
+        self._request = self._compiled.create_infer_request()
+        self._inputs = [tensor.any_name for tensor in self._compiled.inputs]
+        self._shapes = [tuple(tensor.shape) for tensor in self._compiled.outputs]
         self._lock = threading.Lock()
 
-    def __call__(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Run the graph on float32 arrays by name; further ones are ignored."""
+    def __call__(
+        self, feeds: Mapping[str, np.ndarray], places: Sequence[np.ndarray] = ()
+    ) -> list[np.ndarray]:
+        """Run the graph on float32 arrays by name; further ones are ignored.
+
+        The last results are written to `places`, the others to new arrays.
+        """
         tensor = _library().Tensor
-        results = [np.empty(shape, np.float32) for shape in self._shapes]
+        others = self._shapes[: len(self._shapes) - len(places)]
+        results = [*(np.empty(shape, np.float32) for shape in others), *places]
         with self._lock:
             for index, name in enumerate(self._inputs):
                 # OpenVINO takes no arrays that are read-only, such as JAX's.
@@ -45,6 +51,14 @@ class Compiled:
                 self._request.set_output_tensor(index, tensor(result, shared_memory=True))
             self._request.infer()
         return results
+
+    def release(self) -> None:
+        """Free the memory of intermediate results until the next run, unless one is going on."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._compiled.release_memory()
+            finally:
+                self._lock.release()
 
 
 def open_file(content: bytes, shape: Sequence[int]) -> Callable[[np.ndarray], np.ndarray]:

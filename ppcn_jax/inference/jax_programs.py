@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -75,17 +75,22 @@ class JaxPrograms:
         return max(int(budget * _PROBE_ROWS / total) - around, around)
 
     def moments(
-        self, known: Known, rows: np.ndarray, given: Results, kept: Collection[str]
-    ) -> tuple[Moments, Results]:
-        """The moments of rows of the first unknown statistic, and what is kept on the way."""
-        rows, columns = self._padding(rows)
-        names = tuple(kept)
-        return gather(self._module, names, self.border, self._params, known, rows, given, columns)
+        self, known: Known, rows: np.ndarray, given: Results, kept: Mapping[str, np.ndarray]
+    ) -> Moments:
+        """The moments of rows of the first unknown statistic; fills what is kept on the way."""
+        padded, columns = self._padding(rows)
+        moments, results = gather(
+            self._module, tuple(kept), self.border, self._params, known, padded, given, columns
+        )
+        for name, place in kept.items():
+            place[...] = results[name]
+        return moments
 
     def output(self, known: Known, rows: np.ndarray, given: Results) -> Any:
-        """The output, `[rows, W, 3]`, unclipped, where all statistics are known."""
-        rows, columns = self._padding(rows)
-        return _output(self._module, self._params, known, rows, given, columns)
+        """The output inside the border, `[rows, W, 3]`, unclipped, if all statistics are known."""
+        padded, columns = self._padding(rows)
+        output = _output(self._module, self._params, known, padded, given, columns)
+        return np.asarray(output)[:, self.border : rows.shape[1] - self.border]
 
     def _padding(self, rows: np.ndarray) -> tuple[np.ndarray, np.int32 | None]:
         if self._padded is None:
@@ -152,9 +157,7 @@ def gather(
         rows = row_moments(x, border)
     else:
         rows = row_moments_inside(x, columns, border)
-    return Moments(rows.mean[0], rows.variance[0]), {
-        name: computed[name] for name in kept if name in computed
-    }
+    return Moments(rows.mean[0], rows.variance[0]), {name: computed[name] for name in kept}
 
 
 @functools.partial(BoundedJit, static_argnums=0)

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import hashlib
 import threading
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -57,34 +57,35 @@ class OpenvinoPrograms:
         return max(pixels // (width + 2 * self.border) - around, around)
 
     def moments(
-        self, known: Known, rows: np.ndarray, given: Results, kept: Collection[str]
-    ) -> tuple[tuple[np.ndarray, np.ndarray], Results]:
-        """The moments of rows of the first unknown statistic, and what is kept on the way."""
-        mean, variance, *results = self._run(known, rows, given, tuple(kept))
+        self, known: Known, rows: np.ndarray, given: Results, kept: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The moments of rows of the first unknown statistic; fills what is kept on the way."""
         # From [1, C, rows, 1] to [rows, 1, C].
-        moments = mean[0].transpose(1, 2, 0), variance[0].transpose(1, 2, 0)
-        return moments, {name: of[0] for name, of in zip(kept, results, strict=True)}
+        mean, variance = (
+            moment[0].transpose(1, 2, 0) for moment in self._run(known, rows, given, kept)[:2]
+        )
+        return mean, variance
 
     def output(self, known: Known, rows: np.ndarray, given: Results) -> np.ndarray:
-        """The output, `[rows, W, 3]`, unclipped, where all statistics are known."""
-        return self._run(known, rows, given, ())[0][0]
+        """The output inside the border, `[rows, W, 3]`, unclipped, if all statistics are known."""
+        return self._run(known, rows, given, {})[0][0]
 
     def _program(self, shape: tuple[int, ...], **parts: Any) -> "_Program":
         height, width = shape[:2]
         return _Program(self._model, self.structure, self._digest, height, width, **parts)
 
     def _run(
-        self, known: Known, rows: np.ndarray, given: Results, kept: tuple[str, ...]
+        self, known: Known, rows: np.ndarray, given: Results, kept: Mapping[str, np.ndarray]
     ) -> list[np.ndarray]:
         channels = {name: mean.size for name, (mean, _) in known.items()}
         program = self._program(
-            rows.shape, known=tuple(channels.items()), given=tuple(given), kept=kept
+            rows.shape, known=tuple(channels.items()), given=tuple(given), kept=tuple(kept)
         )
         feeds = {_IMAGES: rows[None]} | {name: result[None] for name, result in given.items()}
         for name, moments in known.items():
             for tensor, moment in zip(_moments(name), moments, strict=True):
                 feeds[tensor] = moment.reshape(1, -1, 1, 1)
-        return _compiled(program)(feeds)
+        return _compiled(program)(feeds, [place[None] for place in kept.values()])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +118,7 @@ class _Program:
     def compile(self) -> Compiled:
         """Compile the program."""
         border, params = border_of(self.structure), self.model.params
-        graph = Graph(params, border if self.complete else 0)
+        graph = Graph(params, border if self.complete else 0, margin=border)
         shapes: dict[str, tuple[int, ...]] = {_IMAGES: (1, self.height, self.width, 3)}
         for name in self.given:
             shapes[name] = (1, self.height, self.width, params[name]["kernel"].shape[-1])
@@ -143,8 +144,11 @@ _lock = threading.Lock()
 
 
 def _compiled(program: _Program) -> Compiled:
-    """A program, compiled unless it was used lately."""
+    """A program, compiled unless it was used lately. Others give back their memory."""
     with _lock:
+        for last in list(_programs)[-1:]:
+            if last != program:
+                _programs[last].release()
         if program not in _programs:
             left = _KEPT_PIXELS - program.height * program.width
             # The oldest go first, before the new one takes memory.

@@ -11,7 +11,7 @@ Where memory allows, the results of some convolutions are kept from the first pa
 them, and what leads to them is not computed a second time (`kept.py`).
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -61,24 +61,24 @@ class Programs(Protocol):
         ...
 
     def moments(
-        self, known: Known, rows: np.ndarray, given: Results, kept: Collection[str]
-    ) -> tuple[tuple[Any, Any], Results]:
+        self, known: Known, rows: np.ndarray, given: Results, kept: Mapping[str, np.ndarray]
+    ) -> tuple[Any, Any]:
         """The mean and variance of rows that the first unknown statistic is taken of.
 
         Args:
             known: the statistics before.
             rows: float32 `[rows, W + 2 border, 3]`, of the continued image.
             given: results of convolutions for these rows, which are not computed again.
-            kept: names of convolutions between the statistics before and this one, whose results
-                are returned too.
+            kept: by the names of convolutions between the statistics before and this one, arrays
+                `[rows, W + 2 border, C]` for their results.
 
         Returns:
-            Both over the columns inside the border, `[rows, 1, C]`, and the results to keep.
+            Both over the columns inside the border, `[rows, 1, C]`.
         """
         ...
 
     def output(self, known: Known, rows: np.ndarray, given: Results) -> Any:
-        """The output `[rows, W + 2 border, 3]`, unclipped, given all statistics."""
+        """The output inside the border, `[rows, W, 3]`, unclipped, given all statistics."""
         ...
 
 
@@ -124,16 +124,20 @@ def stream(
         return to_float(continue_by_reflection(image, border, window.top, window.bottom)), given
 
     for statistic, since in stages(structure):
-        moments, new = [], dict[str, np.ndarray]()
-        to_keep = [name for name in since if name in kept]
-        for window in windows(statistic, *to_keep):
-            both, computed = programs.moments(known, *inputs(window), to_keep)
+        moments = []
+        new = {
+            name: np.empty((height, width, channels), np.float32)
+            for name, channels in since.items()
+            if name in kept
+        }
+        for window in windows(statistic, *new):
+            # A window begins with rows of the band before, and lacks some that these depend on.
+            above = {name: result[window.top : window.first].copy() for name, result in new.items()}
+            places = {name: window.cut(result) for name, result in new.items()}
+            both = programs.moments(known, *inputs(window), places)
             moments.append(np.stack([window.band(moment) for moment in both]))
-            for name, result in computed.items():
-                values = window.band(result)
-                if name not in new:
-                    new[name] = np.empty((height, *values.shape[1:]), values.dtype)
-                new[name][window.first : window.last] = values
+            for name, rows in above.items():
+                new[name][window.top : window.first] = rows
         of_rows = np.concatenate(moments, axis=1)[:, border : height - border]
         known[statistic] = moments_of_image(*of_rows.astype(np.float64))
         results |= new
@@ -142,7 +146,7 @@ def stream(
         first, last = max(window.first, border), min(window.last, height - border)
         if first < last:
             rows = rows[first - window.first : last - window.first]
-            yield first - border, rows[:, border : width - border]
+            yield first - border, rows
 
 
 def moments_of_image(means: np.ndarray, variances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from ppcn_jax import command
 from ppcn_jax.export.images import as_input, synthetic_photo
 from ppcn_jax.export.onnx import open_session, to_onnx
 from ppcn_jax.graphs import networks
+from ppcn_jax.graphs.openvino import Compiled
 from ppcn_jax.inference import enhance, openvino_programs
 from ppcn_jax.inference.kept import kept_results
 from ppcn_jax.inference.openvino_programs import OpenvinoPrograms
@@ -130,6 +131,30 @@ def test_programs_are_shared_by_equal_parameters_and_dropped(student, monkeypatc
     monkeypatch.setattr(openvino_programs, "_KEPT_PIXELS", 2 * 40 * 50)
     OpenvinoPrograms(student).whole(picture(40, 49))
     assert [program.width for program in openvino_programs._programs] == [50, 49]
+
+
+def test_programs_that_are_not_in_use_give_back_memory(student, monkeypatch):
+    openvino_programs._programs.clear()
+    released = []
+    release = Compiled.release
+    monkeypatch.setattr(Compiled, "release", lambda self: (released.append(self), release(self)))
+    programs, image, other = OpenvinoPrograms(student), picture(40, 50), picture(50, 40)
+    before = programs.whole(image)
+    programs.whole(image)
+    assert not released
+    programs.whole(other)
+    assert released == [next(iter(openvino_programs._programs.values()))]
+    np.testing.assert_array_equal(programs.whole(image), before)
+
+
+def test_memory_in_use_is_not_given_back(student):
+    openvino_programs._programs.clear()
+    OpenvinoPrograms(student).whole(picture(40, 50))
+    (compiled,) = openvino_programs._programs.values()
+    with compiled._lock:  # as while it runs in another thread
+        compiled.release()
+    assert not compiled._lock.locked()
+    compiled.release()
 
 
 def test_photos_of_levels(student, monkeypatch):
