@@ -1,6 +1,7 @@
 """Results of a benchmark for people: Markdown to paste, a chart, and lines on the console."""
 
 import pathlib
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from ppcn_jax.benchmark.peaks import Peaks
 from ppcn_jax.benchmark.rows import Row
 from ppcn_jax.evaluation.tables import Column, markdown_table, number
 from ppcn_jax.runtime.files import write_bytes, write_json
+
+_WIDTH = 120  # characters of a line of text in Markdown
 
 
 def _milliseconds(title: str, field: str) -> Column:
@@ -64,8 +67,12 @@ def short_markdown(rows: Sequence[Row]) -> str:
 
 def _table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
     table = markdown_table(columns, [row for row in rows if not row["problem"]])
-    problems = [f"* {_problem(row)}\n" for row in rows if row["problem"]]
-    return table + ("\nNot measured:\n\n" + "".join(problems) if problems else "")
+    problems = [
+        textwrap.fill(f"* {_problem(row)}", _WIDTH, subsequent_indent="  ", break_long_words=False)
+        for row in rows
+        if row["problem"]
+    ]
+    return table + ("\nNot measured:\n\n" + "\n".join(problems) + "\n" if problems else "")
 
 
 def write_report(
