@@ -144,11 +144,11 @@ _lock = threading.Lock()
 
 
 def _compiled(program: _Program) -> Compiled:
-    """A program, compiled unless it was used lately. Others give back their memory."""
+    """A program, compiled unless it was used lately. The one used before gives back its memory."""
     with _lock:
-        for last in list(_programs)[-1:]:
-            if last != program:
-                _programs[last].release()
+        last = next(reversed(_programs), None)
+        if last is not None and last != program:
+            _programs[last].release()
         if program not in _programs:
             left = _KEPT_PIXELS - program.height * program.width
             # The oldest go first, before the new one takes memory.
