@@ -18,9 +18,8 @@ from ppcn_jax.export.verify import Run
 from ppcn_jax.graphs.graph import Graph
 from ppcn_jax.graphs.networks import add_network
 from ppcn_jax.inference.borders import border_of, continue_by_reflection
-from ppcn_jax.inference.kept import stages
 from ppcn_jax.inference.reach import reach
-from ppcn_jax.inference.structure import structure_of
+from ppcn_jax.inference.structure import statistic_names, structure_of
 from ppcn_jax.inference.windows import windows_of
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import Model
@@ -42,7 +41,7 @@ def to_onnx_parts(model: Model, destination: pathlib.Path) -> dict[pathlib.Path,
     """
     structure = structure_of(model)
     border = border_of(structure)
-    names = [name for name, _ in stages(structure)]
+    names = statistic_names(structure)
     if not names:
         raise InputError(
             f"a {model.name} uses no statistics of the image: there is nothing to separate"
@@ -66,7 +65,7 @@ def _part(model: Model, statistic: str | None, border: int, metadata: Mapping[st
     graph = Graph(model.params)
     graph.statistics = {
         name: (_per_channel(graph, f"{name}/mean"), _per_channel(graph, f"{name}/variance"))
-        for name, _ in stages(structure_of(model))
+        for name in statistic_names(structure_of(model))
     }
     x = graph.op("Transpose", INPUT, perm=[0, 3, 1, 2])
     result = add_network(graph, x, model.name, model.settings)
@@ -105,7 +104,7 @@ def run_onnx_parts(model: Model, parts: Mapping[pathlib.Path, bytes], *, threads
     sessions = [open_session(content, threads=threads) for content in parts.values()]
     structure = structure_of(model)
     border = border_of(structure)
-    names = [name for name, _ in stages(structure)]
+    names = statistic_names(structure)
 
     def run_image(image: np.ndarray) -> np.ndarray:
         continued = continue_by_reflection(image, border)

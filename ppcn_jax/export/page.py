@@ -18,8 +18,7 @@ import numpy as np
 from ppcn_jax.export.onnx_parts import to_onnx_parts
 from ppcn_jax.export.write import Check, check_parts
 from ppcn_jax.inference.enhance import scale_of
-from ppcn_jax.inference.kept import stages
-from ppcn_jax.inference.structure import structure_of
+from ppcn_jax.inference.structure import statistic_names, structure_of
 from ppcn_jax.photos.icc import D65, SRGB_CURVE, SRGB_PRIMARIES, make_profile
 from ppcn_jax.runtime.errors import InputError
 from ppcn_jax.weights.model import ENHANCERS, Model
@@ -115,7 +114,7 @@ def write_page(
             kept.
         OSError: a file cannot be written.
     """
-    if not stages(structure_of(model)):
+    if not statistic_names(structure_of(model)):
         raise InputError(
             f"a page runs networks that use statistics of the image, and a {model.name} uses none"
         )

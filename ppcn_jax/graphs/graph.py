@@ -37,10 +37,10 @@ class Graph:
             network gets one that is already continued.
         statistics: tensors that hold the mean and variance of statistics which are not computed in
             the graph, `[1, C, 1, 1]` each, by the name of the `Statistics` layer.
-        given: tensors that hold results of convolutions which are not computed in the graph, by
-            the name of the layer; after the leaky ReLU if one follows.
+        given: tensors that hold results which are not computed in the graph, by the name of the
+            layer.
         measured: tensors that statistics are taken of, by the names of the statistics.
-        convolved: results of convolutions, by the name of the layer; after the leaky ReLU if one
+        results: of convolutions and sums, by the name of the layer; after the leaky ReLU if one
             follows, which runtimes compute together.
         nodes: in the order of execution.
         constants: arrays by name.
@@ -56,7 +56,7 @@ class Graph:
         self.statistics: dict[str, tuple[str, str]] = {}
         self.given: dict[str, str] = {}
         self.measured: dict[str, str] = {}
-        self.convolved: dict[str, str] = {}
+        self.results: dict[str, str] = {}
         self.nodes: list[Node] = []
         self.constants: dict[str, np.ndarray] = {}
 
@@ -92,10 +92,10 @@ class Graph:
         if layer in self.given:
             return self.given[layer]
         kernel, bias = self.params[layer]["kernel"], self.params[layer]["bias"]
-        self.convolved[layer] = self.convolve(
+        self.results[layer] = self.convolve(
             x, kernel, None if before_norm else bias, layer, stride=stride, dilation=dilation
         )
-        return self.convolved[layer]
+        return self.results[layer]
 
     def convolve(
         self,
@@ -135,10 +135,17 @@ class Graph:
         if x in self.given.values():
             return x
         y = self.op("LeakyRelu", x, alpha=slope)
-        for layer, convolved in self.convolved.items():
-            if convolved == x:
-                self.convolved[layer] = y
+        for layer, result in self.results.items():
+            if result == x:
+                self.results[layer] = y
         return y
+
+    def sum(self, x: str, y: str, layer: str) -> str:
+        """Add a `Sum` layer."""
+        if layer in self.given:
+            return self.given[layer]
+        self.results[layer] = self.op("Add", x, y)
+        return self.results[layer]
 
     def reflection(self, x: str) -> str:
         """Add a `Reflection` layer; nothing if there is no border."""
@@ -152,7 +159,7 @@ class Graph:
         if self.border:
             first, last, axes = [self.border] * 2, [-self.border] * 2, [2, 3]
         elif self.margin:
-            first, last, axes = [self.margin], [-self.margin], [3]
+            return self._columns(x, self.margin, -self.margin)
         else:
             return x
         return self.op("Slice", x, *(self.constant(np.array(ends)) for ends in (first, last, axes)))
@@ -191,16 +198,32 @@ class Graph:
             return self.statistics[name][0]
         return self.spatial_mean(self.inside(x))
 
-    def row_moments(self, x: str, border: int) -> tuple[str, str]:
-        """Add mean and variance over the columns inside a border, `[N, C, H, 1]` each."""
-        if border:
-            ends = (self.constant(np.array([end])) for end in (border, -border, 3))
-            x = self.op("Slice", x, *ends)
+    def row_moments(self, x: str, border: int, width: int | None = None) -> tuple[str, str]:
+        """Add mean and variance over the columns inside a border, `[N, C, H, 1]` each.
+
+        With the width of `x`, its inside is not copied: the border's part is taken off the means.
+        """
         columns = self.constant(np.array([3]))
-        mean = self.op("ReduceMean", x, columns, keepdims=1)
-        deviations = self.op("Sub", x, mean)
-        squares = self.op("Mul", deviations, deviations)
-        return mean, self.op("ReduceMean", squares, columns, keepdims=1)
+        if border and width is None:
+            x, border = self._columns(x, border, -border), 0
+
+        def mean(values: str) -> str:
+            means = self.op("ReduceMean", values, columns, keepdims=1)
+            if not border or width is None:
+                return means
+            ends = ((0, border), (width - border, width))
+            edges = self.op("Concat", *(self._columns(values, *end) for end in ends), axis=3)
+            part = self.op("ReduceMean", edges, columns, keepdims=1)
+            inside = width - 2 * border
+            means = self.op("Mul", means, self.constant(width / inside))
+            return self.op("Sub", means, self.op("Mul", part, self.constant(2 * border / inside)))
+
+        means = mean(x)
+        deviations = self.op("Sub", x, means)
+        return means, mean(self.op("Mul", deviations, deviations))
+
+    def _columns(self, x: str, first: int, last: int) -> str:
+        return self.op("Slice", x, *(self.constant(np.array([end])) for end in (first, last, 3)))
 
     def spatial_mean(self, x: str) -> str:
         """Add a mean over height and width, in two stages like `layers.spatial_mean`."""

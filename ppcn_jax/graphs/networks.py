@@ -52,7 +52,7 @@ def _teacher(graph: Graph, images: str, settings: Settings) -> str:
         x = graph.conv(stage, f"conv{first}", dilation=dilation, before_norm=True)
         x = _lrelu(graph, graph.instance_norm(x, f"norm{first}"))
         x = graph.conv(x, f"conv{first + 1}", dilation=dilation, before_norm=True)
-        stage = graph.op("Add", graph.instance_norm(x, f"norm{first + 1}"), stage)
+        stage = graph.sum(graph.instance_norm(x, f"norm{first + 1}"), stage, f"sum{first + 1}")
         stages.append(stage)
     x = graph.op("Concat", *stages, axis=1)
     x = _lrelu(graph, graph.conv(x, "conv6"))

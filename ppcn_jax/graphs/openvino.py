@@ -14,6 +14,11 @@ from ppcn_jax.runtime.machine import core_count
 # Modes of ONNX's DepthToSpace by OpenVINO's names.
 _TO_SPACE = {"CRD": "depth_first", "DCR": "blocks_first"}
 
+# What makes `[N, C, H, W]` of `[N, H, W, C]`.
+_CHANNELS_FIRST = [0, 3, 1, 2]
+# Operators that compute each value of a tensor on its own.
+_ELEMENTWISE = {"Add", "LeakyRelu", "Mul", "Sub"}
+
 
 class Compiled:
     """A graph for inputs of certain shapes. Runs take turns if several threads call it.
@@ -80,6 +85,9 @@ def to_openvino(graph: Graph, inputs: Mapping[str, tuple[int, ...]], outputs: Se
     nodes = graph.needed_for(outputs)
     needed = {*outputs}.union(*(node.inputs for node in nodes))
     tensors: dict[str, Any] = {}
+    # The same tensors as `[N, H, W, C]`, the order of inputs and inside of convolutions. Operators
+    # on inputs stay in it, or OpenVINO would reorder what goes in and again what comes out.
+    channels_last: dict[str, Any] = {}
     parameters = []
     for name, shape in inputs.items():
         if name in needed:
@@ -91,7 +99,18 @@ def to_openvino(graph: Graph, inputs: Mapping[str, tuple[int, ...]], outputs: Se
             tensors[name] = opset13.constant(array)
     for node in nodes:
         translate = _OPERATORS.get(node.kind) or functools.partial(_plain, node.kind)
-        tensors[node.output] = translate(opset13, node, [tensors[name] for name in node.inputs])
+        arguments = [tensors[name] for name in node.inputs]
+        tensors[node.output] = translate(opset13, node, arguments)
+        if node.kind == "Transpose" and node.attributes["perm"] == _CHANNELS_FIRST:
+            channels_last[node.output] = arguments[0]
+        elif node.kind in _ELEMENTWISE and not channels_last.keys().isdisjoint(node.inputs):
+            last = [
+                channels_last.get(name) or _channel_last(opset13, argument)
+                for name, argument in zip(node.inputs, arguments, strict=True)
+            ]
+            if None not in last:
+                result = channels_last[node.output] = translate(opset13, node, last)
+                tensors[node.output] = opset13.transpose(result, np.array(_CHANNELS_FIRST))
     results = [opset13.result(tensors[name]) for name in outputs]
     return openvino.Model(results, parameters, "ppcn-jax")
 
@@ -124,6 +143,14 @@ def _compile(model: Any) -> Any:
         "INFERENCE_NUM_THREADS": core_count(),
     }
     return _core().compile_model(model, "CPU", settings)
+
+
+def _channel_last(ops: Any, x: Any) -> Any | None:
+    """Scalars and values per channel, for operators on `[N, H, W, C]`; None for others."""
+    shape = list(x.output(0).shape)
+    if len(shape) == 4 and shape[2:] == [1, 1]:
+        return ops.reshape(x, np.array([1, 1, 1, -1]), False)
+    return None if shape else x
 
 
 def _plain(kind: str, ops: Any, node: Node, inputs: list[Any]) -> Any:

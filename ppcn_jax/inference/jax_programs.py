@@ -20,7 +20,7 @@ from ppcn_jax.inference.reach import reach
 from ppcn_jax.inference.streaming import Known, Results
 from ppcn_jax.inference.structure import Structure, structure_of_module
 from ppcn_jax.models.definitions import Params
-from ppcn_jax.models.layers import Conv, Statistics, layer_input
+from ppcn_jax.models.layers import Conv, Statistics, Sum, layer_input
 from ppcn_jax.ops.moments import Moments, row_moments
 from ppcn_jax.runtime.memory import available_bytes
 
@@ -109,7 +109,7 @@ def _supply(
     """Interceptor that supplies known statistics and given results.
 
     It appends the inputs of unknown statistics to `unknown`, and records in `computed` the results
-    of convolutions that depend on known statistics only.
+    of convolutions and sums that depend on known statistics only.
     """
 
     def intercept(
@@ -120,7 +120,7 @@ def _supply(
             if name in known:
                 return known[name]
             unknown.append(layer_input(args, kwargs))
-        elif isinstance(context.module, Conv):
+        elif isinstance(context.module, Conv | Sum):
             if name in given:
                 return given[name][None]
             output = call(*args, **kwargs)

@@ -77,9 +77,11 @@ class OpenvinoPrograms:
     def _run(
         self, known: Known, rows: np.ndarray, given: Results, kept: Mapping[str, np.ndarray]
     ) -> list[np.ndarray]:
-        channels = {name: mean.size for name, (mean, _) in known.items()}
         program = self._program(
-            rows.shape, known=tuple(channels.items()), given=tuple(given), kept=tuple(kept)
+            rows.shape,
+            known=tuple((name, mean.size) for name, (mean, _) in known.items()),
+            given=tuple((name, result.shape[-1]) for name, result in given.items()),
+            kept=tuple(kept),
         )
         feeds = {_IMAGES: rows[None]} | {name: result[None] for name, result in given.items()}
         for name, moments in known.items():
@@ -100,9 +102,9 @@ class _Program:
         width: columns of the image.
         complete: the image is complete: it is continued, and its statistics are taken.
         known: statistics that are inputs, with their channels.
-        given: convolutions whose results are inputs.
-        kept: convolutions whose results are outputs, after the moments of the first statistic that
-            is not known.
+        given: layers whose results are inputs, with their channels.
+        kept: layers whose results are outputs, after the moments of the first statistic that is
+            not known.
     """
 
     model: Model = dataclasses.field(compare=False)
@@ -112,7 +114,7 @@ class _Program:
     width: int
     complete: bool = False
     known: tuple[tuple[str, int], ...] = ()
-    given: tuple[str, ...] = ()
+    given: tuple[tuple[str, int], ...] = ()
     kept: tuple[str, ...] = ()
 
     def compile(self) -> Compiled:
@@ -120,8 +122,8 @@ class _Program:
         border, params = border_of(self.structure), self.model.params
         graph = Graph(params, border if self.complete else 0, margin=border)
         shapes: dict[str, tuple[int, ...]] = {_IMAGES: (1, self.height, self.width, 3)}
-        for name in self.given:
-            shapes[name] = (1, self.height, self.width, params[name]["kernel"].shape[-1])
+        for name, channels in self.given:
+            shapes[name] = (1, self.height, self.width, channels)
             graph.given[name] = graph.op("Transpose", name, perm=[0, 3, 1, 2])
         for name, channels in self.known:
             graph.statistics[name] = _moments(name)
@@ -132,10 +134,8 @@ class _Program:
         if self.complete or not unknown:
             graph.op("Transpose", result, perm=[0, 2, 3, 1], output=_RESULT)
             return Compiled(graph, shapes, [_RESULT])
-        kept = (
-            graph.op("Transpose", graph.convolved[name], perm=[0, 2, 3, 1]) for name in self.kept
-        )
-        moments = graph.row_moments(graph.measured[unknown[0]], border)
+        kept = (graph.op("Transpose", graph.results[name], perm=[0, 2, 3, 1]) for name in self.kept)
+        moments = graph.row_moments(graph.measured[unknown[0]], border, self.width)
         return Compiled(graph, shapes, [*moments, *kept])
 
 

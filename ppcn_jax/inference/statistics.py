@@ -12,9 +12,8 @@ from flax.linen.module import InterceptorContext
 
 from ppcn_jax.inference.borders import continue_by_reflection, without_reflection
 from ppcn_jax.inference.jax_programs import gather
-from ppcn_jax.inference.kept import stages
 from ppcn_jax.inference.streaming import moments_of_image
-from ppcn_jax.inference.structure import Structure, structure_of_module
+from ppcn_jax.inference.structure import Structure, statistic_names, structure_of_module
 from ppcn_jax.inference.windows import windows_of
 from ppcn_jax.models.definitions import Params
 from ppcn_jax.models.layers import Statistics
@@ -46,7 +45,7 @@ def statistics_of(
     structure = structure_of_module(module)
     module, border = without_reflection(module)
     known: dict[str, Moments] = {}
-    for name, _ in stages(structure):
+    for name in statistic_names(structure):
         moments = [
             _next_moments(module, structure, border, params, known, photo) for photo in photos()
         ]

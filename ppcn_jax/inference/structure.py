@@ -15,7 +15,7 @@ from ppcn_jax.weights.trees import flatten, unflatten
 if TYPE_CHECKING:
     import flax.linen as nn
 
-OUTPUT = ""
+IMAGES, OUTPUT = "images", ""
 
 
 class Structure(NamedTuple):
@@ -65,8 +65,8 @@ class Layout(NamedTuple):
 
     Attributes:
         graph: with parameters and constants that have the right shapes, and any values.
-        tensors: the results of convolutions and what the statistics are taken of, by their names
-            in the graph, and the network's `OUTPUT`.
+        tensors: the graph's results and what its statistics are taken of, by their names in the
+            graph, and the network's `OUTPUT`. Its images are `IMAGES`.
         strides: rows of the image per row of the output of each node.
     """
 
@@ -81,11 +81,16 @@ def layout(structure: Structure) -> Layout:
     settings = dict(structure.settings)
     params = unflatten({path: _zeros(shape) for path, shape in structure.shapes})
     complete, graph = Graph(params), Graph(params)
-    add_network(complete, "images", structure.name, settings)
+    add_network(complete, IMAGES, structure.name, settings)
     graph.statistics = {name: (f"{name}/mean", f"{name}/variance") for name in complete.measured}
-    output = add_network(graph, "images", structure.name, settings)
+    output = add_network(graph, IMAGES, structure.name, settings)
     graph.constants = {name: _zeros(array.shape) for name, array in graph.constants.items()}
-    return Layout(graph, {**graph.convolved, **graph.measured, OUTPUT: output}, _strides(graph))
+    return Layout(graph, {**graph.results, **graph.measured, OUTPUT: output}, _strides(graph))
+
+
+def statistic_names(structure: Structure) -> list[str]:
+    """The statistics of the whole image that a network takes, in order."""
+    return list(layout(structure).graph.measured)
 
 
 def _zeros(shape: tuple[int, ...]) -> np.ndarray:

@@ -17,6 +17,7 @@ from ppcn_jax.models.layers import (
     InstanceNorm,
     Reflection,
     Statistics,
+    Sum,
     check_images,
     enhancer_output,
     inside,
@@ -132,11 +133,11 @@ class Teacher(nn.Module):
         x = conv(32, (3, 3), before_norm=True, name="conv2")(c1)
         x = lrelu(norm(name="norm2")(x))
         x = conv(16, (3, 3), before_norm=True, name="conv3")(x)
-        c3 = norm(name="norm3")(x) + c1
+        c3 = Sum(name="sum3")(norm(name="norm3")(x), c1)
         x = conv(32, (3, 3), dilation=2, before_norm=True, name="conv4")(c3)
         x = lrelu(norm(name="norm4")(x))
         x = conv(16, (3, 3), dilation=2, before_norm=True, name="conv5")(x)
-        c5 = norm(name="norm5")(x) + c3
+        c5 = Sum(name="sum5")(norm(name="norm5")(x), c3)
         c6 = lrelu(conv(16, (1, 1), name="conv6")(jnp.concatenate([c3, c5], axis=-1)))
         x = conv(3, (3, 3), name="conv7")(c6)
         return _output(x, (c1, c6), taps, border)

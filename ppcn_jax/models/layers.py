@@ -118,6 +118,14 @@ class Conv(nn.Module):
         return (y.astype(bias.dtype) + bias[None, None, None]).astype(y.dtype)
 
 
+class Sum(nn.Module):
+    """The sum of two branches, which code that runs a network in parts can keep and supply."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:
+        return x + y
+
+
 class Reflection(nn.Module):
     """Continuation of images beyond their edges by reflection, which repeats no edge.
 

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ppcn_jax.inference import any_size, kept
+from ppcn_jax.inference import any_size
 from ppcn_jax.inference.any_size import apply_to_any_size, shared_side, shares_size
 from ppcn_jax.inference.programs import apply_network
 from ppcn_jax.inference.reach import reach
-from ppcn_jax.inference.structure import structure_of_module
+from ppcn_jax.inference.structure import statistic_names, structure_of_module
 from ppcn_jax.weights.model import make_network
 
 
@@ -77,7 +77,7 @@ def test_sizes_share_programs(random_params, monkeypatch):
     structure = structure_of_module(module)
     # One pass for each statistic, whose bands of 20 rows have the rows around that it depends on,
     # and one for the output; square images only show what the network consists of.
-    around = [reach(structure, wanted=frozenset({name})) for name, _ in kept.stages(structure)]
+    around = [reach(structure, wanted=frozenset({name})) for name in statistic_names(structure)]
     expected = [(20 + 2 * rows, 48) for rows in [*around, 10]]
     assert [(h, w) for _, h, w, _ in traced if h != w] == expected
 

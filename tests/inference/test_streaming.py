@@ -10,11 +10,11 @@ from ppcn_jax import models
 from ppcn_jax.graphs import networks
 from ppcn_jax.inference import jax_programs, streaming
 from ppcn_jax.inference.jax_programs import JaxPrograms
-from ppcn_jax.inference.kept import kept_results
+from ppcn_jax.inference.kept import kept_channels, kept_results, needs_image
 from ppcn_jax.inference.reach import reach
 from ppcn_jax.inference.streaming import can_keep, stream
 from ppcn_jax.inference.structure import Structure, structure_of_module
-from ppcn_jax.inference.windows import windows_of
+from ppcn_jax.inference.windows import Window, windows_of
 from ppcn_jax.models.layers import Conv, InstanceNorm, Statistics, check_images
 from ppcn_jax.weights import model as weights
 from ppcn_jax.weights.model import make_network
@@ -198,7 +198,8 @@ def test_reach_of_branches_is_that_of_the_longest(branches):
 def test_bands_of_a_network_of_branches(branches):
     module, params = branches
     image = picture(101)
-    assert kept_results(structure_of_module(module))
+    kept = kept_results(structure_of_module(module))
+    assert [*map(set, kept)] == [{"long1"}, {"long1", "short"}]
     for keep in (False, True):
         output = streamed(module, params, image, 7, keep)
         np.testing.assert_allclose(output, whole(module, params, image), rtol=0, atol=1e-5)
@@ -216,14 +217,45 @@ def test_an_operator_that_mixes_rows_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("student", {"conv1": 8, "conv3": 8}),
-        ("teacher", {"conv3": 16}),
-        ("dped_resnet", {}),  # 64 channels are too many
-        ("super_resolver", {}),
+        ("student", [(), ("conv1",), ("conv1", "conv3")]),
+        ("teacher", [(), ("conv1",), ("conv3",), ("sum3",), ("sum3",)]),
+        ("dped_resnet", [()] * 8),  # 64 channels are too many
+        ("super_resolver", [()]),
+        ("srcnn", []),
     ],
 )
 def test_results_worth_keeping(name, expected):
-    assert kept_results(structure_of_module(make_network(name))) == expected
+    structure = structure_of_module(make_network(name))
+    assert [tuple(sorted(kept)) for kept in kept_results(structure)] == expected
+    assert kept_channels(structure) == (16 if any(expected) else 0)
+
+
+def test_a_result_takes_the_memory_of_one_before():
+    _, first, second, third, last = kept_results(structure_of_module(make_network("teacher")))
+    memories = streaming._Memories((first, second, third, last), 100, 5, Window(0, 9, 0, 20))
+    rows = [memories.rows(kept[name]) for kept, name in zip(
+        (first, second, third, last), ("conv1", "conv3", "sum3", "sum3"), strict=True)]  # fmt: skip
+    assert {array.shape for array in rows} == {(100, 5, 16)}
+    # What is written to a window is what no window from its top on reads.
+    assert [np.shares_memory(rows[1][:20], rows[0][top:]) for top in (0, 1)] == [False, False]
+    assert np.shares_memory(rows[1][20:21], rows[0][:1])
+    assert np.shares_memory(rows[2][20:21], rows[1][:1])
+    assert rows[0].base is rows[3].base and len(rows[0].base) == 100 + 2 * 20
+    memories.drop_except(last)
+    assert memories.rows(last["sum3"]).base is rows[0].base
+    memories.drop_except({})
+    assert memories.rows(last["sum3"]).base is not rows[0].base
+
+
+def test_whether_the_image_is_needed():
+    structure = structure_of_module(make_network("teacher"))
+
+    def needed(*given, wanted=()):
+        return needs_image(structure, frozenset(given), frozenset(wanted))
+
+    assert needed() and needed("conv3") and needed(wanted=["contrast"])
+    assert not needed("sum3") and not needed("conv1", wanted=["norm3/statistics"])
+    assert needed("conv3", wanted=["norm3/statistics", "conv0"])
 
 
 def test_default_band_follows_the_free_memory(network, monkeypatch):
