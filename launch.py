@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> None:
         end_if_in_use(workdir, silence=FLAGS.silence)
     processes = (FLAGS.coordinator, FLAGS.process_count, FLAGS.process_index)
     start_process(*processes, detect=FLAGS.distributed, silence=FLAGS.silence)
-    fate = SharedFate(silence=FLAGS.silence)
+    fate = SharedFate(silence=FLAGS.silence, heartbeat_file=FLAGS.heartbeat_file)
     try:
         with fate:
             check(config, devices=jax.device_count())

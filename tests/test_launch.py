@@ -60,7 +60,12 @@ def final_state(workdir):
 def undisturbed(launch, tmp_path_factory):
     """The workdir of an undisturbed run in one process, and how it ended."""
     workdir = tmp_path_factory.mktemp("undisturbed")
-    return workdir, end(train(launch, workdir))
+    heartbeat = tmp_path_factory.mktemp("heartbeat") / "file"
+    run = train(launch, workdir, f"--heartbeat_file={heartbeat}", "--silence=1")
+    wait_until(heartbeat.exists, run)
+    started = heartbeat.stat().st_mtime_ns
+    wait_until(lambda: heartbeat.stat().st_mtime_ns > started, run)
+    return workdir, end(run)
 
 
 def test_a_run_prints_its_progress_and_nothing_else(undisturbed):
@@ -236,5 +241,5 @@ def test_help_lists_the_flags():
     assert (result.returncode, result.stderr) == (0, "")
     assert "python launch.py --config=configs/student.py --workdir=W" in result.stdout
     flags = re.findall(r"^  --(?:\[no\])?(\w+):", result.stdout, re.MULTILINE)
-    processes = ["coordinator", "distributed", "process_count", "process_index", "silence"]
-    assert flags == ["config", *processes, "workdir"]
+    processes = ["coordinator", "distributed", "heartbeat_file", "process_count", "process_index"]
+    assert flags == ["config", *processes, "silence", "workdir"]

@@ -1,10 +1,12 @@
 """The scripts in docs/pods.md, checked by ShellCheck, and its JobSet, checked by its schema."""
 
+import os
 import re
 import shutil
 import subprocess
 import sysconfig
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,9 @@ import yaml
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "pods.md").read_text(encoding="utf-8")
 BLOCKS = [textwrap.dedent(block) for block in re.findall(r"^(?: {4,}.*\n)+", PAGE, re.MULTILINE)]
+
+
+HEARTBEAT_FILE = "/tmp/heartbeat"  # in the container
 
 
 def blocks(start):
@@ -71,5 +76,20 @@ def test_the_jobset_restarts_everything_but_errors_of_the_command(jobset):
     address = f"{jobset['metadata']['name']}-{group['name']}-0-0.{jobset['metadata']['name']}"
     assert f"--coordinator={address}:" in command
     assert f"--process_count={job['completions']} " in command
+    assert command.endswith(f" --heartbeat_file={HEARTBEAT_FILE}")
     claims = {volume["name"] for volume in pod.get("volumes", [])}
     assert {mount["name"] for mount in container.get("volumeMounts", [])} == claims
+
+
+@pytest.mark.parametrize("age", [0, 300, 1200, None], ids="{} s".format)
+def test_the_probe_of_the_jobset(jobset, tmp_path, age):
+    (group,) = jobset["spec"]["replicatedJobs"]
+    (container,) = group["template"]["spec"]["template"]["spec"]["containers"]
+    file, command = tmp_path / "heartbeat", container["livenessProbe"]["exec"]["command"]
+    if age is not None:
+        file.touch()
+        os.utime(file, (time.time() - age,) * 2)
+    here = [part.replace(HEARTBEAT_FILE, str(file)) for part in command]
+    assert here != command
+    alive = subprocess.run(here, check=False, stderr=subprocess.DEVNULL).returncode == 0
+    assert alive == (age in (0, 300))

@@ -3,6 +3,7 @@
 import difflib
 import itertools
 import os
+import pathlib
 import re
 import sys
 import traceback
@@ -39,6 +40,7 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_integer("process_index", None, "Index of this process, from 0.")
     flags.DEFINE_bool("distributed", True, "Join other processes when a cluster is detected.")
     flags.DEFINE_float("silence", 60.0, "Seconds after which a silent process counts as dead.", 1.0)
+    flags.DEFINE_string("heartbeat_file", None, "Local file to touch while this process is alive.")
     flags.register_multi_flags_validator(
         _PROCESSES,
         lambda values: len({value is None for value in values.values()}) == 1,
@@ -75,6 +77,7 @@ def parse_flags(arguments: list[str]) -> list[str]:
             raise flags.Error("--workdir is missing: name a folder for everything that is written")
         to_path(flags.FLAGS.workdir, "--workdir")
         check_file_name(flags.FLAGS.workdir, "--workdir")
+        _check_heartbeat_file(flags.FLAGS.heartbeat_file)
     except SystemExit:
         # absl ends with status 1 after it has printed the help.
         sys.exit(0 if any(text.startswith(("-h", "--help", "-?")) for text in arguments) else 1)
@@ -85,6 +88,14 @@ def parse_flags(arguments: list[str]) -> list[str]:
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # Orbax logs every detail of every save
     return [program]
+
+
+def _check_heartbeat_file(name: str | None) -> None:
+    try:
+        if name is not None:
+            pathlib.Path(name).touch()
+    except OSError as error:
+        raise flags.Error(f"--heartbeat_file cannot be written: {error}") from error
 
 
 def _config_file(arguments: list[str]) -> str:

@@ -24,6 +24,7 @@ import jax
 
 from ppcn_jax.runtime.errors import FaultyDevice, TryAgain, is_disk_full
 from ppcn_jax.runtime.exchange import coordination_service, wait_for
+from ppcn_jax.runtime.heartbeat_file import keep_fresh
 
 # sysexits.h, EX_TEMPFAIL: nothing is wrong with the command; start it again in all processes.
 START_AGAIN = 75
@@ -80,10 +81,11 @@ class SharedFate:
 
     Args:
         silence: seconds without a heartbeat after which a process counts as dead.
+        heartbeat_file: a file to keep fresh from now on until the process ends.
     """
 
-    def __init__(self, *, silence: float):
-        self._silence = silence
+    def __init__(self, *, silence: float, heartbeat_file: str | None = None):
+        self._silence, self._file = silence, heartbeat_file
         self._index, self._count = jax.process_index(), jax.process_count()
         self._name = f"process {self._index} of {self._count} ({socket.gethostname()})"
         self._over = threading.Event()  # heartbeats end
@@ -93,6 +95,8 @@ class SharedFate:
         self._seen: dict[str, tuple[str, float]] = {}  # heartbeat's key -> value, since when
 
     def __enter__(self) -> Self:
+        if self._file is not None:
+            keep_fresh(pathlib.Path(self._file), every=self._silence / 10)
         if self._count > 1:
             self._service = coordination_service()
             self._show_life(0)

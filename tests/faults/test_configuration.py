@@ -320,6 +320,14 @@ def cases(folder):
             "write gs://BUCKET/...",
         ),
         "empty workdir": (flags_only("--config=configs/teacher.py", "--workdir="), "name a folder"),
+        "heartbeat file in no folder": (
+            flags_only(
+                "--config=configs/teacher.py",
+                f"--workdir={new}",
+                f"--heartbeat_file={folder / 'none' / 'heartbeat'}",
+            ),
+            "launch.py: --heartbeat_file cannot be written: [Errno 2]",
+        ),
         "unknown variant": (
             flags_only("--config=configs/teacher.py:fast", f"--workdir={new}"),
             "has the variants paper, released and quick, not 'fast' (",
