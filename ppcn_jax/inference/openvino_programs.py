@@ -23,10 +23,11 @@ from ppcn_jax.weights.trees import flatten
 _IMAGES, _RESULT = "images", "result"
 # Pixels of a band, with twice the rows that its output depends on: few rows are computed twice.
 _BAND_PIXELS = 3 * 2**17
-# A program takes about so much memory, at most, until it is dropped.
+# A program takes about so much memory, at most, while it is in use.
 _BYTES_PER_PIXEL = 512
-# Programs that were used last are kept, as many as have so many pixels together.
-_KEPT_PIXELS = 2**21
+# Programs that were used last are kept, 20 MB each while they are not in use. A large photo takes
+# one for each of its passes.
+_MOST_PROGRAMS = 8
 
 
 class OpenvinoPrograms:
@@ -150,9 +151,7 @@ def _compiled(program: _Program) -> Compiled:
         if last is not None and last != program:
             _programs[last].release()
         if program not in _programs:
-            left = _KEPT_PIXELS - program.height * program.width
-            # The oldest go first, before the new one takes memory.
-            while _programs and sum(each.height * each.width for each in _programs) > left:
+            if len(_programs) >= _MOST_PROGRAMS:
                 _programs.popitem(last=False)
             _programs[program] = program.compile()
         _programs.move_to_end(program)

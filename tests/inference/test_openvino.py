@@ -165,7 +165,7 @@ def test_programs_are_shared_by_equal_parameters_and_dropped(student, monkeypatc
     different = OpenvinoPrograms(negative).whole(image)
     assert np.abs(different - OpenvinoPrograms(student).whole(image)).max() > 0.1
     assert len(openvino_programs._programs) == 2
-    monkeypatch.setattr(openvino_programs, "_KEPT_PIXELS", 2 * 40 * 50)
+    monkeypatch.setattr(openvino_programs, "_MOST_PROGRAMS", 2)
     OpenvinoPrograms(student).whole(picture(40, 49))
     assert [program.width for program in openvino_programs._programs] == [50, 49]
 
