@@ -15,16 +15,17 @@ from ppcn_jax.graphs.openvino import Compiled
 from ppcn_jax.inference.borders import border_of
 from ppcn_jax.inference.reach import reach
 from ppcn_jax.inference.streaming import Known, Results
-from ppcn_jax.inference.structure import Structure, structure_of
+from ppcn_jax.inference.structure import Structure, most_channels, structure_of
 from ppcn_jax.runtime.memory import available_bytes
 from ppcn_jax.weights.model import Model
 from ppcn_jax.weights.trees import flatten
 
 _IMAGES, _RESULT = "images", "result"
-# Pixels of a band, with twice the rows that its output depends on: few rows are computed twice.
-_BAND_PIXELS = 3 * 2**17
-# A program takes about so much memory, at most, while it is in use.
-_BYTES_PER_PIXEL = 512
+# Memory for a band, with twice the rows that its output depends on: few rows are computed twice.
+_BAND_BYTES = 3 * 2**26
+# A program takes at most so many times the memory of its largest map while it is in use. For maps
+# of fewer channels, the other arrays of a band count too.
+_MAPS, _FEWEST_CHANNELS = 4, 16
 # Programs that were used last are kept, 20 MB each while they are not in use. A large photo takes
 # one for each of its passes.
 _MOST_PROGRAMS = 8
@@ -53,7 +54,8 @@ class OpenvinoPrograms:
 
     def default_band(self, width: int) -> int:
         """Rows of an image of this width to compute at a time, at least twice the reach."""
-        pixels = min(available_bytes() // 4 // _BYTES_PER_PIXEL, _BAND_PIXELS)
+        channels = max(most_channels(self.structure), _FEWEST_CHANNELS)
+        pixels = int(min(available_bytes() // 4, _BAND_BYTES) / (4 * _MAPS * channels))
         around = 2 * reach(self.structure)
         return max(pixels // (width + 2 * self.border) - around, around)
 

@@ -93,6 +93,16 @@ def statistic_names(structure: Structure) -> list[str]:
     return list(layout(structure).graph.measured)
 
 
+def most_channels(structure: Structure) -> float:
+    """Numbers per pixel of the image in the largest result of a convolution."""
+    graph, _, strides = layout(structure)
+    return max(
+        len(graph.constants[node.inputs[1]]) / strides[node.output] ** 2
+        for node in graph.nodes
+        if node.kind == "Conv"
+    )
+
+
 def _zeros(shape: tuple[int, ...]) -> np.ndarray:
     """Zeros that take no memory."""
     return np.broadcast_to(np.float32(0), shape)

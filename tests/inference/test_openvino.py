@@ -198,7 +198,7 @@ def test_photos_of_levels(student, monkeypatch):
     photo = (picture(200, 40) * 65535).astype(np.uint16)
     expected = 65535 * OpenvinoPrograms(student).whole(photo / np.float32(65535))
     monkeypatch.setattr(enhance, "WHOLE_PIXELS", 0)
-    monkeypatch.setattr(openvino_programs, "_BAND_PIXELS", 4000)
+    monkeypatch.setattr(openvino_programs, "_BAND_BYTES", 2**20)
     for result in enhance.enhance_levels([photo, photo], student, "openvino"):
         assert result.dtype == np.uint16
         assert np.abs(result - expected.clip(0, 65535)).max() <= 1.2
@@ -215,6 +215,9 @@ def test_bands_follow_the_free_memory(student, monkeypatch):
     programs = OpenvinoPrograms(student)
     plenty = programs.default_band(4000)
     assert plenty > 20
+    # The teacher has maps of 32 channels, the student of 16; both see 10 rows on each side.
+    teacher = OpenvinoPrograms(load_model("teacher"))
+    assert abs((plenty + 20) / 2 - (teacher.default_band(4000) + 20)) <= 1
     monkeypatch.setattr(openvino_programs, "available_bytes", lambda: 0)
     assert programs.default_band(4000) == 20
 
