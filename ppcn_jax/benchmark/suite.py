@@ -35,6 +35,12 @@ PARTS = (
     "host",
 )
 
+# Other libraries that parts compare with.
+_COMPARED = {
+    **dict.fromkeys(("inference", "training", "contextual"), tuple(COMPETITORS)),
+    "large_photos": ("OpenVINO",),
+}
+
 
 def run(
     config: ConfigDict, workdir: pathlib.Path, loaders: Mapping[str, Callable[[], Batches]]
@@ -61,7 +67,8 @@ def run(
         )
     networks = models_by_name(NETWORKS, config.models)
     machine = describe_machine()
-    competitors, rows = split_installed(names)
+    compared = {name for part in parts for name in _COMPARED.get(part, ())}
+    competitors, rows = split_installed([name for name in names if name in compared])
     for row in rows:
         print_row(row)
     with tempfile.TemporaryDirectory(prefix="ppcn-jax-benchmark-") as name:

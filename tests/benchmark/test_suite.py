@@ -128,6 +128,12 @@ def test_competitors_that_are_not_installed_are_reported(tmp_path, monkeypatch, 
         assert "PyTorch: torch is not installed: run pip install '.[bench]' in a clone" in text
 
 
+def test_only_what_the_parts_compare_with_is_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr(competitors, "missing_packages", lambda name: ["absent"])
+    rows = suite.run(request(parts="large_photos"), tmp_path, {})["rows"]
+    assert [row["name"] for row in rows if row["problem"]] == ["OpenVINO"]
+
+
 def test_a_competitor_that_fails_or_differs_is_reported(monkeypatch):
     def fails(model, image):
         raise OSError("no such\nlibrary")
