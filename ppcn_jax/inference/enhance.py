@@ -228,7 +228,8 @@ def _run(
     exists in float32 as a whole.
     """
     runtime = choose_runtime(runtime)
-    large = _is_large(*image.shape[:2])
+    height, width = image.shape[:2]
+    large = _is_large(height, width)
     if large and runtime == "jax":
         import jax
 
@@ -240,8 +241,8 @@ def _run(
     programs = make_programs(runtime, model)
     if not large:
         return finish(programs.whole(to_float(image)))
-    band = programs.default_band(image.shape[1])
-    keep = can_keep(programs, *image.shape[:2])
+    band = programs.default_band(width)
+    keep = can_keep(programs, height, width, band)
     output = np.empty(image.shape, dtype)
     for first, rows in stream(programs, image, band=band, keep=keep):
         output[first : first + len(rows)] = finish(rows)

@@ -72,6 +72,12 @@ def kept_channels(structure: Structure) -> int:
     return max((_channels_of(*pair) for pair in pairs), default=0)
 
 
+def kept_moves(structure: Structure) -> int:
+    """How often one result takes the place of another in a memory, at most."""
+    places = (place for kept in kept_results(structure) for place in kept.values())
+    return max((place.before for place in places), default=0)
+
+
 @functools.cache
 def needs_image(
     structure: Structure, given: frozenset[str], wanted: frozenset[str] = frozenset()

@@ -17,7 +17,15 @@ from typing import Any, Protocol
 import numpy as np
 
 from ppcn_jax.inference.borders import continue_by_reflection
-from ppcn_jax.inference.kept import Kept, Place, kept_channels, kept_results, needs_image
+from ppcn_jax.inference.kept import (
+    Kept,
+    Place,
+    kept_channels,
+    kept_moves,
+    kept_results,
+    needs_image,
+)
+from ppcn_jax.inference.reach import reach
 from ppcn_jax.inference.structure import Structure, statistic_names
 from ppcn_jax.inference.windows import Window, windows_of
 from ppcn_jax.photos.levels import to_float
@@ -82,11 +90,13 @@ class Programs(Protocol):
         ...
 
 
-def can_keep(programs: Programs, height: int, width: int) -> bool:
+def can_keep(programs: Programs, height: int, width: int, band: int) -> bool:
     """Check that the results that `stream` may keep fit into a quarter of the available memory."""
-    height, width = (side + 2 * programs.border for side in (height, width))
-    channels = kept_channels(programs.structure)
-    return 4 * height * width * channels <= available_bytes() // 4
+    structure, border = programs.structure, programs.border
+    height, width = height + 2 * border, width + 2 * border
+    window = min(band + 2 * reach(structure), height)
+    rows = height + kept_moves(structure) * window
+    return 4 * rows * width * kept_channels(structure) <= available_bytes() // 4
 
 
 def stream(

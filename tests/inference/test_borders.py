@@ -14,7 +14,7 @@ from ppcn_jax.inference.any_size import apply_to_any_size
 from ppcn_jax.inference.borders import continue_by_reflection, without_reflection
 from ppcn_jax.inference.devices import apply_batch, apply_sharded
 from ppcn_jax.inference.jax_programs import JaxPrograms
-from ppcn_jax.inference.kept import kept_channels
+from ppcn_jax.inference.kept import kept_channels, kept_moves
 from ppcn_jax.inference.reach import reach
 from ppcn_jax.inference.streaming import can_keep, stream
 from ppcn_jax.inference.structure import structure_of_module
@@ -124,7 +124,8 @@ def test_memory_for_a_border(network, monkeypatch):
     zeros, border = without_reflection(module)
     whole, continued = (JaxPrograms(each, params) for each in (module, zeros))
     assert whole.default_band(980) == continued.default_band(980 + 2 * border)
-    needed = 4 * 120 * 70 * kept_channels(continued.structure)
+    rows = 120 + kept_moves(continued.structure) * (30 + 20)
+    needed = 4 * rows * 70 * kept_channels(continued.structure)
     for available, enough in ((4 * needed, True), (4 * needed - 4, False)):
         monkeypatch.setattr(streaming, "available_bytes", lambda size=available: size)
-        assert can_keep(whole, 100, 50) == enough
+        assert can_keep(whole, 100, 50, 30) == enough

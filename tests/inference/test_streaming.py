@@ -90,17 +90,18 @@ def test_what_is_kept_is_not_computed_again(random_params, monkeypatch):
     assert reaches == [0, 3, 6, 1]
 
 
-def test_results_are_kept_where_there_is_memory(monkeypatch):
-    programs = JaxPrograms(make_network("student"), {})
-    needed = 4 * 3000 * 4000 * (8 + 8)
+@pytest.mark.parametrize(("name", "rows"), [("student", 3000), ("teacher", 3000 + 2 * (90 + 20))])
+def test_results_are_kept_where_there_is_memory(monkeypatch, name, rows):
+    programs = JaxPrograms(make_network(name), {})
+    needed = 4 * rows * 4000 * 16
 
     def available(size):
         monkeypatch.setattr(streaming, "available_bytes", lambda: size)
 
     available(4 * needed)
-    assert can_keep(programs, 3000, 4000)
+    assert can_keep(programs, 3000, 4000, 90)
     available(4 * needed - 4)
-    assert not can_keep(programs, 3000, 4000)
+    assert not can_keep(programs, 3000, 4000, 90)
 
 
 def test_integers_are_pixel_values(network):
