@@ -14,8 +14,6 @@ import yaml
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "pods.md").read_text(encoding="utf-8")
 BLOCKS = [textwrap.dedent(block) for block in re.findall(r"^(?: {4,}.*\n)+", PAGE, re.MULTILINE)]
-
-
 HEARTBEAT_FILE = "/tmp/heartbeat"  # in the container
 
 

@@ -14,7 +14,7 @@ from ppcn_jax.runtime.machine import core_count
 # Modes of ONNX's DepthToSpace by OpenVINO's names.
 _TO_SPACE = {"CRD": "depth_first", "DCR": "blocks_first"}
 
-# What makes `[N, C, H, W]` of `[N, H, W, C]`.
+# The permutation from `[N, H, W, C]` to `[N, C, H, W]`.
 _CHANNELS_FIRST = [0, 3, 1, 2]
 # Operators that compute each value of a tensor on its own.
 _ELEMENTWISE = {"Add", "LeakyRelu", "Mul", "Sub"}

@@ -91,7 +91,14 @@ class Programs(Protocol):
 
 
 def can_keep(programs: Programs, height: int, width: int, band: int) -> bool:
-    """Check that the results that `stream` may keep fit into a quarter of the available memory."""
+    """Check that the results that `stream` may keep fit into a quarter of the available memory.
+
+    Args:
+        programs: the network.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+        band: rows that are computed at a time.
+    """
     structure, border = programs.structure, programs.border
     height, width = height + 2 * border, width + 2 * border
     window = min(band + 2 * reach(structure), height)

@@ -119,7 +119,10 @@ class Conv(nn.Module):
 
 
 class Sum(nn.Module):
-    """The sum of two branches, which code that runs a network in parts can keep and supply."""
+    """The sum of two branches, which code that runs a network in parts can keep and supply.
+
+    Call with two arrays of the same shape, `[N, H, W, C]`; returns their sum.
+    """
 
     @nn.compact
     def __call__(self, x: jax.Array, y: jax.Array) -> jax.Array:

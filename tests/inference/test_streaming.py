@@ -232,10 +232,11 @@ def test_results_worth_keeping(name, expected):
 
 
 def test_a_result_takes_the_memory_of_one_before():
-    _, first, second, third, last = kept_results(structure_of_module(make_network("teacher")))
-    memories = streaming._Memories((first, second, third, last), 100, 5, Window(0, 9, 0, 20))
-    rows = [memories.rows(kept[name]) for kept, name in zip(
-        (first, second, third, last), ("conv1", "conv3", "sum3", "sum3"), strict=True)]  # fmt: skip
+    plan = kept_results(structure_of_module(make_network("teacher")))
+    memories = streaming._Memories(plan, 100, 5, Window(0, 9, 0, 20))
+    last = plan[-1]
+    # Each pass but the first keeps one result: conv1, conv3, sum3, and sum3 again.
+    rows = [memories.rows(place) for kept in plan for place in kept.values()]
     assert {array.shape for array in rows} == {(100, 5, 16)}
     # What is written to a window is what no window from its top on reads.
     assert [np.shares_memory(rows[1][:20], rows[0][top:]) for top in (0, 1)] == [False, False]
