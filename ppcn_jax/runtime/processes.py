@@ -39,6 +39,7 @@ NO_CLUSTER = "coordinator_address"
 # fails, for example because another process was 30 s late: the error has no type of its own.
 # tests/faults/test_processes.py fails if a version of JAX changes the text.
 FAILED_EXCHANGE = "Gloo "
+_ENDING = threading.Lock()  # taken by the thread that ends this process, and never released
 _ADVICE = "; started again in all processes, the same command continues from the last checkpoint."
 
 
@@ -229,10 +230,13 @@ class SharedFate:
 def end_process(reason: str, status: int = START_AGAIN) -> NoReturn:
     """End this process at once, even if its threads hang.
 
+    Of several threads that find a reason at once, one gives it and the others wait for the end.
+
     Args:
         reason: a line for standard error.
         status: of the process.
     """
+    _ENDING.acquire()
     _say(reason)
     os._exit(status)
 

@@ -247,3 +247,18 @@ def test_a_process_that_fails_shows_life_until_it_ends(monkeypatch, capfd):
     assert fate._over.is_set()
     assert run.events == [processes._life(1), 1]
     assert capfd.readouterr().err.splitlines()[-1] == "ValueError: x"
+
+
+def test_one_line_when_several_threads_end_the_process_at_once():
+    # As a suspended run does when it wakes: its loop and its heartbeat find the lock lost.
+    program = """
+import os, threading, time
+from ppcn_jax.runtime import processes
+say = processes._say
+processes._say = lambda text: (say(text), time.sleep(0.5))  # the others come in between
+for _ in range(4):
+    threading.Thread(target=processes.end_process, args=("the reason",)).start()
+"""
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, check=False, timeout=120, capture_output=True, encoding="utf-8")
+    assert (result.returncode, result.stderr) == (START_AGAIN, "\nthe reason\n")
