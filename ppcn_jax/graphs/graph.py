@@ -13,6 +13,8 @@ from ppcn_jax.models.definitions import Params
 
 # Operators are those of this version. From it on, ReduceMean takes its axes as an input.
 OPSET = 18
+# Columns that are averaged together.
+_GROUP = 32
 
 
 class Node(NamedTuple):
@@ -35,6 +37,7 @@ class Graph:
         border: pixels by which the network continues images on each side; 0 for zeros.
         margin: columns on each side of a part of an image that the output leaves out, if the
             network gets one that is already continued.
+        width: columns of images, with the border or the margins; 0 if any number is to do.
         statistics: tensors that hold the mean and variance of statistics which are not computed in
             the graph, `[1, C, 1, 1]` each, by the name of the `Statistics` layer.
         given: tensors that hold results which are not computed in the graph, by the name of the
@@ -51,14 +54,16 @@ class Graph:
         params: Params,
         border: int = 0,
         margin: int = 0,
+        width: int = 0,
     ):
-        self.params, self.border, self.margin = params, border, margin
+        self.params, self.border, self.margin, self.width = params, border, margin, width
         self.statistics: dict[str, tuple[str, str]] = {}
         self.given: dict[str, str] = {}
         self.measured: dict[str, str] = {}
         self.results: dict[str, str] = {}
         self.nodes: list[Node] = []
         self.constants: dict[str, np.ndarray] = {}
+        self._inside: dict[str, str] = {}  # images by what continues them
 
     def op(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         """Add a node for the operator `kind`; by default its output gets a new name."""
@@ -152,14 +157,18 @@ class Graph:
         if not self.border:
             return x
         pads = self.constant(np.tile([0, 0, self.border, self.border], 2))
-        return self.op("Pad", x, pads, mode="reflect")
+        continued = self.op("Pad", x, pads, mode="reflect")
+        self._inside[continued] = x
+        return continued
 
     def inside(self, x: str) -> str:
         """Add a crop to what lies inside the border, or between the margins of a part."""
+        if x in self._inside:
+            return self._inside[x]
         if self.border:
             first, last, axes = [self.border] * 2, [-self.border] * 2, [2, 3]
         elif self.margin:
-            return self._columns(x, self.margin, -self.margin)
+            return self._slice(x, self.margin, -self.margin, 3)
         else:
             return x
         return self.op("Slice", x, *(self.constant(np.array(ends)) for ends in (first, last, axes)))
@@ -170,23 +179,28 @@ class Graph:
             self.constant(self.params[layer][kind].reshape(1, -1, 1, 1), f"{layer}/{kind}")
             for kind in ("scale", "shift")
         )
-        self.measured[f"{layer}/statistics"] = x
-        if f"{layer}/statistics" in self.statistics:
-            mean, variance = self.statistics[f"{layer}/statistics"]
-            gain = self.op("Div", scale, self._deviation(variance))
+        name = f"{layer}/statistics"
+        self.measured[name] = x
+        mean, variance = self.statistics.get(name) or self._moments(x)
+        gain = self.op("Div", scale, self._deviation(variance))
+        if self.width:
+            # Not the operator in `_moments`, or OpenVINO would store its result for both.
+            gain = self.op("Mul", gain, self.constant(-1.0))
+            return self.op("Add", self.op("Mul", self.op("Sub", mean, x), gain), shift)
+        if name in self.statistics:
             # Two operators per pixel, which runtimes fold into the convolution before them.
             offset = self.op("Sub", shift, self.op("Mul", mean, gain))
             return self.op("Add", self.op("Mul", x, gain), offset)
+        return self.op("Add", self.op("Mul", self.op("Sub", x, mean), gain), shift)
+
+    def _moments(self, x: str) -> tuple[str, str]:
+        """Add mean and variance of what lies inside the border, `[N, C, 1, 1]` each."""
         # Not InstanceNormalization: ONNX Runtime sums its squares in one stage, with an error of
         # 1e-4 for a photo of 1280x720.
-        inside = self.inside(x)
-        mean = self.spatial_mean(inside)
-        centered = deviations = self.op("Sub", inside, mean)
-        if self.border:
-            centered = self.op("Sub", x, mean)
-        variance = self.spatial_mean(self.op("Mul", deviations, deviations))
-        gain = self.op("Div", scale, self._deviation(variance))
-        return self.op("Add", self.op("Mul", centered, gain), shift)
+        x, border = (x, self.border) if self.width else (self.inside(x), 0)
+        mean = self.spatial_mean(x, border)
+        deviations = self.op("Sub", x, mean)
+        return mean, self.spatial_mean(self.op("Mul", deviations, deviations), border)
 
     def _deviation(self, variance: str) -> str:
         return self.op("Sqrt", self.op("Add", variance, self.constant(1e-3)))
@@ -196,39 +210,60 @@ class Graph:
         self.measured[name] = x
         if name in self.statistics:
             return self.statistics[name][0]
-        return self.spatial_mean(self.inside(x))
+        columns = self.op("ReduceMean", self.inside(x), self.constant(np.array([2])), keepdims=1)
+        return self._mean_of_means(columns)
 
-    def row_moments(self, x: str, border: int, width: int | None = None) -> tuple[str, str]:
-        """Add mean and variance over the columns inside a border, `[N, C, H, 1]` each.
-
-        With the width of `x`, its inside is not copied: the border's part is taken off the means.
-        """
-        columns = self.constant(np.array([3]))
-        if border and width is None:
-            x, border = self._columns(x, border, -border), 0
-
-        def mean(values: str) -> str:
-            means = self.op("ReduceMean", values, columns, keepdims=1)
-            if not border or width is None:
-                return means
-            ends = ((0, border), (width - border, width))
-            edges = self.op("Concat", *(self._columns(values, *end) for end in ends), axis=3)
-            part = self.op("ReduceMean", edges, columns, keepdims=1)
-            inside = width - 2 * border
-            means = self.op("Mul", means, self.constant(width / inside))
-            return self.op("Sub", means, self.op("Mul", part, self.constant(2 * border / inside)))
-
-        means = mean(x)
+    def row_moments(self, x: str, border: int) -> tuple[str, str]:
+        """Add mean and variance over the columns inside a border, `[N, C, H, 1]` each."""
+        if border and not self.width:
+            x, border = self._slice(x, border, -border, 3), 0
+        means = self._row_means(x, border)
         deviations = self.op("Sub", x, means)
-        return means, mean(self.op("Mul", deviations, deviations))
+        return means, self._row_means(self.op("Mul", deviations, deviations), border)
 
-    def _columns(self, x: str, first: int, last: int) -> str:
-        return self.op("Slice", x, *(self.constant(np.array([end])) for end in (first, last, 3)))
+    def row_mean(self, x: str, border: int) -> str:
+        """Add the mean over the columns inside a border, which are copied, `[N, C, H, 1]`."""
+        inside = self._slice(x, border, -border, 3) if border else x
+        return self.op("ReduceMean", inside, self.constant(np.array([3])), keepdims=1)
 
-    def spatial_mean(self, x: str) -> str:
-        """Add a mean over height and width, in two stages like `layers.spatial_mean`."""
-        # The stages differ in `keepdims`, or OpenVINO would make one of them, whose sum of a whole
-        # photo in float32 has an error of 1e-4 and more.
-        rows = self.op("ReduceMean", x, self.constant(np.array([3])), keepdims=0)
-        mean = self.op("ReduceMean", rows, self.constant(np.array([2])), keepdims=1)
-        return self.op("Reshape", mean, self.constant(np.array([0, 0, 1, 1])))
+    def spatial_mean(self, x: str, border: int = 0) -> str:
+        """Add a mean over what lies inside a border, in two stages like `layers.spatial_mean`."""
+        rows = self._row_means(x, border)
+        if border:
+            rows = self._slice(rows, border, -border, 2)
+        return self._mean_of_means(rows)
+
+    def _mean_of_means(self, x: str) -> str:
+        """Add the mean of all rows or all columns, `[N, C, 1, 1]`.
+
+        Without the first Reshape OpenVINO would make one mean of this and those before, whose sum of
+        a whole photo in float32 has an error of 1e-4 and more.
+        """
+        x = self.op("Reshape", x, self.constant(np.array([0, 0, -1])))
+        x = self.op("ReduceMean", x, self.constant(np.array([2])), keepdims=1)
+        return self.op("Reshape", x, self.constant(np.array([0, 0, 1, 1])))
+
+    def _row_means(self, x: str, border: int) -> str:
+        """Add the mean over the columns inside a border, `[N, C, H, 1]`.
+
+        With many channels, a copy would take longer than the mean: groups of columns are averaged,
+        and those inside are added up, with the columns between them and the border. The border's
+        part cannot be subtracted, because its values may be thousands of times larger: convolutions
+        see zeros beyond them.
+        """
+        first, last = border, self.width - border
+        left, right = -(-first // _GROUP) * _GROUP, last // _GROUP * _GROUP
+        if not border or left >= right:
+            return self.row_mean(x, border)
+        groups = self.op("AveragePool", x, kernel_shape=[1, _GROUP], strides=[1, _GROUP])
+        groups = self._row_sums(self._slice(groups, left // _GROUP, right // _GROUP, 3))
+        rest = [self._slice(x, *ends, 3) for ends in ((first, left), (right, last))]
+        sums = self.op("Mul", groups, self.constant(float(_GROUP)))
+        sums = self.op("Add", sums, self._row_sums(self.op("Concat", *rest, axis=3)))
+        return self.op("Mul", sums, self.constant(1 / (last - first)))
+
+    def _row_sums(self, x: str) -> str:
+        return self.op("ReduceSum", x, self.constant(np.array([3])), keepdims=1)
+
+    def _slice(self, x: str, first: int, last: int, axis: int) -> str:
+        return self.op("Slice", x, *(self.constant(np.array([end])) for end in (first, last, axis)))

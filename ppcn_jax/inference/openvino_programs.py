@@ -15,7 +15,7 @@ from ppcn_jax.graphs.openvino import Compiled
 from ppcn_jax.inference.borders import border_of
 from ppcn_jax.inference.reach import reach
 from ppcn_jax.inference.streaming import Known, Results
-from ppcn_jax.inference.structure import Structure, most_channels, structure_of
+from ppcn_jax.inference.structure import Structure, most_channels, structure_of, takes_variance
 from ppcn_jax.runtime.memory import available_bytes
 from ppcn_jax.weights.model import Model
 from ppcn_jax.weights.trees import flatten
@@ -62,12 +62,15 @@ class OpenvinoPrograms:
     def moments(
         self, known: Known, rows: np.ndarray, given: Results, kept: Mapping[str, np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The moments of rows of the first unknown statistic; fills what is kept on the way."""
+        """The moments of rows of the first unknown statistic; fills what is kept on the way.
+
+        A variance that the network does not take is 0.
+        """
+        results = self._run(known, rows, given, kept)
+        moments = results[: len(results) - len(kept)]
         # From [1, C, rows, 1] to [rows, 1, C].
-        mean, variance = (
-            moment[0].transpose(1, 2, 0) for moment in self._run(known, rows, given, kept)[:2]
-        )
-        return mean, variance
+        mean, *variance = (moment[0].transpose(1, 2, 0) for moment in moments)
+        return mean, *(variance or [np.zeros_like(mean)])
 
     def output(self, known: Known, rows: np.ndarray, given: Results) -> np.ndarray:
         """The output inside the border, `[rows, W, 3]`, unclipped, if all statistics are known."""
@@ -123,7 +126,8 @@ class _Program:
     def compile(self) -> Compiled:
         """Compile the program."""
         border, params = border_of(self.structure), self.model.params
-        graph = Graph(params, border if self.complete else 0, margin=border)
+        width = self.width + (2 * border if self.complete else 0)
+        graph = Graph(params, border if self.complete else 0, margin=border, width=width)
         shapes: dict[str, tuple[int, ...]] = {_IMAGES: (1, self.height, self.width, 3)}
         for name, channels in self.given:
             shapes[name] = (1, self.height, self.width, channels)
@@ -138,8 +142,10 @@ class _Program:
             graph.op("Transpose", result, perm=[0, 2, 3, 1], output=_RESULT)
             return Compiled(graph, shapes, [_RESULT])
         kept = (graph.op("Transpose", graph.results[name], perm=[0, 2, 3, 1]) for name in self.kept)
-        moments = graph.row_moments(graph.measured[unknown[0]], border, self.width)
-        return Compiled(graph, shapes, [*moments, *kept])
+        measured = graph.measured[unknown[0]]
+        if takes_variance(self.structure, unknown[0]):
+            return Compiled(graph, shapes, [*graph.row_moments(measured, border), *kept])
+        return Compiled(graph, shapes, [graph.row_mean(measured, border), *kept])
 
 
 _programs: collections.OrderedDict[_Program, Compiled] = collections.OrderedDict()

@@ -93,6 +93,13 @@ def statistic_names(structure: Structure) -> list[str]:
     return list(layout(structure).graph.measured)
 
 
+def takes_variance(structure: Structure, statistic: str) -> bool:
+    """Return if a network takes the variance of a statistic too, not only its mean."""
+    graph = layout(structure).graph
+    _, variance = graph.statistics[statistic]
+    return any(variance in node.inputs for node in graph.nodes)
+
+
 def most_channels(structure: Structure) -> float:
     """Numbers per pixel of the image in the largest result of a convolution."""
     graph, _, strides = layout(structure)

@@ -260,5 +260,7 @@ for _ in range(4):
     threading.Thread(target=processes.end_process, args=("the reason",)).start()
 """
     command = [sys.executable, "-c", program]
-    result = subprocess.run(command, check=False, timeout=120, capture_output=True, encoding="utf-8")
+    result = subprocess.run(
+        command, check=False, timeout=120, capture_output=True, encoding="utf-8"
+    )
     assert (result.returncode, result.stderr) == (START_AGAIN, "\nthe reason\n")
