@@ -21,7 +21,7 @@ def kinds(graph, shapes, outputs):
     return [op.get_type_name() for op in model.get_ordered_ops()]
 
 
-@pytest.mark.parametrize("width", [16, 44, 45, 54, 4000])
+@pytest.mark.parametrize("width", [16, 510, 511, 512, 513, 4000])
 def test_moments_without_the_border(width):
     border = 10
     shape = (1, 3, width + 2 * border, 2)
