@@ -37,7 +37,7 @@ class Graph:
         border: pixels by which the network continues images on each side; 0 for zeros.
         margin: columns on each side of a part of an image that the output leaves out, if the
             network gets one that is already continued.
-        width: columns of images, with the border or the margins; 0 if any number is to do.
+        width: columns of images, with the border or the margins; 0 for a graph of any width.
         statistics: tensors that hold the mean and variance of statistics which are not computed in
             the graph, `[1, C, 1, 1]` each, by the name of the `Statistics` layer.
         given: tensors that hold results which are not computed in the graph, by the name of the

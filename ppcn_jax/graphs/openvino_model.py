@@ -20,12 +20,12 @@ def to_openvino(
 ) -> Any:
     """Build an `openvino.Model` with what the outputs depend on; its inputs keep their names.
 
-    Inputs are `[N, H, W, C]`, the order inside of convolutions. As far as operators allow, tensors
-    stay in it, or OpenVINO would reorder what goes in and again what comes out.
+    Images and given results are `[N, H, W, C]`, the order inside of convolutions. As far as operators
+    allow, tensors stay in it, or OpenVINO would reorder what goes in and again what comes out.
 
     Args:
         library: the package `openvino`.
-        graph: its inputs become `[N, C, H, W]` by a Transpose.
+        graph: in which a Transpose makes images `[N, C, H, W]`.
         inputs: shapes of the inputs by name; those that no output depends on are ignored.
         outputs: names of tensors.
     """
