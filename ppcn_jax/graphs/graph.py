@@ -37,7 +37,7 @@ class Graph:
         border: pixels by which the network continues images on each side; 0 for zeros.
         margin: columns on each side of a part of an image that the output leaves out, if the
             network gets one that is already continued.
-        width: columns of images, with the border or the margins; 0 for a graph of any width.
+        size: rows and columns of images, with the border or the margins; 0 for a graph of any size.
         statistics: tensors that hold the mean and variance of statistics which are not computed in
             the graph, `[1, C, 1, 1]` each, by the name of the `Statistics` layer.
         given: tensors that hold results which are not computed in the graph, by the name of the
@@ -54,9 +54,9 @@ class Graph:
         params: Params,
         border: int = 0,
         margin: int = 0,
-        width: int = 0,
+        size: tuple[int, int] = (0, 0),
     ):
-        self.params, self.border, self.margin, self.width = params, border, margin, width
+        self.params, self.border, self.margin, self.size = params, border, margin, size
         self.statistics: dict[str, tuple[str, str]] = {}
         self.given: dict[str, str] = {}
         self.measured: dict[str, str] = {}
@@ -166,12 +166,8 @@ class Graph:
         if x in self._inside:
             return self._inside[x]
         if self.border:
-            first, last, axes = [self.border] * 2, [-self.border] * 2, [2, 3]
-        elif self.margin:
-            return self._slice(x, self.margin, -self.margin, 3)
-        else:
-            return x
-        return self.op("Slice", x, *(self.constant(np.array(ends)) for ends in (first, last, axes)))
+            return self._crop(x, self.border)
+        return self._slice(x, self.margin, -self.margin, 3) if self.margin else x
 
     def instance_norm(self, x: str, layer: str) -> str:
         """Add an `InstanceNorm` layer."""
@@ -183,7 +179,7 @@ class Graph:
         self.measured[name] = x
         mean, variance = self.statistics.get(name) or self._moments(x)
         gain = self.op("Div", scale, self._deviation(variance))
-        if self.width:
+        if any(self.size):
             # Not the operator in `_moments`, or OpenVINO would store its result for both.
             gain = self.op("Mul", gain, self.constant(-1.0))
             return self.op("Add", self.op("Mul", self.op("Sub", mean, x), gain), shift)
@@ -217,7 +213,7 @@ class Graph:
 
     def row_moments(self, x: str, border: int) -> tuple[str, str]:
         """Add mean and variance over the columns inside a border, `[N, C, H, 1]` each."""
-        if border and not self.width:
+        if border and not any(self.size):
             x, border = self._slice(x, border, -border, 3), 0
         means = self._row_means(x, border)
         deviations = self.op("Sub", x, means)
@@ -230,6 +226,11 @@ class Graph:
 
     def spatial_mean(self, x: str, border: int = 0) -> str:
         """Add a mean over what lies inside a border, in two stages like `layers.spatial_mean`."""
+        if border and not any(side % border for side in self.size):
+            # Squares as large as the border are averaged faster than groups of columns.
+            sides = [border, border]
+            means = self.op("AveragePool", x, kernel_shape=sides, strides=sides)
+            x, border = self._crop(means, 1), 0
         height = self.constant(np.array([2]))
         if border:
             rows = self._slice(self._row_means(x, border), border, -border, 2)
@@ -241,7 +242,7 @@ class Graph:
         return self.op("Reshape", mean, self.constant(np.array([0, 0, 1, 1])))
 
     def _is_wide(self, border: int) -> bool:
-        return self.width - 2 * border >= _WIDE
+        return self.size[1] - 2 * border >= _WIDE
 
     def _row_means(self, x: str, border: int) -> str:
         """Add the mean over the columns inside a border, `[N, C, H, 1]`.
@@ -252,7 +253,7 @@ class Graph:
         """
         if not border or not self._is_wide(border):
             return self.row_mean(x, border)
-        inside = self.width - 2 * border
+        inside = self.size[1] - 2 * border
         groups = inside // border
         means = self.op("AveragePool", x, kernel_shape=[1, border], strides=[1, border])
         means = self._slice(means, 1, 1 + groups, 3)
@@ -264,6 +265,10 @@ class Graph:
 
     def _row_sums(self, x: str) -> str:
         return self.op("ReduceSum", x, self.constant(np.array([3])), keepdims=1)
+
+    def _crop(self, x: str, border: int) -> str:
+        ends = ([border, border], [-border, -border], [2, 3])
+        return self.op("Slice", x, *(self.constant(np.array(pair)) for pair in ends))
 
     def _slice(self, x: str, first: int, last: int, axis: int) -> str:
         return self.op("Slice", x, *(self.constant(np.array([end])) for end in (first, last, axis)))

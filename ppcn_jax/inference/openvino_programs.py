@@ -126,8 +126,9 @@ class _Program:
     def compile(self) -> Compiled:
         """Compile the program."""
         border, params = border_of(self.structure), self.model.params
-        width = self.width + (2 * border if self.complete else 0)
-        graph = Graph(params, border if self.complete else 0, margin=border, width=width)
+        continued = border if self.complete else 0
+        size = self.height + 2 * continued, self.width + 2 * continued
+        graph = Graph(params, continued, margin=border, size=size)
         shapes: dict[str, tuple[int, ...]] = {_IMAGES: (1, self.height, self.width, 3)}
         for name, channels in self.given:
             shapes[name] = (1, self.height, self.width, channels)

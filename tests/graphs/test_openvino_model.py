@@ -25,7 +25,7 @@ def kinds(graph, shapes, outputs):
 def test_moments_without_the_border(width):
     border = 10
     shape = (1, 3, width + 2 * border, 2)
-    graph = Graph({}, width=shape[2])
+    graph = Graph({}, size=shape[1:3])
     x = images(graph)
     compiled = Compiled(graph, {"x": shape}, graph.row_moments(x, border))
     values = np.random.default_rng(0).normal(100, 1, shape).astype(np.float32)
