@@ -227,7 +227,7 @@ class Graph:
     def spatial_mean(self, x: str, border: int = 0) -> str:
         """Add a mean over what lies inside a border, in two stages like `layers.spatial_mean`."""
         if border and not any(side % border for side in self.size):
-            # Squares as large as the border are averaged faster than groups of columns.
+            # Tiles as large as the border are averaged faster than groups of columns.
             sides = [border, border]
             means = self.op("AveragePool", x, kernel_shape=sides, strides=sides)
             x, border = self._crop(means, 1), 0
