@@ -13,7 +13,7 @@ from ppcn_jax.models.definitions import Params
 
 # Operators are those of this version. From it on, ReduceMean takes its axes as an input.
 OPSET = 18
-# Columns from which on what lies inside a border is not copied for its mean.
+# In images of at least so many columns, means skip the border without a copy of what lies inside.
 _WIDE = 512
 
 
@@ -206,7 +206,8 @@ class Graph:
         self.measured[name] = x
         if name in self.statistics:
             return self.statistics[name][0]
-        # The order in which OpenVINO is faster for images, with a Reshape: see `spatial_mean`.
+        # Over rows first, which is faster in OpenVINO for three channels. The Reshape keeps it from
+        # making one sum of both means, as the different `keepdims` in `spatial_mean` do.
         columns = self.op("ReduceMean", self.inside(x), self.constant(np.array([2])), keepdims=1)
         columns = self.op("Reshape", columns, self.constant(np.array([0, 0, -1, 1])))
         return self.op("ReduceMean", columns, self.constant(np.array([2])), keepdims=1)

@@ -1,4 +1,4 @@
-"""Where the C library takes large blocks of memory from, and where those go that are freed."""
+"""How the C library gets large blocks of memory from the system, and whether it gives them back."""
 
 import ctypes
 import mmap

@@ -1,5 +1,6 @@
 """Memory that the process keeps causes no new page faults, and few ones in large pages."""
 
+import mmap
 import subprocess
 import sys
 
@@ -19,7 +20,7 @@ for count in range(5):
     np.full(16 * 2**20, 1.0, np.float32) if "numpy" in sys.argv else b"x" * 2**26
     print(faults() - before)
 """
-PAGES = 2**26 // 2**12
+PAGES = 2**26 // mmap.PAGESIZE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator, on Linux")
 
@@ -39,9 +40,9 @@ def kept():
 
 
 def test_only_the_first_block_costs_faults(kept):
+    # 16,384 pages of 4 KiB; fewer faults where the system uses large pages for everything.
     given_back = [int(count) for count in lines()]
-    assert min(given_back) >= PAGES
-    assert max(kept[1:]) < PAGES / 4
+    assert max(kept[1:]) < min(given_back) / 4
 
 
 def test_the_first_block_is_in_large_pages(kept):
