@@ -1,7 +1,7 @@
 """Find photos whose colors a network spoils, and how much of its result can be used.
 
 Only colors are judged: a border line or grain depends on the network more than on the photo, and is
-measured by configs/photo_faults.py. Colors are compared in a sample of the pixels.
+measured by configs/photo_faults.py. Colors are compared in samples of the pixels.
 """
 
 import math
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ppcn_jax.inference.colored_grays import ColoredGrays
 from ppcn_jax.photos.cielab import to_cielab
 from ppcn_jax.photos.color_faults import color_fault_maps, mean_where_measured
 from ppcn_jax.photos.levels import to_float
@@ -75,19 +76,26 @@ def find_damage(
     visible = np.ones(before[grid].shape[:2], bool) if alpha is None else alpha[grid] > 0
     photo, result = (to_srgb(pixels[grid][visible][None])[0] for pixels in (before, after))
     colors = to_cielab(photo)
-    reason = _damage(colors, result)
-    if not reason:
-        return None
-    for weaker in _STRENGTHS:
+    grays = ColoredGrays(before, after, alpha, to_srgb)
+
+    def reasons(share: float) -> list[str]:
         # A blend of a blend: the network's own output is not needed.
-        share = np.float32(weaker / strength)
-        if weaker < strength and not _damage(colors, photo + share * (result - photo)):
-            return Damage(reason, weaker)
-    return Damage(reason, 0.0)
+        found = _spoiled_areas(colors, photo + np.float32(share) * (result - photo))
+        if place := grays.place(share):
+            column, row = place
+            found.append(f"gives gray areas a color, most of all at column {column}, row {row}")
+        return found
+
+    found = reasons(1)
+    if not found:
+        return None
+    reason = " and ".join(found)
+    weaker = (share for share in _STRENGTHS if share < strength)
+    return Damage(reason, next((s for s in weaker if not reasons(s / strength)), 0.0))
 
 
-def _damage(colors: np.ndarray, result: np.ndarray) -> str:
-    """What is wrong with a result `[N, 3]`; "" if nothing is."""
+def _spoiled_areas(colors: np.ndarray, result: np.ndarray) -> list[str]:
+    """What is wrong with large areas of a result `[N, 3]`, as reasons of a `Damage`."""
     maps = color_fault_maps(colors, to_cielab(np.clip(result, 0, 1)))
     hue = _mean_of_area(maps["hue"], _LEAST_COLORFUL)
     lost = _mean_of_area(maps["lost"], _LEAST_COLORFUL)
@@ -99,7 +107,7 @@ def _damage(colors: np.ndarray, result: np.ndarray) -> str:
         reasons.append(f"takes the color from {lost:.0%} of the colorful areas")
     if dimmed > _MOST_DIMMED:
         reasons.append(f"darkens {dimmed:.0%} of the white areas")
-    return " and ".join(reasons)
+    return reasons
 
 
 def _mean_of_area(map: np.ndarray, least: float) -> float:

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from ppcn_jax.evaluation.faults import FAULTS, faults
 from ppcn_jax.evaluation.held_out_photos import HeldOutPhotos
 from ppcn_jax.evaluation.super_resolution import Degraded, scorer
 from ppcn_jax.evaluation.table1 import accept_gray
+from ppcn_jax.inference.damage import find_damage
+from ppcn_jax.inference.enhance import enhance_levels
 from ppcn_jax.photos.levels import to_float, to_uint8
 from ppcn_jax.weights.load import SHIPPED, load_model
 from ppcn_jax.weights.model import check_params
@@ -136,6 +139,28 @@ def test_enlarged_photos_keep_hues_and_borders_better_than_bicubic_ones(shared):
             for name in ("super_resolver", "bicubic")
         )
         assert ours < theirs, fault
+
+
+@pytest.mark.parametrize(
+    ("path", "fault"),  # in columns and rows, left, top, right, bottom
+    [
+        ("photos_cc0/jake-hills-36605.jpg", (360, 560, 480, 720)),  # a green rim at the moon
+        ("bsds500/train/80099.jpg", (150, 100, 250, 150)),  # a blue shadow of a buffalo
+    ],
+)
+def test_colors_beside_black_are_named_and_are_the_students_only(path, fault, shared):
+    with Image.open(shared / "data" / path) as image:
+        photo = np.asarray(image.convert("RGB"))
+    results = {
+        name: enhance_levels([photo], load_model(name))[0] for name in ("student", "teacher")
+    }
+    damage = find_damage(photo, results["student"])
+    place = re.fullmatch(
+        r"gives gray areas a color, most of all at column (\d+), row (\d+)", damage.reason
+    )
+    column, row = map(int, place.groups())
+    assert fault[0] <= column <= fault[2] and fault[1] <= row <= fault[3]
+    assert find_damage(photo, results["teacher"]) is None
 
 
 @pytest.fixture(scope="module")
