@@ -82,7 +82,7 @@ def launch(tmp_path_factory):
         folder = tmp_path_factory.mktemp("output")
         changed = {
             "JAX_COMPILATION_CACHE_DIR": compiled,
-            "XLA_FLAGS": f"{COMPILATION} {xla_flags}",
+            "XLA_FLAGS": f"{COMPILATION} {xla_flags}".strip(),
         }
         started.append(Launched(command, {**os.environ, **ENVIRONMENT, **changed}, folder))
         return started[-1]

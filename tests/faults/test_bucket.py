@@ -36,6 +36,7 @@ def test_a_run_in_a_bucket_is_killed_and_continues_to_the_same_bits(launch, buck
     assert end(train(launch, tmp_path, **SHORT))[0] == 0
     process = train(launch, bucket, **SHORT)
     wait_until(lambda: steps_in(bucket), process)
+    process.send_signal(signal.SIGSTOP)  # or it would be done before the second has started
     # The same command a second time ends at once and names the first.
     second = train(launch, bucket, **SHORT)
     status, _, stderr = end(second)
