@@ -8,14 +8,14 @@ import pytest
 
 from ppcn_jax.runtime.processes import START_AGAIN
 from tests.faults.test_processes import train_in_pair
-from tests.processes import end, wait_until
+from tests.processes import end, last_step, wait_until
 
 
 @pytest.mark.long
 def test_a_process_that_is_suspended_most_of_the_time_is_named(launch, tmp_path):
     settings = {"train.steps": 100_000, "checkpoint.every": 20, "log.every": 20}
     pair = train_in_pair(launch, tmp_path, **settings)
-    wait_until(lambda: (tmp_path / "metrics.jsonl").exists(), pair[0])
+    wait_until(lambda: last_step(tmp_path), pair[0])  # compiled, and both are connected
     over = threading.Event()
 
     def slow_down():
