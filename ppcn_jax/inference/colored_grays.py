@@ -15,7 +15,7 @@ _STRONGER, _COLORED = 3, 20
 # Dark colors have little chroma: the channels of a gray differ by at most a share of the largest, or
 # by what is black.
 _SHARE, _BLACK = 0.4, 0.02
-# Only pixels whose channels move apart by so much are converted to CIELAB; no color needs less.
+# Only pixels whose channels move apart by so much are converted to CIELAB; no color needs less in sRGB.
 _APART = 0.05
 # A tile of 4x4 compared pixels is colored if a quarter of them is, and fewer tiles are a dot. With these
 # limits, all of the 7 results of four networks that were named, for 464 photos, had a color where none
@@ -51,7 +51,7 @@ class ColoredGrays:
         rows, columns = (indices[gray] // _TILE for indices in np.nonzero(apart))
         self._tiles_per_row = -(-before.shape[1] // _TILE)
         self._tiles = rows * self._tiles_per_row + columns
-        self._side = _TILE * step
+        self._side, self._last = _TILE * step, np.array([width, height]) - 1
 
     def place(self, share: float = 1.0) -> tuple[int, int] | None:
         """Column and row where most grays get a color; None if there are few.
@@ -65,7 +65,9 @@ class ColoredGrays:
         if (counts >= _COLORED_PIXELS).sum() < _FEWEST_TILES:
             return None
         row, column = divmod(int(counts.argmax()), self._tiles_per_row)
-        return column * self._side + self._side // 2, row * self._side + self._side // 2
+        center = np.array([column, row]) * self._side + self._side // 2
+        x, y = np.minimum(center, self._last).tolist()
+        return x, y
 
 
 def _spread(pixels: np.ndarray) -> np.ndarray:

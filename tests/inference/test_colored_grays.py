@@ -1,5 +1,7 @@
 """Grays that get a color: what is named, where, and from which strength on it is gone."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,12 @@ def photo(color=(0.5, 0.5, 0.5), spot=None, where=SPOT):
     return pixels
 
 
+def place(damage):
+    """The column and the row that are named."""
+    named = r"gives gray areas a color, most of all at column (\d+), row (\d+)"
+    return map(int, re.fullmatch(named, damage.reason).groups())
+
+
 @pytest.mark.parametrize(
     ("color", "spot"),
     [((0.5, 0.5, 0.5), GREEN), ((0.95, 0.95, 0.95), (0.9, 1, 0.4)), ((0.01, 0.01, 0.01), RED)],
@@ -25,10 +33,7 @@ def photo(color=(0.5, 0.5, 0.5), spot=None, where=SPOT):
 def test_a_colored_spot_is_named_with_its_place_and_a_strength(color, spot):
     before, after = photo(color), photo(color, spot)
     damage = find_damage(before, after)
-    words = damage.reason.split()
-    assert " ".join(words[:-4]) == "gives gray areas a color, most of all at"
-    assert words[-4::2] == ["column", "row"]
-    column, row = int(words[-3].rstrip(",")), int(words[-1])
+    column, row = place(damage)
     np.testing.assert_array_equal(after[row, column], np.float32(spot))
     assert 0 < damage.strength < 0.9
     assert find_damage(before, blend(before, after, damage.strength)) is None
@@ -79,11 +84,16 @@ def test_all_reasons_are_named():
 
 
 def test_a_sample_stands_for_a_large_photo():
-    scale = 40  # 30 megapixels
+    def enlarged(pixels):  # to 8 megapixels
+        return pixels.repeat(20, axis=0).repeat(20, axis=1)
+
+    column, row = place(find_damage(enlarged(photo()), enlarged(photo(spot=GREEN))))
+    assert photo(spot=GREEN)[row // 20, column // 20].tolist() == photo(GREEN)[0, 0].tolist()
+
+
+def test_the_place_lies_inside_the_photo():
+    # Only the last two columns, which are less than half a tile.
     before, after = (
-        np.broadcast_to(pixels[:, None, :, None], (160, scale, 120, scale, 3)).reshape(
-            160 * scale, 120 * scale, 3
-        )
-        for pixels in (photo().astype(np.float16), photo(spot=GREEN).astype(np.float16))
+        pixels[:34, :34] for pixels in (photo(), photo(spot=GREEN, where=np.s_[:, 32:]))
     )
-    assert find_damage(before, after) is not None
+    assert tuple(place(find_damage(before, after))) == (33, 4)

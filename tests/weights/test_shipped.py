@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from ppcn_jax.inference.enhance import enhance_levels
 from ppcn_jax.photos.levels import to_float, to_uint8
 from ppcn_jax.weights.load import SHIPPED, load_model
 from ppcn_jax.weights.model import check_params
+from tests.inference.test_colored_grays import place
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CARDS = REPOSITORY / "docs" / "models.md"
@@ -155,10 +155,7 @@ def test_colors_beside_black_are_named_and_are_the_students_only(path, fault, sh
         name: enhance_levels([photo], load_model(name))[0] for name in ("student", "teacher")
     }
     damage = find_damage(photo, results["student"])
-    place = re.fullmatch(
-        r"gives gray areas a color, most of all at column (\d+), row (\d+)", damage.reason
-    )
-    column, row = map(int, place.groups())
+    column, row = place(damage)
     assert fault[0] <= column <= fault[2] and fault[1] <= row <= fault[3]
     assert find_damage(photo, results["teacher"]) is None
 
