@@ -54,6 +54,10 @@ def test_dots_and_colors_that_were_there_are_not_named(before, after):
     assert find_damage(before, after) is None
 
 
+def test_a_whole_photo_that_gets_a_color_is_named():
+    assert find_damage(photo(), photo(MUSTARD)).strength > 0
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_integers_are_judged_as_floats(dtype):
     top = np.iinfo(dtype).max
